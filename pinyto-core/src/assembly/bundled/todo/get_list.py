@@ -1,0 +1,1 @@
+return {"result": db.find({"type": "todo"}, sorting="data.priority", sort_direction="asc")}

@@ -1,0 +1,329 @@
+//! Assemblies: named bundles of functions and jobs that authors write and users install.
+
+mod bundled;
+mod repository;
+mod service;
+
+use std::{collections::HashSet, fmt};
+
+pub use bundled::bundled_assemblies;
+pub use repository::{AssemblyRepository, AuthorLimits, InstallOutcome, SaveOutcome};
+use serde::{Deserialize, Serialize};
+pub use service::MAX_LISTED;
+
+use crate::{
+    id::AssemblyId,
+    user::{UserName, is_identifier},
+};
+
+/// The name of an assembly, a function or a job: 1 to 42 ASCII letters, digits and `_`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct AssemblyName(String);
+
+/// Why a text is no name of an assembly, a function or a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Names of assemblies, functions and jobs have 1 to {max} characters, each an ASCII letter, a digit or _.",
+    max = AssemblyName::MAX_LENGTH
+)]
+pub struct InvalidAssemblyName;
+
+impl AssemblyName {
+    /// The most characters a name may have.
+    pub const MAX_LENGTH: usize = 42;
+
+    /// Checks `text`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAssemblyName`] if it is empty, too long or has another character.
+    pub fn parse(text: &str) -> Result<Self, InvalidAssemblyName> {
+        if is_identifier(text, Self::MAX_LENGTH) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidAssemblyName)
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AssemblyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for AssemblyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// What an assembly is referred to by: `author/name`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AssemblyRef {
+    /// Who wrote it.
+    pub author: UserName,
+    /// Its name, unique among the author's.
+    pub name: AssemblyName,
+}
+
+impl AssemblyRef {
+    /// Reads `author/name`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (author, name) = text.split_once('/')?;
+        Some(Self {
+            author: UserName::parse(author).ok()?,
+            name: AssemblyName::parse(name).ok()?,
+        })
+    }
+}
+
+/// `author/name`.
+impl fmt::Display for AssemblyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.author, self.name)
+    }
+}
+
+/// A function of an assembly: answers a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Function {
+    /// Unique among the functions of the assembly.
+    pub name: AssemblyName,
+    /// The Python source of its body.
+    pub code: String,
+}
+
+/// A job of an assembly: runs on a schedule or when queued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Job {
+    /// Unique among the jobs of the assembly.
+    pub name: AssemblyName,
+    /// The Python source of its body.
+    pub code: String,
+    /// Minutes until the job runs again; 0: it runs once.
+    pub schedule: Schedule,
+}
+
+/// Minutes from one run of a job to the next; 0: the job runs once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Schedule(u32);
+
+impl Schedule {
+    /// The longest interval: ten years in minutes.
+    pub const MAX_MINUTES: u32 = 10 * 366 * 24 * 60;
+
+    /// An interval of `minutes`, if it is not longer than [`Schedule::MAX_MINUTES`].
+    #[must_use]
+    pub fn from_minutes(minutes: u64) -> Option<Self> {
+        u32::try_from(minutes)
+            .ok()
+            .filter(|minutes| *minutes <= Self::MAX_MINUTES)
+            .map(Self)
+    }
+
+    /// The interval in minutes.
+    #[must_use]
+    pub const fn minutes(self) -> u32 {
+        self.0
+    }
+}
+
+/// An assembly as its author writes it, checked. Serializes as the protocol's `data` structure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AssemblySource {
+    name: AssemblyName,
+    description: String,
+    api_functions: Vec<Function>,
+    jobs: Vec<Job>,
+    only_own_data: bool,
+}
+
+/// Why what an author sent is no assembly.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidAssembly {
+    /// Two functions or two jobs have one name.
+    #[error("The {kind} {name} is listed twice; names are unique within their assembly.")]
+    DuplicateName {
+        /// `function` or `job`.
+        kind: &'static str,
+        /// The name they share.
+        name: AssemblyName,
+    },
+    /// Too many functions or jobs.
+    #[error("An assembly has at most {max} functions and as many jobs.", max = AssemblySource::MAX_PARTS)]
+    TooManyParts,
+    /// The description is too long.
+    #[error("An assembly's description has at most {max} bytes.", max = AssemblySource::MAX_DESCRIPTION)]
+    DescriptionTooLong,
+    /// The code of a function or job is too long.
+    #[error("The code of a function or job has at most {max} bytes.", max = AssemblySource::MAX_CODE)]
+    CodeTooLong,
+    /// NUL characters, which no Python source may contain.
+    #[error("Descriptions and code must not contain NUL characters.")]
+    NulCharacter,
+}
+
+impl AssemblySource {
+    /// The most functions, and the most jobs, of one assembly.
+    pub const MAX_PARTS: usize = 256;
+    /// The longest description, in bytes.
+    pub const MAX_DESCRIPTION: usize = 4 * 1024;
+    /// The longest code of a function or a job, in bytes.
+    pub const MAX_CODE: usize = 256 * 1024;
+
+    /// Checks what belongs together.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAssembly`] if a name is there twice or something is too much.
+    pub fn new(
+        name: AssemblyName,
+        description: String,
+        api_functions: Vec<Function>,
+        jobs: Vec<Job>,
+        only_own_data: bool,
+    ) -> Result<Self, InvalidAssembly> {
+        if api_functions.len() > Self::MAX_PARTS || jobs.len() > Self::MAX_PARTS {
+            return Err(InvalidAssembly::TooManyParts);
+        }
+        if description.len() > Self::MAX_DESCRIPTION {
+            return Err(InvalidAssembly::DescriptionTooLong);
+        }
+        let codes = || {
+            api_functions
+                .iter()
+                .map(|f| &f.code)
+                .chain(jobs.iter().map(|j| &j.code))
+        };
+        if codes().any(|code| code.len() > Self::MAX_CODE) {
+            return Err(InvalidAssembly::CodeTooLong);
+        }
+        if codes()
+            .chain([&description])
+            .any(|text| text.contains('\0'))
+        {
+            return Err(InvalidAssembly::NulCharacter);
+        }
+        refuse_duplicates(
+            "function",
+            api_functions.iter().map(|function| &function.name),
+        )?;
+        refuse_duplicates("job", jobs.iter().map(|job| &job.name))?;
+        Ok(Self {
+            name,
+            description,
+            api_functions,
+            jobs,
+            only_own_data,
+        })
+    }
+
+    /// The bytes of names, description and code: what counts for [`AuthorLimits::bytes`].
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let functions = self
+            .api_functions
+            .iter()
+            .map(|part| part.name.0.len() + part.code.len());
+        let jobs = self
+            .jobs
+            .iter()
+            .map(|part| part.name.0.len() + part.code.len());
+        (self.name.0.len() + self.description.len() + functions.chain(jobs).sum::<usize>()) as u64
+    }
+
+    /// The name, unique among the author's assemblies.
+    #[must_use]
+    pub const fn name(&self) -> &AssemblyName {
+        &self.name
+    }
+
+    /// What the author says about it.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The functions, in the author's order.
+    #[must_use]
+    pub fn api_functions(&self) -> &[Function] {
+        &self.api_functions
+    }
+
+    /// The jobs, in the author's order.
+    #[must_use]
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// Whether its code sees only the documents it stored itself.
+    #[must_use]
+    pub const fn only_own_data(&self) -> bool {
+        self.only_own_data
+    }
+}
+
+fn refuse_duplicates<'a>(
+    kind: &'static str,
+    names: impl Iterator<Item = &'a AssemblyName>,
+) -> Result<(), InvalidAssembly> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(InvalidAssembly::DuplicateName {
+                kind,
+                name: name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// An assembly as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assembly {
+    /// The store's identifier; stays the same when the author renames or replaces the assembly.
+    pub id: AssemblyId,
+    /// Who wrote it.
+    pub author: UserName,
+    /// What the author wrote.
+    pub source: AssemblySource,
+}
+
+/// What a list says about an assembly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AssemblySummary {
+    /// Its name.
+    pub name: AssemblyName,
+    /// Who wrote it.
+    #[serde(serialize_with = "as_text")]
+    pub author: UserName,
+    /// What the author says about it.
+    pub description: String,
+}
+
+fn as_text<S: serde::Serializer>(name: &UserName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(name.as_str())
+}
+
+/// How many assemblies there are, from a user's point of view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AssemblyCounts {
+    /// Written by the user.
+    pub own: u64,
+    /// Installed by the user.
+    pub installed: u64,
+    /// In the store.
+    pub all: u64,
+}

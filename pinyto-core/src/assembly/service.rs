@@ -1,0 +1,211 @@
+use super::{
+    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, InstallOutcome,
+    SaveOutcome,
+};
+use crate::{cloud::Cloud, error::Error, session::Session};
+
+/// The most assemblies that one call of [`Cloud::list_all_assemblies`] gives.
+pub const MAX_LISTED: u64 = 1000;
+
+impl Cloud {
+    /// Saves an assembly of the user: in the place of the one named `original_name` if she has
+    /// it (whoever installed it keeps it, also under a new name), otherwise as a new one. What
+    /// `source` doesn't list is gone afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AssemblyNameTaken`] if she has another one of the new name,
+    /// [`Error::LimitReached`]. A refused save changes nothing.
+    pub async fn save_assembly(
+        &self,
+        session: &Session,
+        original_name: &str,
+        source: &AssemblySource,
+    ) -> Result<(), Error> {
+        let limits = self.settings().author_limits;
+        let (assemblies, author) = (self.store().assemblies(), session.user.id);
+        let saved = assemblies
+            .save(author, original_name, source, limits, self.now())
+            .await?;
+        match saved {
+            SaveOutcome::Created | SaveOutcome::Replaced => Ok(()),
+            SaveOutcome::NameTaken => Err(Error::AssemblyNameTaken),
+            SaveOutcome::LimitReached => Err(Error::LimitReached {
+                things: "assemblies",
+                limit: limits.assemblies as u64,
+            }),
+            SaveOutcome::TooManyBytes => Err(Error::LimitReached {
+                things: "bytes of assemblies",
+                limit: limits.bytes,
+            }),
+        }
+    }
+
+    /// Deletes an assembly of the user and uninstalls it everywhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownAssembly`] if she has none of that name.
+    pub async fn delete_assembly(
+        &self,
+        session: &Session,
+        name: &AssemblyName,
+    ) -> Result<(), Error> {
+        let deleted = self
+            .store()
+            .assemblies()
+            .delete(session.user.id, name)
+            .await?;
+        if deleted {
+            Ok(())
+        } else {
+            Err(Error::UnknownAssembly)
+        }
+    }
+
+    /// The user's assemblies with everything they list, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed.
+    pub async fn list_own_assemblies(
+        &self,
+        session: &Session,
+    ) -> Result<Vec<AssemblySource>, Error> {
+        Ok(self
+            .store()
+            .assemblies()
+            .list_of_author(session.user.id)
+            .await?)
+    }
+
+    /// All assemblies, oldest first, from the one after `skip` others, `count` (and
+    /// [`MAX_LISTED`]) at the most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed.
+    pub async fn list_all_assemblies(
+        &self,
+        _session: &Session,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<AssemblySummary>, Error> {
+        Ok(self
+            .store()
+            .assemblies()
+            .list_all(skip, count.min(MAX_LISTED))
+            .await?)
+    }
+
+    /// The assemblies that the user has installed, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed.
+    pub async fn list_installed_assemblies(
+        &self,
+        session: &Session,
+    ) -> Result<Vec<AssemblySummary>, Error> {
+        Ok(self
+            .store()
+            .assemblies()
+            .list_installed(session.user.id)
+            .await?)
+    }
+
+    /// An assembly with its source, which everybody may read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownAssembly`] if there is none.
+    pub async fn assembly_source(
+        &self,
+        _session: &Session,
+        assembly: &AssemblyRef,
+    ) -> Result<Assembly, Error> {
+        self.store()
+            .assemblies()
+            .find(assembly)
+            .await?
+            .ok_or(Error::UnknownAssembly)
+    }
+
+    /// Installs an assembly for the user. Installing it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownAssembly`], [`Error::LimitReached`].
+    pub async fn install_assembly(
+        &self,
+        session: &Session,
+        assembly: &AssemblyRef,
+    ) -> Result<(), Error> {
+        let limit = self.settings().max_installed;
+        let (assemblies, user) = (self.store().assemblies(), session.user.id);
+        match assemblies
+            .install(user, assembly, limit, self.now())
+            .await?
+        {
+            InstallOutcome::Installed => Ok(()),
+            InstallOutcome::NotFound => Err(Error::UnknownAssembly),
+            InstallOutcome::LimitReached => Err(Error::LimitReached {
+                things: "installed assemblies",
+                limit: limit as u64,
+            }),
+        }
+    }
+
+    /// Uninstalls an assembly. The user's documents stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AssemblyNotInstalled`] if she has not installed it (or there is none).
+    pub async fn uninstall_assembly(
+        &self,
+        session: &Session,
+        assembly: &AssemblyRef,
+    ) -> Result<(), Error> {
+        let done = self
+            .store()
+            .assemblies()
+            .uninstall(session.user.id, assembly)
+            .await?;
+        if done {
+            Ok(())
+        } else {
+            Err(Error::AssemblyNotInstalled)
+        }
+    }
+
+    /// Calls a function of an assembly that the user has installed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AssemblyNotInstalled`], [`Error::UnknownFunction`], and for a function that
+    /// exists [`Error::CodeExecutionDisabled`]: this version can't run the code.
+    pub async fn call_function(
+        &self,
+        session: &Session,
+        assembly: &AssemblyRef,
+        function: &str,
+    ) -> Result<serde_json::Value, Error> {
+        let installed = self
+            .store()
+            .assemblies()
+            .find_installed(session.user.id, assembly)
+            .await?;
+        let assembly = installed.ok_or(Error::AssemblyNotInstalled)?;
+        let known = |name: &AssemblyName| name.as_str() == function;
+        if assembly
+            .source
+            .api_functions()
+            .iter()
+            .any(|function| known(&function.name))
+        {
+            Err(Error::CodeExecutionDisabled)
+        } else {
+            Err(Error::UnknownFunction)
+        }
+    }
+}

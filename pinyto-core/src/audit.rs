@@ -1,0 +1,71 @@
+//! The audit log: one line for each event that matters to an account's security.
+//!
+//! The lines are `tracing` events with the target `pinyto::audit` and the fields `event`, `user`,
+//! `address` and, where a key is concerned, `key_hash`. They never contain a token, a password or
+//! a key.
+
+use std::net::IpAddr;
+
+use crate::{cloud::Cloud, key::PublicKey, user::UserName};
+
+/// The target of the audit log's lines.
+pub const TARGET: &str = "pinyto::audit";
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Registered,
+    KeyserverRegistered,
+    LoginOk,
+    LoginFailed,
+    KeyserverLoginOk,
+    KeyserverLoginFailed,
+    LoggedOut,
+    KeyAdded,
+    KeyRemoved,
+    KeyActivated,
+    KeyDeactivated,
+    PasswordChanged,
+    Throttled,
+}
+
+impl Event {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::KeyserverRegistered => "keyserver_registered",
+            Self::LoginOk => "login_ok",
+            Self::LoginFailed => "login_failed",
+            Self::KeyserverLoginOk => "keyserver_login_ok",
+            Self::KeyserverLoginFailed => "keyserver_login_failed",
+            Self::LoggedOut => "logged_out",
+            Self::KeyAdded => "key_added",
+            Self::KeyRemoved => "key_removed",
+            Self::KeyActivated => "key_activated",
+            Self::KeyDeactivated => "key_deactivated",
+            Self::PasswordChanged => "password_changed",
+            Self::Throttled => "throttled",
+        }
+    }
+
+    const fn is_suspicious(self) -> bool {
+        matches!(
+            self,
+            Self::LoginFailed | Self::KeyserverLoginFailed | Self::Throttled
+        )
+    }
+}
+
+impl Cloud {
+    pub(crate) fn audit(&self, event: Event, user: Option<&UserName>, key: Option<&PublicKey>) {
+        let event_name = event.name();
+        let user = user.map(UserName::as_str);
+        let address = self.address().map(|address: IpAddr| address.to_string());
+        let key_hash = key.map(|key| key.fingerprint().short());
+        if event.is_suspicious() {
+            tracing::warn!(target: TARGET, event = event_name, user, address, key_hash);
+        } else {
+            tracing::info!(target: TARGET, event = event_name, user, address, key_hash);
+        }
+    }
+}

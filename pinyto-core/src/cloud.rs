@@ -1,0 +1,286 @@
+//! [`Cloud`]: what an embedding program holds.
+
+use std::{
+    net::IpAddr, num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration,
+};
+
+use crate::{
+    assembly::AuthorLimits,
+    challenge::ServerKey,
+    clock::{Clock, SystemClock, Timestamp},
+    crypto::RsaBackend,
+    document::DocumentIds,
+    error::Error,
+    key::PublicKey,
+    keyserver::{HashCost, KeyStock},
+    randomness::{OsRandomness, Randomness},
+    session::RememberedTokens,
+    store::Store,
+    throttle::{Throttle, ThrottleSettings},
+    workers::Workers,
+};
+
+/// A Pinyto: all rules of the protocol over one store, with one server key.
+///
+/// Cheap to clone; clones are the same cloud. The operations stand with their subjects:
+///
+/// | subject | operations |
+/// |---|---|
+/// | users | [`register`](Self::register) |
+/// | sessions | [`authenticate`](Self::authenticate), [`session`](Self::session), [`logout`](Self::logout) |
+/// | keys | [`list_keys`](Self::list_keys), [`register_new_key`](Self::register_new_key), [`set_key_active`](Self::set_key_active), [`delete_key`](Self::delete_key) |
+/// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password) |
+/// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), ... |
+/// | documents | [`store_document`](Self::store_document), [`statistics`](Self::statistics) |
+///
+/// Dropping the future of an operation is safe: what it asked of the store either happens as a
+/// whole or not at all.
+#[derive(Clone)]
+pub struct Cloud {
+    inner: Arc<Inner>,
+    address: Option<IpAddr>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    server_key: ServerKey,
+    rsa: Arc<dyn RsaBackend>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+    settings: Settings,
+    document_ids: DocumentIds,
+    remembered: RememberedTokens,
+    throttle: Throttle,
+    key_stock: Arc<KeyStock>,
+    rsa_workers: Workers,
+    password_workers: Workers,
+    keygen_workers: Workers,
+}
+
+/// What an operator may want otherwise.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long a session lives without being used. Default: 30 days.
+    pub session_idle: Duration,
+    /// How exactly the last use of a session is noted: a use within this time of the last noted
+    /// one is not written. A session lives up to this much longer than `session_idle`, never
+    /// shorter. Default: a hundredth of `session_idle`, at most an hour.
+    pub session_renewal: Option<Duration>,
+    /// The most keys of one user. Default: 256.
+    pub max_keys: usize,
+    /// How much one author may keep. Default: 1000 assemblies, 8 MiB together.
+    pub author_limits: AuthorLimits,
+    /// The most assemblies installed by one user. Default: 1000.
+    pub max_installed: usize,
+    /// What hashing a password costs. Default: 19 MiB, 2 passes.
+    pub hash_cost: HashCost,
+    /// How fast failed tries may come.
+    pub throttle: ThrottleSettings,
+    /// How many key pairs the keyserver holds ready (see [`Cloud::key_stock`]). Default: 4.
+    pub key_stock: usize,
+    /// How many request tokens are remembered so that they needn't be decrypted again; about 200
+    /// bytes each. Default: 50,000.
+    pub remembered_tokens: usize,
+    /// How many RSA operations, and a quarter as many password hashings, may wait for a
+    /// processor before a caller is told to come back. Default: 1024.
+    pub queue: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            session_idle: Duration::from_secs(30 * 24 * 3600),
+            session_renewal: None,
+            max_keys: 256,
+            author_limits: AuthorLimits {
+                assemblies: 1000,
+                bytes: 8 * 1024 * 1024,
+            },
+            max_installed: 1000,
+            hash_cost: HashCost::default(),
+            throttle: ThrottleSettings::default(),
+            key_stock: 4,
+            remembered_tokens: 50_000,
+            queue: 1024,
+        }
+    }
+}
+
+impl Settings {
+    /// [`Settings::session_renewal`], or what it is by default.
+    #[must_use]
+    pub fn session_renewal(&self) -> Duration {
+        self.session_renewal
+            .unwrap_or_else(|| (self.session_idle / 100).min(Duration::from_secs(3600)))
+    }
+}
+
+/// Builds a [`Cloud`].
+pub struct CloudBuilder {
+    store: Arc<dyn Store>,
+    server_key: ServerKey,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+    settings: Settings,
+}
+
+impl CloudBuilder {
+    /// Takes the time from `clock` instead of the operating system.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Takes randomness from `randomness` instead of the operating system.
+    #[must_use]
+    pub fn randomness(mut self, randomness: Arc<dyn Randomness>) -> Self {
+        self.randomness = randomness;
+        self
+    }
+
+    /// Uses these settings instead of the default ones.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The finished cloud. Starts nothing in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidHashCost`] if [`Settings::hash_cost`] is out of range;
+    /// [`Error::Randomness`] if there is none.
+    pub fn build(self) -> Result<Cloud, Error> {
+        let Self {
+            store,
+            server_key,
+            clock,
+            randomness,
+            settings,
+        } = self;
+        if !settings.hash_cost.is_possible() {
+            return Err(Error::InvalidHashCost);
+        }
+        let cores = available_parallelism().map_or(2, NonZeroUsize::get);
+        let rsa = server_key.backend().clone();
+        Ok(Cloud {
+            address: None,
+            inner: Arc::new(Inner {
+                document_ids: DocumentIds::new(randomness.as_ref())?,
+                remembered: RememberedTokens::new(settings.remembered_tokens),
+                throttle: Throttle::new(&settings.throttle, clock.clone()),
+                key_stock: Arc::new(KeyStock::new(rsa.clone(), settings.key_stock)),
+                rsa_workers: Workers::new(cores, settings.queue),
+                password_workers: Workers::new(cores, settings.queue / 4),
+                keygen_workers: Workers::new(cores.div_ceil(2), 32),
+                store,
+                server_key,
+                rsa,
+                clock,
+                randomness,
+                settings,
+            }),
+        })
+    }
+}
+
+impl Cloud {
+    /// A cloud that keeps everything in `store` and proves itself with `server_key`.
+    #[must_use]
+    pub fn builder(store: Arc<dyn Store>, server_key: ServerKey) -> CloudBuilder {
+        CloudBuilder {
+            store,
+            server_key,
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(OsRandomness),
+            settings: Settings::default(),
+        }
+    }
+
+    /// The same cloud, for a request that comes from `address`: failed tries are counted for it
+    /// and the audit log names it.
+    #[must_use]
+    pub fn for_address(&self, address: impl Into<Option<IpAddr>>) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            address: address.into(),
+        }
+    }
+
+    /// The public half of the server's key, which clients pin.
+    #[must_use]
+    pub fn server_public_key(&self) -> &PublicKey {
+        self.inner.server_key.public_key()
+    }
+
+    /// Whether the store can be reached.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if it can't.
+    pub async fn ready(&self) -> Result<(), Error> {
+        Ok(self.store().ping().await?)
+    }
+
+    /// The keyserver's stock of ready key pairs. Nothing fills it but
+    /// [`KeyStock::start_refill`]; an empty one only makes registrations slower.
+    #[must_use]
+    pub fn key_stock(&self) -> &Arc<KeyStock> {
+        &self.inner.key_stock
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.inner.store.as_ref()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    pub(crate) fn server_key(&self) -> &ServerKey {
+        &self.inner.server_key
+    }
+
+    pub(crate) fn rsa(&self) -> &Arc<dyn RsaBackend> {
+        &self.inner.rsa
+    }
+
+    pub(crate) fn randomness(&self) -> &Arc<dyn Randomness> {
+        &self.inner.randomness
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn document_ids(&self) -> &DocumentIds {
+        &self.inner.document_ids
+    }
+
+    pub(crate) fn remembered(&self) -> &RememberedTokens {
+        &self.inner.remembered
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.inner.throttle
+    }
+
+    pub(crate) fn rsa_workers(&self) -> &Workers {
+        &self.inner.rsa_workers
+    }
+
+    pub(crate) fn password_workers(&self) -> &Workers {
+        &self.inner.password_workers
+    }
+
+    pub(crate) fn keygen_workers(&self) -> &Workers {
+        &self.inner.keygen_workers
+    }
+}

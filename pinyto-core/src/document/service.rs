@@ -1,0 +1,198 @@
+use serde_json::{Map, Value};
+
+use super::{Document, DocumentId, InsertOutcome};
+use crate::{
+    assembly::{AssemblyCounts, AssemblyRef},
+    cloud::Cloud,
+    error::Error,
+    session::Session,
+    usage::Usage,
+};
+
+/// What a client stores, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewDocument {
+    kind: String,
+    tags: Vec<Value>,
+    data: Value,
+}
+
+impl NewDocument {
+    /// How deep lists and objects may be nested in `data`.
+    pub const MAX_DEPTH: usize = 128;
+
+    /// Takes the three fields as a client sends them: `kind` is a text or a number and not empty
+    /// (a number is kept as its text); `tags` is a text or a list, whose members that are no text
+    /// or number are dropped, and anything else means no tags; `data` is anything
+    /// nested at most [`NewDocument::MAX_DEPTH`] levels deep.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidDocumentType`], [`Error::DocumentTooDeep`].
+    pub fn new(kind: Value, tags: Value, data: Value) -> Result<Self, Error> {
+        if is_deeper_than(&data, Self::MAX_DEPTH) {
+            take_apart(data);
+            return Err(Error::DocumentTooDeep);
+        }
+        let kind = match kind {
+            Value::String(text) if !text.is_empty() => text,
+            Value::Number(number) => number.to_string(),
+            _ => return Err(Error::InvalidDocumentType),
+        };
+        let tags = match tags {
+            Value::Array(tags) => tags
+                .into_iter()
+                .filter(|tag| tag.is_string() || tag.is_number())
+                .collect(),
+            text @ Value::String(_) => vec![text],
+            _ => Vec::new(),
+        };
+        Ok(Self { kind, tags, data })
+    }
+}
+
+/// Whether lists and objects are nested in `value` more than so many levels deep. Doesn't recurse:
+/// nobody knows yet how deep it is.
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    let mut rest = vec![(value, 0)];
+    while let Some((value, above)) = rest.pop() {
+        if above == levels && (value.is_array() || value.is_object()) {
+            return true;
+        }
+        match value {
+            Value::Array(list) => rest.extend(list.iter().map(|member| (member, above + 1))),
+            Value::Object(map) => rest.extend(map.values().map(|member| (member, above + 1))),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Drops `value` piece by piece, because dropping it as a whole recurses.
+fn take_apart(value: Value) {
+    let mut rest = vec![value];
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::Array(list) => rest.extend(list),
+            Value::Object(map) => rest.extend(map.into_iter().map(|(_, member)| member)),
+            _ => {}
+        }
+    }
+}
+
+/// What a user has used, and how many assemblies there are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Statistics {
+    /// What she has used up to now.
+    pub usage: Usage,
+    /// How many assemblies she has written and installed, and how many there are.
+    pub assemblies: AssemblyCounts,
+}
+
+impl Cloud {
+    /// Stores a document for the user in the name of an assembly she has installed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AssemblyNotInstalled`].
+    pub async fn store_document(
+        &self,
+        session: &Session,
+        assembly: AssemblyRef,
+        document: NewDocument,
+    ) -> Result<DocumentId, Error> {
+        let NewDocument { kind, tags, data } = document;
+        let time = self.now();
+        let mut fields = Map::new();
+        fields.insert("type".into(), kind.into());
+        fields.insert("tags".into(), tags.into());
+        fields.insert("data".into(), data);
+        let document = Document {
+            id: self.document_ids().next(time),
+            assembly,
+            time,
+            fields,
+        };
+        match self
+            .store()
+            .documents()
+            .insert(session.user.id, &document)
+            .await?
+        {
+            InsertOutcome::Inserted => Ok(document.id),
+            InsertOutcome::NotInstalled => Err(Error::AssemblyNotInstalled),
+        }
+    }
+
+    /// What the user has used up to now, and how many assemblies there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownToken`] if the user is gone.
+    pub async fn statistics(&self, session: &Session) -> Result<Statistics, Error> {
+        let user = session.user.id;
+        let usage = self
+            .store()
+            .users()
+            .usage(user)
+            .await?
+            .ok_or(Error::UnknownToken)?;
+        let assemblies = self.store().assemblies().counts(user).await?;
+        Ok(Statistics {
+            usage: usage.at(self.now()),
+            assemblies,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_type_is_a_text_or_a_number_and_not_empty() {
+        let kind = |value| NewDocument::new(value, Value::Null, Value::Null).map(|new| new.kind);
+        assert_eq!(kind(json!("book")).unwrap(), "book");
+        assert_eq!(kind(json!(5)).unwrap(), "5");
+        assert_eq!(kind(json!(-0.5)).unwrap(), "-0.5");
+        for bad in [json!(""), json!(null), json!(true), json!([]), json!({})] {
+            assert!(matches!(kind(bad), Err(Error::InvalidDocumentType)));
+        }
+    }
+
+    #[test]
+    fn tags_are_texts_and_numbers_and_nothing_else() {
+        let tags = |value| {
+            NewDocument::new(json!("t"), value, Value::Null)
+                .unwrap()
+                .tags
+        };
+        assert_eq!(
+            tags(json!(["a", 1, null, ["b"], {"c": 1}, true, 2.5])),
+            [json!("a"), json!(1), json!(2.5)]
+        );
+        assert_eq!(tags(json!("one")), [json!("one")]);
+        for none in [json!(null), json!(5), json!({"a": 1}), json!(true)] {
+            assert!(tags(none).is_empty());
+        }
+    }
+
+    #[test]
+    fn data_may_be_nested_deeply_but_not_endlessly() {
+        let list = |inner| Value::Array(vec![inner]);
+        let object = |inner| Value::Object([("a".to_owned(), inner)].into_iter().collect());
+        let wrappings: [&dyn Fn(Value) -> Value; 2] = [&list, &object];
+        for wrap in wrappings {
+            let nested = |levels| (0..levels).fold(json!(1), |inner, _| wrap(inner));
+            let new = |levels| NewDocument::new(json!("t"), Value::Null, nested(levels));
+            assert!(new(128).is_ok());
+            for levels in [129, 200_000] {
+                assert!(matches!(new(levels), Err(Error::DocumentTooDeep)));
+            }
+        }
+        let wide = vec![json!([[], {}]); 1000];
+        assert!(NewDocument::new(json!("t"), Value::Null, wide.into()).is_ok());
+    }
+}

@@ -1,0 +1,202 @@
+//! What a service answers when it can't do what it was asked to.
+
+use std::time::Duration;
+
+use crate::{
+    assembly::{InvalidAssembly, InvalidAssemblyName},
+    crypto::CryptoError,
+    document::NewDocument,
+    key::{InvalidKeyHash, InvalidKeyLabel, InvalidPublicKey},
+    keyserver::InvalidPassword,
+    randomness::RandomnessUnavailable,
+    store::StoreError,
+    user::InvalidUserName,
+};
+
+/// Why a service refused or failed. The text tells the author of a client what to do; nothing in
+/// it is secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No living session has that token. The sentence is part of the protocol.
+    #[error("Unknown token. Please authenticate.")]
+    UnknownToken,
+    /// No user of that name has such an active key; which part is wrong is not told.
+    #[error(
+        "There is no user with that name and an active key with that key_hash. Check both, or register."
+    )]
+    AuthenticationFailed,
+    /// No keyserver account with that name and password; which part is wrong is not told.
+    #[error("User name or password is wrong.")]
+    WrongPassword,
+
+    /// The user name is none.
+    #[error(transparent)]
+    InvalidUserName(#[from] InvalidUserName),
+    /// The user name can't be registered, it is part of a fixed route.
+    #[error("That user name is reserved. Choose another one.")]
+    ReservedUserName,
+    /// The public key is none, or too weak.
+    #[error(transparent)]
+    InvalidPublicKey(#[from] InvalidPublicKey),
+    /// The key hash is none.
+    #[error(transparent)]
+    InvalidKeyHash(#[from] InvalidKeyHash),
+    /// The label is none.
+    #[error(transparent)]
+    InvalidKeyLabel(#[from] InvalidKeyLabel),
+    /// The password can't be used.
+    #[error(transparent)]
+    InvalidPassword(#[from] InvalidPassword),
+    /// The name is none of an assembly, a function or a job.
+    #[error(transparent)]
+    InvalidAssemblyName(#[from] InvalidAssemblyName),
+    /// The assembly can't be saved as it is.
+    #[error(transparent)]
+    InvalidAssembly(#[from] InvalidAssembly),
+    /// A document needs a type.
+    #[error("A document's type is a text or a number and not empty.")]
+    InvalidDocumentType,
+    /// A document's data can't be nested any deeper.
+    #[error(
+        "The document's data is nested too deeply. At most {} levels are kept.",
+        NewDocument::MAX_DEPTH
+    )]
+    DocumentTooDeep,
+
+    /// Somebody has that user name.
+    #[error("That user name is taken. Choose another one.")]
+    UserNameTaken,
+    /// The user has that key.
+    #[error("This account has that key already.")]
+    KeyAlreadyRegistered,
+    /// The key hash fits several keys of the user.
+    #[error("Several of your keys begin with that key_hash. Send more of its 64 digits.")]
+    AmbiguousKeyHash,
+    /// The key is the last one that opens the account.
+    #[error("That is your last active key. Register or activate another one first.")]
+    LastActiveKey,
+    /// The author has another assembly of that name.
+    #[error("You have another assembly of that name. Choose another name.")]
+    AssemblyNameTaken,
+    /// The user has as many of them as allowed.
+    #[error("You may have at most {limit} {things}. Delete some first.")]
+    LimitReached {
+        /// What there are too many of.
+        things: &'static str,
+        /// How many are allowed.
+        limit: u64,
+    },
+
+    /// The user has no such key.
+    #[error("You have no key with that key_hash. The call list_keys lists yours.")]
+    UnknownKey,
+    /// There is no such assembly.
+    #[error("There is no such assembly. The call list_all_assemblies lists all.")]
+    UnknownAssembly,
+    /// The assembly is not installed by the user (or does not exist).
+    #[error("You have not installed that assembly. Install it with the call install_assembly.")]
+    AssemblyNotInstalled,
+    /// The assembly has no such function.
+    #[error("The assembly has no such function. The call get_assembly_source shows those it has.")]
+    UnknownFunction,
+    /// The user has no password to change.
+    #[error("This account has no password at the keyserver, so there is none to change.")]
+    NoKeyserverAccount,
+    /// This server doesn't run the code of assemblies.
+    #[error("This server does not run the code of assemblies.")]
+    CodeExecutionDisabled,
+
+    /// Too many failed tries.
+    #[error("Too many failed tries. Wait {} seconds, then try again.", seconds(*.retry_after))]
+    Throttled {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// Too much to do, also for the queue.
+    #[error("The server is busy. Wait {} seconds, then try again.", seconds(*.retry_after))]
+    Busy {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+
+    /// The store is away or inconsistent.
+    #[error("The database is not available. Try again later.")]
+    Store(#[from] StoreError),
+    /// [`Settings::hash_cost`](crate::Settings::hash_cost) is out of range.
+    #[error("Passwords can't be hashed at that cost: it is at least 8 KiB of memory and one pass.")]
+    InvalidHashCost,
+    /// The RSA backend failed in what it has to be able to do.
+    #[error("The server failed in a cryptographic operation.")]
+    Crypto(#[from] CryptoError),
+    /// The source of randomness gave nothing.
+    #[error("The server has no randomness.")]
+    Randomness(#[from] RandomnessUnavailable),
+    /// A background computation ended without a result: the process is shutting down, or a bug.
+    #[error("The server is shutting down. Try again later.")]
+    ShuttingDown,
+}
+
+/// Whole seconds, rounded up, at least one: as `Retry-After` wants them.
+#[must_use]
+pub(crate) fn seconds(duration: Duration) -> u64 {
+    duration
+        .as_secs()
+        .saturating_add(u64::from(duration.subsec_nanos() > 0))
+        .max(1)
+}
+
+impl Error {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownToken => "unknown_token",
+            Self::AuthenticationFailed => "authentication_failed",
+            Self::WrongPassword => "wrong_password",
+            Self::InvalidUserName(_) => "invalid_user_name",
+            Self::ReservedUserName => "reserved_user_name",
+            Self::InvalidPublicKey(_) => "invalid_public_key",
+            Self::InvalidKeyHash(_) => "invalid_key_hash",
+            Self::InvalidKeyLabel(_) => "invalid_key_label",
+            Self::InvalidPassword(_) => "invalid_password",
+            Self::InvalidAssemblyName(_) => "invalid_assembly_name",
+            Self::InvalidAssembly(_) => "invalid_assembly",
+            Self::InvalidDocumentType => "invalid_document_type",
+            Self::DocumentTooDeep => "document_too_deep",
+            Self::UserNameTaken => "user_name_taken",
+            Self::KeyAlreadyRegistered => "key_already_registered",
+            Self::AmbiguousKeyHash => "ambiguous_key_hash",
+            Self::LastActiveKey => "last_active_key",
+            Self::AssemblyNameTaken => "assembly_name_taken",
+            Self::LimitReached { .. } => "limit_reached",
+            Self::UnknownKey => "unknown_key",
+            Self::UnknownAssembly => "unknown_assembly",
+            Self::AssemblyNotInstalled => "assembly_not_installed",
+            Self::UnknownFunction => "unknown_function",
+            Self::NoKeyserverAccount => "no_keyserver_account",
+            Self::CodeExecutionDisabled => "code_execution_disabled",
+            Self::Throttled { .. } => "throttled",
+            Self::Busy { .. } => "busy",
+            Self::Store(StoreError::Unavailable { .. }) => "database_unavailable",
+            Self::Store(StoreError::Corrupt { .. }) => "database_inconsistent",
+            Self::InvalidHashCost | Self::Crypto(_) | Self::Randomness(_) => "internal",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+
+    /// How long the caller had better wait before trying again, where waiting helps. Whole
+    /// seconds, at least one.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } | Self::Busy { retry_after } => {
+                Some(Duration::from_secs(seconds(*retry_after)))
+            }
+            Self::Store(StoreError::Unavailable { .. }) | Self::ShuttingDown => {
+                Some(Duration::from_secs(5))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The public keys of users, one per device.
+
+mod fingerprint;
+mod public_key;
+mod repository;
+mod service;
+
+pub use fingerprint::{InvalidKeyHash, KeyFingerprint, KeyHash};
+pub use public_key::{InvalidPublicKey, PublicKey};
+pub use repository::{AddKeyOutcome, KeyChange, KeyRepository};
+pub use service::ListedKey;
+
+use crate::{
+    clock::Timestamp,
+    id::{KeyId, UserId},
+};
+
+/// A key that is to be registered.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// The public half.
+    pub public_key: PublicKey,
+    /// What the user calls the device, if she said.
+    pub label: Option<KeyLabel>,
+}
+
+/// A registered key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// The store's identifier.
+    pub id: KeyId,
+    /// Whose key it is.
+    pub user: UserId,
+    /// The public half.
+    pub public_key: PublicKey,
+    /// What the user calls the device, if she said.
+    pub label: Option<KeyLabel>,
+    /// Whether one can log in with it.
+    pub active: bool,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When a session of it was last made or renewed, if ever.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// What a user calls the device of a key: 1 to 100 characters, none of them a control character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLabel(String);
+
+/// Why a text is no key label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("A key's label has 1 to {max} characters, none of them a control character.", max = KeyLabel::MAX_LENGTH)]
+pub struct InvalidKeyLabel;
+
+impl KeyLabel {
+    /// The most characters a label may have.
+    pub const MAX_LENGTH: usize = 100;
+
+    /// Checks `text`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKeyLabel`] if it is empty, too long or has a control character.
+    pub fn parse(text: &str) -> Result<Self, InvalidKeyLabel> {
+        let length = text.chars().take(Self::MAX_LENGTH + 1).count();
+        if (1..=Self::MAX_LENGTH).contains(&length) && !text.chars().any(char::is_control) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidKeyLabel)
+        }
+    }
+
+    /// The label as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,99 @@
+use async_trait::async_trait;
+
+use super::{Key, KeyHash, NewKey};
+use crate::{
+    clock::Timestamp,
+    id::{KeyId, UserId},
+    session::Actor,
+    store::StoreError,
+    user::{User, UserName},
+};
+
+/// What became of a key that was to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddKeyOutcome {
+    /// The user has the key now; it is active.
+    Added(KeyId),
+    /// The user has this very key (by its full fingerprint) already; nothing was changed.
+    AlreadyRegistered,
+    /// The user has as many keys as allowed; nothing was changed.
+    LimitReached,
+    /// The session that asked has ended; nothing was changed.
+    SessionEnded,
+}
+
+/// What became of a change to one key of a user.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyChange {
+    /// Done; the key as it was before.
+    Done(Box<Key>),
+    /// The user has no key whose fingerprint begins so; nothing was changed.
+    NotFound,
+    /// The user has several keys whose fingerprints begin so; nothing was changed.
+    Ambiguous,
+    /// It is the user's last active key and would be no longer; nothing was changed.
+    LastActive,
+    /// The session that asked has ended; nothing was changed.
+    SessionEnded,
+}
+
+/// Where keys are kept.
+///
+/// A [`KeyHash`] selects among the keys *of one user* only, whatever keys others have. Every change
+/// first checks that the session of its [`Actor`], if there is one, lives and is that user's.
+#[async_trait]
+pub trait KeyRepository: Send + Sync {
+    /// The user's keys, in the order they were added.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn list(&self, user: UserId) -> Result<Vec<Key>, StoreError>;
+
+    /// The keys of the user of that name whose fingerprints begin with `hash`, active or not:
+    /// none (also if there is no such user), one, or two of several, active ones first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn matching(
+        &self,
+        user: &UserName,
+        hash: &KeyHash,
+    ) -> Result<Vec<(User, Key)>, StoreError>;
+
+    /// Adds an active key, unless the user has this key already or has `limit` keys.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn add(
+        &self,
+        actor: Actor,
+        key: &NewKey,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<AddKeyOutcome, StoreError>;
+
+    /// Activates or deactivates the key, unless it is the user's last active one and would not be
+    /// any more. Deactivating ends the key's session in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn set_active(
+        &self,
+        actor: Actor,
+        hash: &KeyHash,
+        active: bool,
+    ) -> Result<KeyChange, StoreError>;
+
+    /// Deletes the key, its session and, if it is the keyserver's, the keyserver account (whose
+    /// sealed private key is then worth nothing) in one transaction, unless it is the user's last
+    /// active one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn delete(&self, actor: Actor, hash: &KeyHash) -> Result<KeyChange, StoreError>;
+}

@@ -1,0 +1,105 @@
+use super::{AddKeyOutcome, Key, KeyChange, KeyHash, NewKey};
+use crate::{audit::Event, cloud::Cloud, error::Error, session::Session};
+
+/// A key as its owner sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedKey {
+    /// The key.
+    pub key: Key,
+    /// Whether it is the key of the session that asks.
+    pub current: bool,
+}
+
+impl Cloud {
+    /// The user's keys, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed.
+    pub async fn list_keys(&self, session: &Session) -> Result<Vec<ListedKey>, Error> {
+        let keys = self.store().keys().list(session.user.id).await?;
+        let listed = |key: Key| ListedKey {
+            current: key.id == session.key,
+            key,
+        };
+        Ok(keys.into_iter().map(listed).collect())
+    }
+
+    /// Registers another key of the user; it is active.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyAlreadyRegistered`] if this account has it, [`Error::LimitReached`].
+    pub async fn register_new_key(&self, session: &Session, key: &NewKey) -> Result<(), Error> {
+        let limit = self.settings().max_keys;
+        match self
+            .store()
+            .keys()
+            .add(session.into(), key, limit, self.now())
+            .await?
+        {
+            AddKeyOutcome::Added(_) => {
+                self.audit(
+                    Event::KeyAdded,
+                    Some(&session.user.name),
+                    Some(&key.public_key),
+                );
+                Ok(())
+            }
+            AddKeyOutcome::AlreadyRegistered => Err(Error::KeyAlreadyRegistered),
+            AddKeyOutcome::SessionEnded => Err(Error::UnknownToken),
+            AddKeyOutcome::LimitReached => Err(Error::LimitReached {
+                things: "keys",
+                limit: limit as u64,
+            }),
+        }
+    }
+
+    /// Activates or deactivates one of the user's keys. A deactivated key's session ends at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::LastActiveKey`].
+    pub async fn set_key_active(
+        &self,
+        session: &Session,
+        key_hash: &KeyHash,
+        active: bool,
+    ) -> Result<(), Error> {
+        let change = self
+            .store()
+            .keys()
+            .set_active(session.into(), key_hash, active)
+            .await?;
+        let event = if active {
+            Event::KeyActivated
+        } else {
+            Event::KeyDeactivated
+        };
+        self.key_changed(session, change, event)
+    }
+
+    /// Deletes one of the user's keys. Its session ends at once, and if it is the keyserver's
+    /// key, so does the keyserver account: its password opens nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::LastActiveKey`].
+    pub async fn delete_key(&self, session: &Session, key_hash: &KeyHash) -> Result<(), Error> {
+        let change = self.store().keys().delete(session.into(), key_hash).await?;
+        self.key_changed(session, change, Event::KeyRemoved)
+    }
+
+    fn key_changed(&self, session: &Session, change: KeyChange, event: Event) -> Result<(), Error> {
+        match change {
+            KeyChange::Done(key) => {
+                self.audit(event, Some(&session.user.name), Some(&key.public_key));
+                Ok(())
+            }
+            KeyChange::SessionEnded => Err(Error::UnknownToken),
+            KeyChange::NotFound => Err(Error::UnknownKey),
+            KeyChange::Ambiguous => Err(Error::AmbiguousKeyHash),
+            KeyChange::LastActive => Err(Error::LastActiveKey),
+        }
+    }
+}

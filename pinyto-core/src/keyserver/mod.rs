@@ -1,0 +1,28 @@
+//! The keyserver: holds a key pair for users of web apps, which can't keep a key, and does the
+//! device's half of the challenge for whoever knows the password.
+
+mod key_stock;
+mod password;
+mod repository;
+mod sealed_key;
+mod service;
+
+pub use key_stock::{KeyStock, KeyStockRefill};
+pub use password::{HashCost, InvalidPassword, Password, PasswordHash};
+pub use repository::{ChangePasswordOutcome, KeyserverRepository, NewCredentials};
+pub use sealed_key::SealedKey;
+
+use crate::{id::KeyId, user::User};
+
+/// A user's account at the keyserver.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Whose account it is.
+    pub user: User,
+    /// The key whose private half is kept here.
+    pub key: KeyId,
+    /// The hash of the password.
+    pub password_hash: PasswordHash,
+    /// The private half of the key, sealed under the password.
+    pub sealed_key: SealedKey,
+}

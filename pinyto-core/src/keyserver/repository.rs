@@ -1,0 +1,86 @@
+use async_trait::async_trait;
+
+use super::{Account, password::PasswordHash, sealed_key::SealedKey};
+use crate::{
+    clock::Timestamp,
+    id::{SessionId, UserId},
+    key::NewKey,
+    store::StoreError,
+    user::{NewUser, RegisterOutcome, UserName},
+};
+
+/// A password with the key pair it opens, as they are kept.
+#[derive(Clone, Debug)]
+pub struct NewCredentials {
+    /// The public half of the key pair.
+    pub key: NewKey,
+    /// The hash of the password.
+    pub password_hash: PasswordHash,
+    /// The private half, sealed under the password.
+    pub sealed_key: SealedKey,
+}
+
+/// What became of a change of password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangePasswordOutcome {
+    /// The new password is in force.
+    Changed,
+    /// The user has no keyserver account; nothing was changed.
+    NoAccount,
+    /// The session that asked has ended; nothing was changed.
+    SessionEnded,
+}
+
+/// Where the keyserver's accounts are kept, at most one per user.
+#[async_trait]
+pub trait KeyserverRepository: Send + Sync {
+    /// Makes a user with her first key and a keyserver account for this key, all or nothing,
+    /// unless the name is taken (be it by a user without a keyserver account).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn register(
+        &self,
+        user: &NewUser,
+        password_hash: &PasswordHash,
+        sealed_key: &SealedKey,
+    ) -> Result<RegisterOutcome, StoreError>;
+
+    /// The account of the user of that name, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn find(&self, name: &UserName) -> Result<Option<Account>, StoreError>;
+
+    /// Puts new credentials in the place of the account's old ones, in one transaction: checks that
+    /// `session` lives and is the user's, adds the new key (active), points the account at it, moves `session` to it if it is a session of
+    /// the old key, and deletes the old key with whatever session it still has. Sessions of other
+    /// keys stay.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn change_password(
+        &self,
+        user: UserId,
+        session: SessionId,
+        credentials: &NewCredentials,
+        at: Timestamp,
+    ) -> Result<ChangePasswordOutcome, StoreError>;
+
+    /// Replaces hash and sealed key (of the same password and key) if the hash is still `old`;
+    /// says whether it was. Serves to raise the cost of hashing at a login.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn rehash(
+        &self,
+        user: UserId,
+        old: &PasswordHash,
+        password_hash: &PasswordHash,
+        sealed_key: &SealedKey,
+    ) -> Result<bool, StoreError>;
+}

@@ -1,0 +1,83 @@
+//! The rules of Pinyto, a personal cloud database, without any I/O of their own.
+//!
+//! A user owns JSON documents. Every device of hers has an RSA key and proves it by a challenge;
+//! web apps log in with a password at the keyserver, which does a device's part. Assemblies are
+//! bundles of server-side code that users install. What a user consumes is metered.
+//!
+//! This crate has the types, the rules and the traits; it knows no SQL and no HTTP. `pinyto-store`
+//! has a store on SQLite, `pinyto-http` mounts everything on warp and has the reference server.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use pinyto_core::{Cloud, challenge::RequestToken, memory::MemoryStore, user::UserName};
+//! # use pinyto_core::{challenge::{DeviceKey, ServerKey}, crypto::default_backend};
+//! # fn kept(name: &str) -> String {
+//! #     std::fs::read_to_string(format!("src/testing/keys/{name}.pem")).expect("a key")
+//! # }
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! // The server's side.
+//! let server_key = ServerKey::from_pem(default_backend(), &kept("server"))?;
+//! let cloud = Cloud::builder(Arc::new(MemoryStore::new()), server_key).build()?;
+//!
+//! // A device's side: it knows its own key and the server's public one.
+//! let device = DeviceKey::from_pem(default_backend(), &kept("device0"))?;
+//! let server = cloud.server_public_key().clone();
+//!
+//! let ada = UserName::parse("ada")?;
+//! cloud.register(ada.clone(), device.public_key().clone()).await?;
+//! let challenge = cloud.authenticate(&ada, &device.key_hash()).await?;
+//! let token: RequestToken = device.answer(&challenge, &server)?;
+//!
+//! let session = cloud.session(&token).await?;
+//! assert_eq!(cloud.list_keys(&session).await?.len(), 1);
+//! # Ok::<_, Box<dyn std::error::Error>>(()) }).map_err(|error| error.to_string())?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Map
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`user`], [`key`], [`session`], [`keyserver`], [`assembly`], [`document`] | the subjects: types, the trait of the repository, and (as methods of [`Cloud`]) the rules |
+//! | [`store`] | what a store is, and how to write one |
+//! | [`memory`] | a store in memory |
+//! | [`challenge`] | both halves of the challenge: data in, decision out |
+//! | [`crypto`] | the RSA traits and their backends |
+//! | [`clock`], [`randomness`] | time and randomness, handed in |
+//! | [`usage`], [`audit`] | metering; the audit log |
+//! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `rustcrypto` | yes | the portable RSA backend |
+//! | `aws-lc` | no | a faster RSA backend, constant time; needs a C compiler |
+//! | `testing` | no | what the tests of stores need |
+
+pub mod assembly;
+pub mod audit;
+pub mod challenge;
+pub mod clock;
+mod cloud;
+pub mod crypto;
+pub mod document;
+mod error;
+pub mod id;
+pub mod key;
+pub mod keyserver;
+pub mod memory;
+pub mod randomness;
+pub mod session;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod throttle;
+pub mod usage;
+pub mod user;
+mod workers;
+
+pub use cloud::{Cloud, CloudBuilder, Settings};
+pub use error::Error;
+pub use throttle::{FailureQuota, ThrottleSettings};

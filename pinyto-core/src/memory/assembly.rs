@@ -1,0 +1,198 @@
+use async_trait::async_trait;
+
+use super::{MemoryStore, State};
+use crate::{
+    assembly::{
+        Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
+        AssemblySummary, AuthorLimits, InstallOutcome, SaveOutcome,
+    },
+    clock::Timestamp,
+    id::{AssemblyId, UserId},
+    store::StoreError,
+};
+
+impl State {
+    fn assembly_of(&self, author: UserId, name: &str) -> Option<AssemblyId> {
+        let named = |assembly: &Assembly| assembly.source.name().as_str() == name;
+        self.assemblies
+            .iter()
+            .find(|(_, (owner, assembly))| *owner == author && named(assembly))
+            .map(|(id, _)| *id)
+    }
+
+    fn assembly(&self, wanted: &AssemblyRef) -> Option<&Assembly> {
+        let author = self.names.get(&wanted.author)?;
+        let id = self.assembly_of(*author, wanted.name.as_str())?;
+        self.assemblies.get(&id).map(|(_, assembly)| assembly)
+    }
+
+    pub(super) fn installed(&self, user: UserId, wanted: &AssemblyRef) -> Option<&Assembly> {
+        self.assembly(wanted)
+            .filter(|found| self.installations.contains(&(user, found.id)))
+    }
+
+    fn count_installed(&self, user: UserId) -> usize {
+        self.installations
+            .iter()
+            .filter(|(owner, _)| *owner == user)
+            .count()
+    }
+
+    fn count_own(&self, author: UserId) -> usize {
+        self.assemblies
+            .values()
+            .filter(|(owner, _)| *owner == author)
+            .count()
+    }
+}
+
+fn summary(assembly: &Assembly) -> AssemblySummary {
+    AssemblySummary {
+        name: assembly.source.name().clone(),
+        author: assembly.author.clone(),
+        description: assembly.source.description().to_owned(),
+    }
+}
+
+#[async_trait]
+impl AssemblyRepository for MemoryStore {
+    async fn save(
+        &self,
+        author: UserId,
+        original_name: &str,
+        source: &AssemblySource,
+        limits: AuthorLimits,
+        _at: Timestamp,
+    ) -> Result<SaveOutcome, StoreError> {
+        let mut state = self.lock();
+        let original = state.assembly_of(author, original_name);
+        let namesake = state.assembly_of(author, source.name().as_str());
+        if namesake.is_some() && namesake != original {
+            return Ok(SaveOutcome::NameTaken);
+        }
+        if original.is_none() && state.count_own(author) >= limits.assemblies {
+            return Ok(SaveOutcome::LimitReached);
+        }
+        let others = state
+            .assemblies
+            .values()
+            .filter(|(owner, assembly)| *owner == author && Some(assembly.id) != original);
+        let bytes = others
+            .map(|(_, assembly)| assembly.source.size())
+            .sum::<u64>();
+        if bytes.saturating_add(source.size()) > limits.bytes {
+            return Ok(SaveOutcome::TooManyBytes);
+        }
+        if let Some((_, assembly)) = original.and_then(|id| state.assemblies.get_mut(&id)) {
+            assembly.source = source.clone();
+            return Ok(SaveOutcome::Replaced);
+        }
+        let Some(name) = state
+            .users
+            .get(&author)
+            .map(|found| found.user.name.clone())
+        else {
+            return Err(StoreError::corrupt(
+                "assemblies",
+                "an author who is no user",
+            ));
+        };
+        let id = AssemblyId::new(state.next_id());
+        let assembly = Assembly {
+            id,
+            author: name,
+            source: source.clone(),
+        };
+        state.assemblies.insert(id, (author, assembly));
+        Ok(SaveOutcome::Created)
+    }
+
+    async fn delete(&self, author: UserId, name: &AssemblyName) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let Some(deleted) = state.assembly_of(author, name.as_str()) else {
+            return Ok(false);
+        };
+        state.assemblies.remove(&deleted);
+        state
+            .installations
+            .retain(|(_, installed)| *installed != deleted);
+        Ok(true)
+    }
+
+    async fn find(&self, assembly: &AssemblyRef) -> Result<Option<Assembly>, StoreError> {
+        Ok(self.lock().assembly(assembly).cloned())
+    }
+
+    async fn find_installed(
+        &self,
+        user: UserId,
+        assembly: &AssemblyRef,
+    ) -> Result<Option<Assembly>, StoreError> {
+        Ok(self.lock().installed(user, assembly).cloned())
+    }
+
+    async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError> {
+        let state = self.lock();
+        let own = state
+            .assemblies
+            .values()
+            .filter(|(owner, _)| *owner == author);
+        Ok(own.map(|(_, assembly)| assembly.source.clone()).collect())
+    }
+
+    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError> {
+        let state = self.lock();
+        let bound = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        let page = state
+            .assemblies
+            .values()
+            .skip(bound(skip))
+            .take(bound(count));
+        Ok(page.map(|(_, assembly)| summary(assembly)).collect())
+    }
+
+    async fn list_installed(&self, user: UserId) -> Result<Vec<AssemblySummary>, StoreError> {
+        let state = self.lock();
+        let installed = state
+            .installations
+            .iter()
+            .filter(|(owner, _)| *owner == user);
+        let found = installed.filter_map(|(_, id)| state.assemblies.get(id));
+        Ok(found.map(|(_, assembly)| summary(assembly)).collect())
+    }
+
+    async fn counts(&self, user: UserId) -> Result<AssemblyCounts, StoreError> {
+        let state = self.lock();
+        Ok(AssemblyCounts {
+            own: state.count_own(user) as u64,
+            installed: state.count_installed(user) as u64,
+            all: state.assemblies.len() as u64,
+        })
+    }
+
+    async fn install(
+        &self,
+        user: UserId,
+        assembly: &AssemblyRef,
+        limit: usize,
+        _at: Timestamp,
+    ) -> Result<InstallOutcome, StoreError> {
+        let mut state = self.lock();
+        let Some(id) = state.assembly(assembly).map(|found| found.id) else {
+            return Ok(InstallOutcome::NotFound);
+        };
+        if !state.installations.contains(&(user, id)) {
+            if state.count_installed(user) >= limit {
+                return Ok(InstallOutcome::LimitReached);
+            }
+            state.installations.insert((user, id));
+        }
+        Ok(InstallOutcome::Installed)
+    }
+
+    async fn uninstall(&self, user: UserId, assembly: &AssemblyRef) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let installed = state.installed(user, assembly).map(|found| found.id);
+        Ok(installed.is_some_and(|id| state.installations.remove(&(user, id))))
+    }
+}

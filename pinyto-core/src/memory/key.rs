@@ -1,0 +1,145 @@
+use async_trait::async_trait;
+
+use super::{MemoryStore, State};
+use crate::{
+    clock::Timestamp,
+    id::{KeyId, UserId},
+    key::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyRepository, NewKey},
+    session::Actor,
+    store::StoreError,
+    user::{User, UserName},
+};
+
+impl State {
+    pub(super) fn add_key(&mut self, user: UserId, new: &NewKey, at: Timestamp) -> KeyId {
+        let id = KeyId::new(self.next_id());
+        let NewKey { public_key, label } = new.clone();
+        let (active, created_at, last_used_at) = (true, at, None);
+        self.keys.insert(
+            id,
+            Key {
+                id,
+                user,
+                public_key,
+                label,
+                active,
+                created_at,
+                last_used_at,
+            },
+        );
+        id
+    }
+
+    /// Deletes the key with all that hangs on it.
+    pub(super) fn drop_key(&mut self, key: KeyId) {
+        self.keys.remove(&key);
+        self.sessions.retain(|_, session| session.key != key);
+        self.accounts.retain(|_, account| account.key != key);
+    }
+
+    fn keys_of(&self, user: UserId) -> impl Iterator<Item = &Key> {
+        self.keys.values().filter(move |key| key.user == user)
+    }
+
+    fn has_other_active_key(&self, key: &Key) -> bool {
+        self.keys_of(key.user)
+            .any(|other| other.active && other.id != key.id)
+    }
+
+    /// The one key of the user that `hash` selects, if its change is allowed.
+    fn select(&self, actor: Actor, hash: &KeyHash, stays_active: bool) -> Result<Key, KeyChange> {
+        if !self.may_act(actor) {
+            return Err(KeyChange::SessionEnded);
+        }
+        let user = actor.user;
+        let mut found = self
+            .keys_of(user)
+            .filter(|key| hash.matches(&key.public_key.fingerprint()));
+        let key = found.next().ok_or(KeyChange::NotFound)?;
+        if found.next().is_some() {
+            return Err(KeyChange::Ambiguous);
+        }
+        if key.active && !stays_active && !self.has_other_active_key(key) {
+            return Err(KeyChange::LastActive);
+        }
+        Ok(key.clone())
+    }
+}
+
+#[async_trait]
+impl KeyRepository for MemoryStore {
+    async fn list(&self, user: UserId) -> Result<Vec<Key>, StoreError> {
+        Ok(self.lock().keys_of(user).cloned().collect())
+    }
+
+    async fn matching(
+        &self,
+        name: &UserName,
+        hash: &KeyHash,
+    ) -> Result<Vec<(User, Key)>, StoreError> {
+        let state = self.lock();
+        let Some(found) = state.user_named(name) else {
+            return Ok(Vec::new());
+        };
+        let matching = |key: &&Key| hash.matches(&key.public_key.fingerprint());
+        let mut keys: Vec<_> = state.keys_of(found.user.id).filter(matching).collect();
+        keys.sort_by_key(|key| !key.active);
+        let two = keys.into_iter().take(2);
+        Ok(two.map(|key| (found.user.clone(), key.clone())).collect())
+    }
+
+    async fn add(
+        &self,
+        actor: Actor,
+        new: &NewKey,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<AddKeyOutcome, StoreError> {
+        let mut state = self.lock();
+        if !state.may_act(actor) {
+            return Ok(AddKeyOutcome::SessionEnded);
+        }
+        let user = actor.user;
+        let fingerprint = new.public_key.fingerprint();
+        if state
+            .keys_of(user)
+            .any(|key| key.public_key.fingerprint() == fingerprint)
+        {
+            return Ok(AddKeyOutcome::AlreadyRegistered);
+        }
+        if state.keys_of(user).count() >= limit {
+            return Ok(AddKeyOutcome::LimitReached);
+        }
+        Ok(AddKeyOutcome::Added(state.add_key(user, new, at)))
+    }
+
+    async fn set_active(
+        &self,
+        actor: Actor,
+        hash: &KeyHash,
+        active: bool,
+    ) -> Result<KeyChange, StoreError> {
+        let mut state = self.lock();
+        let key = match state.select(actor, hash, active) {
+            Ok(key) => key,
+            Err(refused) => return Ok(refused),
+        };
+        if let Some(stored) = state.keys.get_mut(&key.id) {
+            stored.active = active;
+        }
+        if !active {
+            state.sessions.retain(|_, session| session.key != key.id);
+        }
+        Ok(KeyChange::Done(Box::new(key)))
+    }
+
+    async fn delete(&self, actor: Actor, hash: &KeyHash) -> Result<KeyChange, StoreError> {
+        let mut state = self.lock();
+        let key = match state.select(actor, hash, false) {
+            Ok(key) => key,
+            Err(refused) => return Ok(refused),
+        };
+        state.drop_key(key.id);
+        Ok(KeyChange::Done(Box::new(key)))
+    }
+}

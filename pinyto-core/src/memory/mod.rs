@@ -1,0 +1,116 @@
+//! A store in memory, for tests and try-outs: gone with the process.
+
+mod assembly;
+mod document;
+mod key;
+mod keyserver;
+mod session;
+mod user;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    assembly::{Assembly, AssemblyRepository},
+    document::{Document, DocumentId, DocumentRepository},
+    id::{AssemblyId, KeyId, SessionId, UserId},
+    key::{Key, KeyRepository},
+    keyserver::{KeyserverRepository, PasswordHash, SealedKey},
+    session::{Session, SessionRepository},
+    store::{Store, StoreError},
+    usage::Usage,
+    user::{User, UserName, UserRepository},
+};
+
+/// Keeps everything in memory. Each operation holds one lock from its precondition to its end,
+/// which makes it atomic.
+#[derive(Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last_id: i64,
+    users: BTreeMap<UserId, UserState>,
+    names: HashMap<UserName, UserId>,
+    keys: BTreeMap<KeyId, Key>,
+    sessions: BTreeMap<SessionId, Session>,
+    accounts: BTreeMap<UserId, AccountState>,
+    assemblies: BTreeMap<AssemblyId, (UserId, Assembly)>,
+    installations: BTreeSet<(UserId, AssemblyId)>,
+    documents: BTreeMap<(UserId, DocumentId), Document>,
+}
+
+struct UserState {
+    user: User,
+    usage: Usage,
+}
+
+struct AccountState {
+    key: KeyId,
+    password_hash: PasswordHash,
+    sealed_key: SealedKey,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// No operation panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn next_id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn users(&self) -> &dyn UserRepository {
+        self
+    }
+
+    fn keys(&self) -> &dyn KeyRepository {
+        self
+    }
+
+    fn sessions(&self) -> &dyn SessionRepository {
+        self
+    }
+
+    fn keyserver(&self) -> &dyn KeyserverRepository {
+        self
+    }
+
+    fn assemblies(&self) -> &dyn AssemblyRepository {
+        self
+    }
+
+    fn documents(&self) -> &dyn DocumentRepository {
+        self
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryStore({} users)", self.lock().users.len())
+    }
+}

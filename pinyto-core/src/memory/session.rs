@@ -1,0 +1,91 @@
+use async_trait::async_trait;
+
+use super::{MemoryStore, State};
+use crate::{
+    challenge::SessionTokenHash,
+    clock::Timestamp,
+    id::SessionId,
+    session::{Actor, NewSession, ReplaceOutcome, Session, SessionRepository},
+    store::StoreError,
+};
+
+impl State {
+    /// Whether the actor's session lives and is the user's, or the program acts on its own.
+    pub(super) fn may_act(&self, actor: Actor) -> bool {
+        let lives = |session| self.sessions.get(&session).map(|session| session.user.id);
+        actor
+            .session
+            .is_none_or(|session| lives(session) == Some(actor.user))
+    }
+}
+
+#[async_trait]
+impl SessionRepository for MemoryStore {
+    async fn replace(&self, new: &NewSession) -> Result<ReplaceOutcome, StoreError> {
+        let mut state = self.lock();
+        let Some(key) = state.keys.get_mut(&new.key).filter(|key| key.active) else {
+            return Ok(ReplaceOutcome::KeyNotActive);
+        };
+        key.last_used_at = key.last_used_at.max(Some(new.at));
+        let owner = key.user;
+        let Some(user) = state.users.get(&owner).map(|found| found.user.clone()) else {
+            return Err(StoreError::corrupt("keys", "a key without user"));
+        };
+        state.sessions.retain(|_, session| session.key != new.key);
+        let id = SessionId::new(state.next_id());
+        let NewSession {
+            key,
+            token_hash,
+            at,
+        } = new.clone();
+        let session = Session {
+            id,
+            user,
+            key,
+            token_hash,
+            created_at: at,
+            last_used_at: at,
+        };
+        state.sessions.insert(id, session);
+        Ok(ReplaceOutcome::Opened(id))
+    }
+
+    async fn find(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
+        Ok(self.lock().sessions.get(&session).cloned())
+    }
+
+    async fn find_by_token(&self, token: &SessionTokenHash) -> Result<Option<Session>, StoreError> {
+        let state = self.lock();
+        Ok(state
+            .sessions
+            .values()
+            .find(|session| session.token_hash == *token)
+            .cloned())
+    }
+
+    async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let Some(session) = state.sessions.get_mut(&session) else {
+            return Ok(());
+        };
+        session.last_used_at = session.last_used_at.max(at);
+        let key = session.key;
+        if let Some(key) = state.keys.get_mut(&key) {
+            key.last_used_at = key.last_used_at.max(Some(at));
+        }
+        Ok(())
+    }
+
+    async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
+        Ok(self.lock().sessions.remove(&session).is_some())
+    }
+
+    async fn end_unused_since(&self, moment: Timestamp) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        let before = state.sessions.len();
+        state
+            .sessions
+            .retain(|_, session| session.last_used_at >= moment);
+        Ok((before - state.sessions.len()) as u64)
+    }
+}

@@ -1,0 +1,68 @@
+//! Sessions: what a user has after she has answered a challenge.
+
+mod remembered;
+mod repository;
+mod service;
+
+pub use repository::{NewSession, ReplaceOutcome, SessionRepository};
+
+pub(crate) use remembered::RememberedTokens;
+
+use crate::{
+    challenge::SessionTokenHash,
+    clock::Timestamp,
+    id::{KeyId, SessionId, UserId},
+    user::User,
+};
+
+/// A session, at most one per key.
+///
+/// Holding one means: at the time it was returned by [`Cloud::session`](crate::Cloud::session)
+/// the caller had proved to be this user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The store's identifier.
+    pub id: SessionId,
+    /// Whose session it is.
+    pub user: User,
+    /// The key that opened it.
+    pub key: KeyId,
+    /// SHA-256 of the session token; the token itself is kept nowhere.
+    pub token_hash: SessionTokenHash,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it was last used, exact to [`Settings::session_renewal`](crate::Settings::session_renewal).
+    pub last_used_at: Timestamp,
+}
+
+/// Who changes what opens an account, and on whose word.
+///
+/// Between the check of a session and the change lies time. A change that would outlive the
+/// session (another key, another password) therefore has the session among its preconditions: in
+/// the store's transaction it is checked once more that it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Whose account it is.
+    pub user: UserId,
+    /// The session the user acts through; without one the program acts on its own authority.
+    pub session: Option<SessionId>,
+}
+
+impl From<&Session> for Actor {
+    fn from(session: &Session) -> Self {
+        Self {
+            user: session.user.id,
+            session: Some(session.id),
+        }
+    }
+}
+
+/// On the program's own authority.
+impl From<UserId> for Actor {
+    fn from(user: UserId) -> Self {
+        Self {
+            user,
+            session: None,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+use async_trait::async_trait;
+
+use super::Session;
+use crate::{
+    challenge::SessionTokenHash,
+    clock::Timestamp,
+    id::{KeyId, SessionId},
+    store::StoreError,
+};
+
+/// A session that is to be opened.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// The key that opens it.
+    pub key: KeyId,
+    /// SHA-256 of its token.
+    pub token_hash: SessionTokenHash,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a session that was to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplaceOutcome {
+    /// The session lives; one that the key had before is dead.
+    Opened(SessionId),
+    /// The key is gone or not active (any more); nothing was changed.
+    KeyNotActive,
+}
+
+/// Where sessions are kept.
+///
+/// A session whose key is deleted or deactivated is gone with that very transaction. What one of
+/// several processes on the same database ended, none of them may find any more.
+#[async_trait]
+pub trait SessionRepository: Send + Sync {
+    /// Opens a session of the key, ending the one it had, if the key exists and is active; notes
+    /// `at` as the key's last use.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn replace(&self, session: &NewSession) -> Result<ReplaceOutcome, StoreError>;
+
+    /// The session, if it has not ended. Called once per request: should be fast.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn find(&self, session: SessionId) -> Result<Option<Session>, StoreError>;
+
+    /// The session with that token, if it has not ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn find_by_token(&self, token: &SessionTokenHash) -> Result<Option<Session>, StoreError>;
+
+    /// Notes `at` as the last use of the session and of its key, unless a later one is noted;
+    /// nothing happens if the session has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// Ends the session; says whether it was still there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn end(&self, session: SessionId) -> Result<bool, StoreError>;
+
+    /// Ends all sessions that were last used before `moment`; says how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn end_unused_since(&self, moment: Timestamp) -> Result<u64, StoreError>;
+}

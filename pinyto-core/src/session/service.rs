@@ -1,0 +1,192 @@
+use super::{NewSession, ReplaceOutcome, Session};
+use crate::{
+    audit::Event,
+    challenge::{
+        Challenge, InvalidRequestToken, RequestToken, RequestTokenDigest, SessionToken,
+        SessionTokenHash,
+    },
+    cloud::Cloud,
+    error::Error,
+    id::{KeyId, SessionId},
+    key::{KeyHash, PublicKey},
+    store::StoreError,
+    user::UserName,
+};
+
+impl Cloud {
+    /// Poses the challenge that opens a session: a fresh session token, encrypted for the key and
+    /// signed by the server. The key's former session is dead from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AuthenticationFailed`], the same whether there is no such user, no such key or it
+    /// is not active; [`Error::AmbiguousKeyHash`] if the hash fits several of the user's keys, one
+    /// of them active;
+    /// [`Error::Throttled`] after too many failures from one address; [`Error::Busy`].
+    pub async fn authenticate(
+        &self,
+        user: &UserName,
+        key_hash: &KeyHash,
+    ) -> Result<Challenge, Error> {
+        self.refuse_guessing(None)?;
+        let mut keys = self.store().keys().matching(user, key_hash).await?;
+        if keys.len() > 1 && keys.iter().any(|(_, key)| key.active) {
+            return Err(Error::AmbiguousKeyHash);
+        }
+        if let Some((_, key)) = keys.pop().filter(|(_, key)| key.active) {
+            let public_key = key.public_key.clone();
+            let (challenge, token) = self.challenge(public_key).await?;
+            if self.replace_session(key.id, &token).await?.is_some() {
+                self.audit(Event::LoginOk, Some(user), Some(&key.public_key));
+                return Ok(challenge);
+            }
+        } else {
+            // Counted first, so that it counts also if the caller goes away.
+            drop(self.begin_try(None)?);
+            // The same work as for a user who exists.
+            self.challenge(self.server_public_key().clone()).await?;
+        }
+        self.audit(Event::LoginFailed, Some(user), None);
+        Err(Error::AuthenticationFailed)
+    }
+
+    /// Opens a session of the key, if it is (still) active, and ends its former one.
+    pub(crate) async fn replace_session(
+        &self,
+        key: KeyId,
+        token: &SessionToken,
+    ) -> Result<Option<SessionId>, StoreError> {
+        let session = NewSession {
+            key,
+            token_hash: token.hash(),
+            at: self.now(),
+        };
+        Ok(match self.store().sessions().replace(&session).await? {
+            ReplaceOutcome::Opened(session) => Some(session),
+            ReplaceOutcome::KeyNotActive => None,
+        })
+    }
+
+    /// A fresh token and the challenge that tells it to the key's owner only.
+    async fn challenge(&self, recipient: PublicKey) -> Result<(Challenge, SessionToken), Error> {
+        let token = SessionToken::generate(self.randomness().as_ref())?;
+        let server_key = self.server_key().clone();
+        self.rsa_workers()
+            .run(move || {
+                server_key
+                    .issue(&recipient, &token)
+                    .map(|challenge| (challenge, token))
+            })
+            .await?
+            .map_err(Error::from)
+    }
+
+    /// The session that a request token belongs to; renews it.
+    ///
+    /// Asks the store each time, so that what ended a session is in force at once, whoever did it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownToken`] if there is none (any more); [`Error::Throttled`] after too many
+    /// tokens from one address that were none; [`Error::Busy`].
+    pub async fn session(&self, token: &RequestToken) -> Result<Session, Error> {
+        if token.expose().len() > RequestToken::MAX_LENGTH {
+            return Err(Error::UnknownToken);
+        }
+        let sessions = self.store().sessions();
+        let found = match self.remembered().get(&token.digest()) {
+            Some(session) => sessions.find(session).await?,
+            None => self.session_by_decryption(token).await?,
+        };
+        let session = found.ok_or(Error::UnknownToken)?;
+        let (now, settings) = (self.now(), self.settings());
+        let unused = now.saturating_since(session.last_used_at);
+        if unused
+            > settings
+                .session_idle
+                .saturating_add(settings.session_renewal())
+        {
+            return Err(Error::UnknownToken);
+        }
+        if unused >= settings.session_renewal() && !unused.is_zero() {
+            match sessions.renew(session.id, now).await {
+                Ok(()) => {
+                    return Ok(Session {
+                        last_used_at: now,
+                        ..session
+                    });
+                }
+                // The next use will try again.
+                Err(error) => tracing::warn!(?error, "can't note the use of a session"),
+            }
+        }
+        Ok(session)
+    }
+
+    /// The session of a token whose text is not remembered. Remembers it.
+    async fn session_by_decryption(&self, token: &RequestToken) -> Result<Option<Session>, Error> {
+        self.refuse_guessing(None)?;
+        let (cloud, sealed) = (self.clone(), token.clone());
+        let opened = self
+            .rsa_workers()
+            .run(move || {
+                let begun = cloud.begin_try(None)?;
+                let opened = cloud.server_key().open(&sealed);
+                if !matches!(&opened, Err(error) if error.was_costly()) {
+                    begun.forgive();
+                }
+                // A task, so that it is judged even if the caller goes away.
+                Ok::<_, Error>(opened.map(|opened| {
+                    tokio::spawn(cloud.session_by_opened(sealed.digest(), opened.hash()))
+                }))
+            })
+            .await??;
+        match opened {
+            Ok(found) => Ok(found.await.map_err(|_| Error::ShuttingDown)??),
+            Err(InvalidRequestToken::Unavailable(error)) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Looks the session up and counts a failure if there was no good reason to decrypt: no
+    /// session has the token, or one that has sent so many texts that an older one is forgotten.
+    async fn session_by_opened(
+        self,
+        text: RequestTokenDigest,
+        token: SessionTokenHash,
+    ) -> Result<Option<Session>, StoreError> {
+        let found = self.store().sessions().find_by_token(&token).await?;
+        let displaces = |session: &Session| self.remembered().insert(text, session.id);
+        if found.as_ref().is_none_or(displaces) {
+            self.count_failure(None);
+        }
+        Ok(found)
+    }
+
+    /// Ends the session. A token that is used again after that is unknown.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed; the session may then still live.
+    pub async fn logout(&self, session: &Session) -> Result<(), Error> {
+        self.store().sessions().end(session.id).await?;
+        self.remembered().forget(session.id);
+        self.audit(Event::LoggedOut, Some(&session.user.name), None);
+        Ok(())
+    }
+
+    /// Deletes the sessions that have expired; says how many. Expired sessions are dead anyway;
+    /// call this now and then so that they don't pile up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed.
+    pub async fn sweep_sessions(&self) -> Result<u64, Error> {
+        let settings = self.settings();
+        let lifetime = settings
+            .session_idle
+            .saturating_add(settings.session_renewal());
+        let moment = self.now().saturating_sub(lifetime);
+        Ok(self.store().sessions().end_unused_since(moment).await?)
+    }
+}

@@ -1,0 +1,103 @@
+//! What a store is, and how to write one.
+//!
+//! A store is one value that gives access to the repositories, one per subject:
+//!
+//! | subject | trait |
+//! |---|---|
+//! | users and their usage | [`UserRepository`] |
+//! | public keys | [`KeyRepository`] |
+//! | sessions | [`SessionRepository`] |
+//! | keyserver accounts | [`KeyserverRepository`] |
+//! | assemblies and who has installed them | [`AssemblyRepository`] |
+//! | documents | [`DocumentRepository`] |
+//!
+//! [`MemoryStore`](crate::memory::MemoryStore) is one; the crate `pinyto-store` has one on SQLite.
+//!
+//! # How to write one
+//!
+//! 1. Implement the six traits. Each method is one *atomic intent*: it checks its precondition and
+//!    acts in one transaction, and says by its outcome what became of it. Everything that must
+//!    hold when callers race (one owner per name, the last active key, one session per key) is
+//!    decided there; no rule of the services depends on two calls in a row.
+//! 2. Return only after the change is durable. Acknowledged means durable.
+//! 3. Report [`StoreError::Unavailable`] for what may work later and [`StoreError::Corrupt`] for
+//!    what can't have been written by us. Never hand out half a transaction with an error.
+//! 4. Take time from the arguments, never from a clock of your own.
+//! 5. Implement [`Store`] and run the contract suite over it (feature `testing`, see
+//!    `pinyto_core::store_contract!`).
+
+use async_trait::async_trait;
+
+use crate::{
+    assembly::AssemblyRepository, document::DocumentRepository, key::KeyRepository,
+    keyserver::KeyserverRepository, session::SessionRepository, user::UserRepository,
+};
+
+/// Everything that is kept. See the [module](self) on how to write one.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Users and their usage.
+    fn users(&self) -> &dyn UserRepository;
+
+    /// Public keys.
+    fn keys(&self) -> &dyn KeyRepository;
+
+    /// Sessions.
+    fn sessions(&self) -> &dyn SessionRepository;
+
+    /// Keyserver accounts.
+    fn keyserver(&self) -> &dyn KeyserverRepository;
+
+    /// Assemblies and who has installed them.
+    fn assemblies(&self) -> &dyn AssemblyRepository;
+
+    /// Documents.
+    fn documents(&self) -> &dyn DocumentRepository;
+
+    /// Whether the store can be reached: succeeds if a read does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] if it can't.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// What went wrong in a store. Expected outcomes (a name is taken) are no errors but part of what
+/// each method returns.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store can't be reached, is full, busy or shutting down. Nothing was changed; the same
+    /// call may succeed later.
+    #[error("the store is not available")]
+    Unavailable {
+        /// For the log.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store holds something that was not written by this library.
+    #[error("the store is inconsistent at {place}: {detail}")]
+    Corrupt {
+        /// Where: table and column, or whatever the store calls its places.
+        place: String,
+        /// What is wrong there; nothing secret.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// An [`StoreError::Unavailable`] with its reason for the log.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable {
+            source: source.into(),
+        }
+    }
+
+    /// A [`StoreError::Corrupt`].
+    pub fn corrupt(place: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Corrupt {
+            place: place.into(),
+            detail: detail.into(),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The contract of a store, as tests: each case is an async function over a fresh store, and its
+//! name is the sentence it shows. The documentation of the repository traits is what they follow.
+
+mod assembly;
+mod document;
+mod installation;
+mod key;
+mod key_change;
+mod keyserver;
+mod session;
+mod user;
+
+use std::{future::Future, sync::Arc};
+
+use tokio::sync::Barrier;
+
+/// Makes a test of each case of the contract of a [`Store`](crate::store::Store).
+///
+/// `store_contract!(fresh)` expands to one `#[tokio::test]` per case, in one module per subject.
+/// `fresh` is the path of an `async fn() -> (Arc<dyn Store>, G)` that gives an empty store and a
+/// guard that is dropped after the store: a temporary directory, or `()`. The crate that uses it
+/// needs `pinyto-core` with the feature `testing`, and `tokio` with `macros` and
+/// `rt-multi-thread`, both as dev-dependencies:
+///
+/// ```toml
+/// [dev-dependencies]
+/// pinyto-core = { version = "0.1", features = ["testing"] }
+/// tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+/// ```
+///
+/// The cases use nothing but the store: neither the network, nor real keys, nor a clock. Tests of
+/// one store run in parallel, so give each its own database.
+///
+/// # Examples
+///
+/// A whole file `tests/contract.rs`:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use pinyto_core::{memory::MemoryStore, store::Store, store_contract};
+///
+/// async fn fresh() -> (Arc<dyn Store>, ()) {
+///     (Arc::new(MemoryStore::new()), ())
+/// }
+///
+/// store_contract!(fresh);
+/// # fn main() {}
+/// ```
+///
+/// Then `cargo test` shows `user::of_registrations_racing_for_one_name_exactly_one_wins` and its
+/// like, and `cargo test keyserver` runs one subject.
+#[macro_export]
+macro_rules! store_contract {
+    ($fresh:path) => {
+        $crate::__store_contract! { cases for tests ($fresh) }
+    };
+}
+
+/// The list of cases, which stands here once: for the tests, and to make the cases public (one
+/// that is missing here is dead code, which the compiler complains about).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_contract {
+    (tests ($fresh:path) $($subject:ident { $($case:ident)* })*) => {
+        $(
+            mod $subject {
+                #[allow(unused_imports, reason = "where the path to the store may begin")]
+                use super::*;
+
+                $(
+                    #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $case() {
+                        let (store, _guard) = $fresh().await;
+                        $crate::testing::cases::$subject::$case(store).await;
+                    }
+                )*
+            }
+        )*
+    };
+    (public () $($subject:ident { $($case:ident)* })*) => {
+        $( pub mod $subject { pub use super::super::$subject::{ $($case),* }; } )*
+    };
+    (cases for $purpose:ident $argument:tt) => {
+        $crate::__store_contract! { $purpose $argument
+            user {
+                a_registered_user_is_found_by_exactly_her_name
+                names_that_differ_in_case_only_belong_to_different_users
+                a_registration_brings_the_first_key_active
+                a_taken_name_changes_nothing_for_its_owner
+                different_users_may_have_the_same_key
+                of_registrations_racing_for_one_name_exactly_one_wins
+                of_a_device_and_a_password_racing_for_one_name_exactly_one_wins
+                an_author_without_key_is_made_once_and_has_none
+                ensuring_an_author_who_exists_leaves_her_as_she_is
+                an_author_ensured_by_many_at_once_is_one
+                usage_begins_at_zero_when_the_user_comes_into_being
+                cpu_time_adds_up_for_its_user_alone
+                cpu_time_booked_by_many_at_once_is_exact
+                a_store_that_works_answers_a_ping
+            }
+            key {
+                keys_are_listed_in_the_order_they_were_added
+                a_key_comes_back_exactly_as_it_was_added
+                a_key_is_added_once_per_user
+                keys_of_one_full_fingerprint_are_one_key
+                no_more_keys_are_added_than_the_limit
+                keys_added_by_many_at_once_stop_at_the_limit
+                one_key_added_by_many_at_once_is_there_once
+                a_hash_of_any_length_selects_a_key_of_the_named_user
+                a_hash_selects_inactive_keys_too
+                a_hash_that_fits_no_key_of_the_named_user_selects_none
+                a_hash_that_fits_two_keys_of_a_user_selects_both
+            }
+            key_change {
+                an_ambiguous_hash_changes_no_key
+                nobody_changes_a_key_of_another_user
+                an_ended_session_changes_no_key
+                deactivating_and_activating_tell_the_key_as_it_was
+                a_deleted_key_is_gone_and_can_come_back_as_another
+                the_last_active_key_stays
+                a_refused_change_leaves_the_session_alone
+                of_many_keys_deactivated_at_once_one_stays_active
+                of_many_keys_deactivated_and_deleted_at_once_one_stays_active
+                colliding_keys_of_different_users_are_not_confused
+            }
+            session {
+                an_opened_session_is_found_by_its_id_and_its_token
+                opening_a_session_is_noted_as_use_of_its_key
+                a_second_session_of_a_key_ends_the_first
+                sessions_of_different_keys_live_side_by_side
+                a_key_that_is_not_active_or_not_there_opens_no_session
+                deactivating_a_key_ends_its_session_for_good
+                activating_an_active_key_leaves_its_session_alone
+                deleting_a_key_ends_its_session
+                a_session_ends_once_and_alone
+                identifiers_of_ended_sessions_are_never_given_again
+                renewing_notes_the_use_of_session_and_key
+                renewing_never_sets_the_last_use_back
+                renewing_an_ended_session_does_nothing
+                sessions_last_used_before_a_moment_are_ended_and_counted
+                of_sessions_opened_at_once_with_one_key_one_lives
+                a_key_deactivated_while_sessions_are_opened_has_none
+            }
+            keyserver {
+                an_ended_session_changes_no_password
+                an_account_is_a_user_with_a_key_and_a_password
+                an_account_is_found_by_exactly_its_name
+                a_taken_name_gets_no_account
+                a_new_password_brings_a_new_key_and_moves_the_session_to_it
+                a_session_moved_to_a_new_key_is_that_keys_one_session
+                a_new_password_leaves_keys_and_sessions_of_devices_alone
+                without_account_no_password_is_changed
+                deleting_its_key_deletes_the_account
+                other_changes_of_keys_leave_the_account_alone
+                rehashing_replaces_hash_and_sealed_key_only
+                of_passwords_changed_at_once_one_is_in_force_with_its_key
+                rehashing_never_brings_an_old_password_back
+            }
+            assembly {
+                a_saved_assembly_comes_back_exactly
+                an_assembly_is_found_by_exactly_its_author_and_name
+                a_replaced_assembly_keeps_its_identity_and_nothing_else
+                a_renamed_assembly_keeps_its_users_and_frees_its_name
+                a_save_under_the_name_of_another_assembly_changes_nothing
+                an_original_name_that_could_be_none_makes_a_new_assembly
+                authors_use_the_same_names_without_meeting
+                no_more_assemblies_are_made_than_the_limit
+                an_authors_assemblies_take_no_more_bytes_than_the_limit
+                assemblies_are_listed_in_the_order_they_were_made
+                a_list_tells_name_author_and_description
+                deleting_an_assembly_uninstalls_it_everywhere
+                a_new_assembly_of_a_deleted_ones_name_starts_without_users
+                of_new_assemblies_saved_at_once_under_one_name_one_is_made
+                of_assemblies_renamed_at_once_to_one_name_one_gets_it
+                assemblies_saved_by_many_at_once_stop_at_the_limit
+                readers_see_a_save_as_a_whole_or_not_at_all
+            }
+            installation {
+                an_installed_assembly_is_found_for_its_user_alone
+                an_assembly_that_is_not_there_is_not_installed
+                installing_again_changes_nothing_not_even_at_the_limit
+                uninstalling_is_for_the_user_alone_and_once
+                installed_assemblies_are_listed_in_the_order_they_were_made
+                assemblies_are_counted_as_written_installed_and_in_all
+                assemblies_installed_by_many_at_once_stop_at_the_limit
+                an_assembly_deleted_while_it_is_installed_has_no_users
+            }
+            document {
+                a_stored_document_comes_back_exactly
+                numbers_come_back_exactly
+                a_negative_zero_keeps_its_sign_and_integers_their_kind
+                unicode_comes_back_exactly
+                deep_and_large_documents_come_back_exactly
+                a_document_needs_no_particular_fields
+                times_come_back_to_the_millisecond
+                without_the_assembly_installed_nothing_is_stored
+                users_see_their_own_documents_only
+                documents_outlive_installation_name_and_assembly
+                what_is_stored_counts_from_its_time_on
+                storage_and_cpu_time_are_accounted_side_by_side
+                documents_stored_by_many_at_once_are_all_there_and_accounted
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+pub mod cases {
+    __store_contract! { cases for public () }
+}
+
+/// Runs the tasks side by side, from one starting shot; gives their results in order.
+async fn race<T, F>(tasks: impl IntoIterator<Item = F> + Send) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let tasks: Vec<F> = tasks.into_iter().collect();
+    let start = Arc::new(Barrier::new(tasks.len()));
+    let running: Vec<_> = tasks
+        .into_iter()
+        .map(|task| {
+            let start = start.clone();
+            tokio::spawn(async move {
+                start.wait().await;
+                task.await
+            })
+        })
+        .collect();
+    let mut results = Vec::new();
+    for task in running {
+        results.push(task.await.unwrap());
+    }
+    results
+}

@@ -1,0 +1,253 @@
+//! What a test presupposes, in a line: users, keys, sessions, assemblies, documents.
+//!
+//! Everything that takes a number or a name makes the same thing of the same argument. The
+//! functions that take a store put something there.
+
+use serde_json::{Map, Value};
+
+use super::keys;
+use crate::{
+    assembly::{
+        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, Function, InstallOutcome, Job,
+        SaveOutcome, Schedule,
+    },
+    challenge::SessionTokenHash,
+    clock::Timestamp,
+    document::{Document, DocumentId, InsertOutcome},
+    id::KeyId,
+    key::{AddKeyOutcome, KeyHash, NewKey},
+    keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
+    session::{NewSession, ReplaceOutcome, Session},
+    store::Store,
+    user::{NewUser, RegisterOutcome, User, UserName},
+};
+
+/// The moment `seconds` after tests begin, on a day in 2027.
+#[must_use]
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_millis((1_800_000_000 + seconds) * 1000)
+}
+
+/// A user's name.
+#[must_use]
+pub fn name(text: &str) -> UserName {
+    UserName::parse(text).expect("a user name")
+}
+
+/// The name of an assembly, a function or a job.
+#[must_use]
+pub fn assembly_name(text: &str) -> AssemblyName {
+    AssemblyName::parse(text).expect("an assembly name")
+}
+
+/// `author/name`.
+#[must_use]
+pub fn assembly_ref(text: &str) -> AssemblyRef {
+    AssemblyRef::parse(text).expect("author/name")
+}
+
+/// The beginning of a fingerprint.
+#[must_use]
+pub fn key_hash(text: &str) -> KeyHash {
+    KeyHash::parse(text).expect("a key hash")
+}
+
+/// All 64 digits of the fingerprint of [`keys::synthetic`]`(n)`.
+#[must_use]
+pub fn hash_of(n: u64) -> KeyHash {
+    keys::synthetic(n).fingerprint().into()
+}
+
+/// [`keys::synthetic`]`(n)`, without label.
+#[must_use]
+pub fn new_key(n: u64) -> NewKey {
+    NewKey {
+        public_key: keys::synthetic(n),
+        label: None,
+    }
+}
+
+/// A registration at [`at`]`(0)` with [`keys::synthetic`]`(n)`.
+#[must_use]
+pub fn new_user(user: &str, n: u64) -> NewUser {
+    NewUser {
+        name: name(user),
+        key: new_key(n),
+        at: at(0),
+    }
+}
+
+/// Credentials around [`keys::synthetic`]`(n)`. Hash and sealed key are made up: no password
+/// opens them.
+#[must_use]
+pub fn credentials(n: u64) -> NewCredentials {
+    NewCredentials {
+        key: new_key(n),
+        password_hash: PasswordHash::from_phc(format!(
+            "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ${n}"
+        )),
+        sealed_key: SealedKey::from_bytes([&[1, 0, 0xff], n.to_be_bytes().as_slice()].concat()),
+    }
+}
+
+/// The hash of a session token.
+#[must_use]
+pub fn token_hash(n: u64) -> SessionTokenHash {
+    let mut bytes = [0xa5; 32];
+    bytes[24..].copy_from_slice(&n.to_be_bytes());
+    SessionTokenHash::from_bytes(bytes)
+}
+
+/// A document's identifier.
+#[must_use]
+pub fn document_id(n: u64) -> DocumentId {
+    let mut bytes = [0xd0; 12];
+    bytes[4..].copy_from_slice(&n.to_be_bytes());
+    DocumentId::from_bytes(bytes)
+}
+
+/// A document with the type `test`, stored at [`at`]`(0)`.
+#[must_use]
+pub fn document(n: u64, assembly: &AssemblyRef, data: Value) -> Document {
+    let mut fields = Map::new();
+    fields.insert("type".into(), "test".into());
+    fields.insert("tags".into(), Value::Array(Vec::new()));
+    fields.insert("data".into(), data);
+    Document {
+        id: document_id(n),
+        assembly: assembly.clone(),
+        time: at(0),
+        fields,
+    }
+}
+
+/// An assembly with a function `get` and a daily job `tidy`.
+#[must_use]
+pub fn source(name: &str) -> AssemblySource {
+    source_with(name, "for tests", &[("get", "return 1")])
+}
+
+/// An assembly with these functions (name and code) and a daily job `tidy`.
+#[must_use]
+pub fn source_with(name: &str, description: &str, functions: &[(&str, &str)]) -> AssemblySource {
+    let functions = functions.iter().map(|(name, code)| Function {
+        name: assembly_name(name),
+        code: (*code).to_owned(),
+    });
+    let job = Job {
+        name: assembly_name("tidy"),
+        code: "pass".to_owned(),
+        schedule: Schedule::from_minutes(24 * 60).expect("a day is not too long"),
+    };
+    AssemblySource::new(
+        assembly_name(name),
+        description.to_owned(),
+        functions.collect(),
+        vec![job],
+        true,
+    )
+    .expect("an assembly")
+}
+
+/// A user who has registered with [`keys::synthetic`]`(n)`.
+pub async fn user(store: &dyn Store, name: &str, n: u64) -> User {
+    match store.users().register(&new_user(name, n)).await {
+        Ok(RegisterOutcome::Registered(user)) => user,
+        other => panic!("{name} is not registered: {other:?}"),
+    }
+}
+
+/// Another key of the user: [`keys::synthetic`]`(n)`, added at [`at`]`(0)`.
+pub async fn key(store: &dyn Store, user: &User, n: u64) -> KeyId {
+    let added = store
+        .keys()
+        .add(user.id.into(), &new_key(n), usize::MAX, at(0))
+        .await;
+    match added {
+        Ok(AddKeyOutcome::Added(key)) => key,
+        other => panic!("the key is not added: {other:?}"),
+    }
+}
+
+/// The identifier of the user's first key.
+pub async fn first_key(store: &dyn Store, user: &User) -> KeyId {
+    let keys = store.keys().list(user.id).await.expect("the user's keys");
+    keys.first().expect("the user has a key").id
+}
+
+/// Limits that nobody reaches.
+pub const NO_LIMITS: AuthorLimits = AuthorLimits {
+    assemblies: usize::MAX,
+    bytes: u64::MAX,
+};
+
+/// A session of the key with the token [`token_hash`]`(n)`, opened at [`at`]`(0)`.
+pub async fn session(store: &dyn Store, key: KeyId, n: u64) -> Session {
+    let new = NewSession {
+        key,
+        token_hash: token_hash(n),
+        at: at(0),
+    };
+    let session = match store.sessions().replace(&new).await {
+        Ok(ReplaceOutcome::Opened(session)) => session,
+        other => panic!("the session is not opened: {other:?}"),
+    };
+    let found = store.sessions().find(session).await.expect("a look-up");
+    found.expect("the session that was just opened")
+}
+
+/// A user who has registered at the keyserver with [`credentials`]`(n)`.
+pub async fn account(store: &dyn Store, user: &str, n: u64) -> Account {
+    let new = credentials(n);
+    let registered = store
+        .keyserver()
+        .register(&new_user(user, n), &new.password_hash, &new.sealed_key)
+        .await;
+    assert!(
+        matches!(registered, Ok(RegisterOutcome::Registered(_))),
+        "{user} is not registered: {registered:?}"
+    );
+    let account = store.keyserver().find(&name(user)).await;
+    account
+        .expect("a look-up")
+        .expect("the account that was just made")
+}
+
+/// The assembly [`source`]`(name)` of the author, saved at [`at`]`(0)`.
+pub async fn assembly(store: &dyn Store, author: &User, name: &str) -> AssemblyRef {
+    let source = source(name);
+    let saved = store
+        .assemblies()
+        .save(author.id, name, &source, NO_LIMITS, at(0))
+        .await;
+    assert!(
+        matches!(saved, Ok(SaveOutcome::Created)),
+        "{name} is not made: {saved:?}"
+    );
+    AssemblyRef {
+        author: author.name.clone(),
+        name: source.name().clone(),
+    }
+}
+
+/// Installs the assembly for the user at [`at`]`(0)`.
+pub async fn installed(store: &dyn Store, user: &User, assembly: &AssemblyRef) {
+    let assemblies = store.assemblies();
+    let installed = assemblies
+        .install(user.id, assembly, usize::MAX, at(0))
+        .await;
+    assert!(
+        matches!(installed, Ok(InstallOutcome::Installed)),
+        "{assembly} is not installed: {installed:?}"
+    );
+}
+
+/// Stores the document for the user.
+pub async fn stored(store: &dyn Store, user: &User, document: &Document) {
+    let inserted = store.documents().insert(user.id, document).await;
+    assert!(
+        matches!(inserted, Ok(InsertOutcome::Inserted)),
+        "{} is not stored: {inserted:?}",
+        document.id
+    );
+}

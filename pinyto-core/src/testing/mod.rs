@@ -1,0 +1,27 @@
+//! What tests need, here and in the crates of integrators. Panics where a test would.
+//!
+//! - [`store_contract!`](crate::store_contract): what every [`Store`](crate::store::Store) has to
+//!   pass;
+//! - [`ManualClock`]: time that a test owns;
+//! - [`given`]: users, keys, sessions, assemblies and documents in a line;
+//! - [`keys`]: fixed key pairs, because making one costs seconds;
+//! - [`rsa`]: backends that cost nothing or count.
+
+#[allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "these are tests, and the name of each is a sentence"
+)]
+mod contract;
+
+mod clock;
+#[allow(clippy::expect_used, clippy::panic, reason = "for tests only")]
+pub mod given;
+pub mod keys;
+pub mod rsa;
+
+pub use clock::ManualClock;
+#[doc(hidden)]
+pub use contract::cases;

@@ -1,0 +1,71 @@
+use async_trait::async_trait;
+
+use super::{User, UserName};
+use crate::{clock::Timestamp, id::UserId, key::NewKey, store::StoreError, usage::Usage};
+
+/// What a registration brings.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// The wanted name.
+    pub name: UserName,
+    /// The first key.
+    pub key: NewKey,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegisterOutcome {
+    /// The user exists now, with her key.
+    Registered(User),
+    /// The name belongs to somebody; nothing was changed.
+    NameTaken,
+}
+
+/// Where users are kept.
+#[async_trait]
+pub trait UserRepository: Send + Sync {
+    /// Makes a user together with her first, active key, unless the name is taken.
+    ///
+    /// Of several registrations racing for one name exactly one wins. Other users may have the
+    /// same key; that is nobody's business.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn register(&self, user: &NewUser) -> Result<RegisterOutcome, StoreError>;
+
+    /// The user of that name, made without any key if there is none: the author of bundled
+    /// assemblies.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn ensure_keyless(&self, name: &UserName, at: Timestamp) -> Result<User, StoreError>;
+
+    /// The user of that name, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn find(&self, name: &UserName) -> Result<Option<User>, StoreError>;
+
+    /// What the user has used, as of the last change ([`Usage::at`] brings it up to the present).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn usage(&self, user: UserId) -> Result<Option<Usage>, StoreError>;
+
+    /// Adds to the CPU time the user has used; nothing happens if there is no such user.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn book_cpu_time(
+        &self,
+        user: UserId,
+        used: std::time::Duration,
+    ) -> Result<(), StoreError>;
+}

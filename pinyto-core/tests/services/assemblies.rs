@@ -1,0 +1,240 @@
+//! Assemblies from their author's and their users' side.
+
+use pinyto_core::{
+    assembly::{AssemblyName, AssemblySource, Function, Job, Schedule, bundled_assemblies},
+    testing::given,
+};
+use proptest::prelude::*;
+
+use crate::support::{World, code, settings};
+
+#[tokio::test]
+async fn an_author_saves_renames_and_deletes_and_users_follow() {
+    let world = World::toy();
+    let hugo = world.session_of_new("hugo").await;
+    let erna = world.session_of_new("erna").await;
+    let (cloud, notes) = (&world.cloud, given::assembly_ref("hugo/Notes"));
+    cloud
+        .save_assembly(&hugo, "", &given::source("Notes"))
+        .await
+        .unwrap();
+    cloud.install_assembly(&erna, &notes).await.unwrap();
+    cloud
+        .save_assembly(&hugo, "Notes", &given::source("Papers"))
+        .await
+        .unwrap();
+    let papers = given::assembly_ref("hugo/Papers");
+    let listed = cloud.list_installed_assemblies(&erna).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].name, papers.name);
+    assert_eq!(
+        code(cloud.assembly_source(&erna, &notes).await),
+        "unknown_assembly"
+    );
+
+    let deleted = cloud.delete_assembly(&erna, &papers.name).await;
+    assert_eq!(code(deleted), "unknown_assembly", "it is not hers");
+    cloud.delete_assembly(&hugo, &papers.name).await.unwrap();
+    cloud
+        .save_assembly(&hugo, "", &given::source("Papers"))
+        .await
+        .unwrap();
+    let removed = cloud.uninstall_assembly(&erna, &papers).await;
+    assert_eq!(
+        code(removed),
+        "assembly_not_installed",
+        "a new one starts without users"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_save_changes_nothing() {
+    let mut settings = settings();
+    settings.author_limits.assemblies = 2;
+    let world = World::with(settings);
+    let hugo = world.session_of_new("hugo").await;
+    for name in ["One", "Two"] {
+        world
+            .cloud
+            .save_assembly(&hugo, "", &given::source(name))
+            .await
+            .unwrap();
+    }
+    let before = world.cloud.list_own_assemblies(&hugo).await.unwrap();
+    let other = given::source_with("Two", "other", &[("other", "")]);
+    let taken = world.cloud.save_assembly(&hugo, "One", &other).await;
+    assert_eq!(code(taken), "assembly_name_taken");
+    let third = world
+        .cloud
+        .save_assembly(&hugo, "", &given::source("Three"))
+        .await;
+    assert_eq!(code(third), "limit_reached");
+    assert_eq!(
+        world.cloud.list_own_assemblies(&hugo).await.unwrap(),
+        before
+    );
+}
+
+#[tokio::test]
+async fn installing_has_a_limit_and_needs_an_assembly() {
+    let mut settings = settings();
+    settings.max_installed = 1;
+    let world = World::with(settings);
+    let hugo = world.session_of_new("hugo").await;
+    for name in ["One", "Two"] {
+        world
+            .cloud
+            .save_assembly(&hugo, "", &given::source(name))
+            .await
+            .unwrap();
+    }
+    let install = async |text| {
+        let assembly = given::assembly_ref(text);
+        code(world.cloud.install_assembly(&hugo, &assembly).await)
+    };
+    assert_eq!(install("hugo/Missing").await, "unknown_assembly");
+    assert_eq!(install("hugo/One").await, "ok");
+    assert_eq!(install("hugo/One").await, "ok");
+    assert_eq!(install("hugo/Two").await, "limit_reached");
+}
+
+#[tokio::test]
+async fn calls_need_the_assembly_installed_and_the_function_in_it() {
+    let world = World::toy();
+    let hugo = world.session_of_new("hugo").await;
+    world
+        .cloud
+        .save_assembly(&hugo, "", &given::source("Notes"))
+        .await
+        .unwrap();
+    let notes = given::assembly_ref("hugo/Notes");
+    let call = async |function| code(world.cloud.call_function(&hugo, &notes, function).await);
+    assert_eq!(call("get").await, "assembly_not_installed");
+    world.cloud.install_assembly(&hugo, &notes).await.unwrap();
+    assert_eq!(call("tidy").await, "unknown_function", "that is a job");
+    assert_eq!(call("get").await, "code_execution_disabled");
+}
+
+#[tokio::test]
+async fn all_assemblies_are_listed_in_pages() {
+    let world = World::toy();
+    let hugo = world.session_of_new("hugo").await;
+    for n in 0..5 {
+        let source = given::source(&format!("A{n}"));
+        world.cloud.save_assembly(&hugo, "", &source).await.unwrap();
+    }
+    let list = async |skip, count| {
+        let page = world
+            .cloud
+            .list_all_assemblies(&hugo, skip, count)
+            .await
+            .unwrap();
+        page.iter()
+            .map(|found| found.name.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(list(0, u64::MAX).await.len(), 5);
+    assert_eq!(list(1, 2).await, ["A1", "A2"]);
+    assert!(list(5, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn bundled_assemblies_are_there_once_and_as_this_version_has_them() {
+    let world = World::toy();
+    let hugo = world.session_of_new("hugo").await;
+    for _ in 0..2 {
+        world.cloud.install_bundled_assemblies().await.unwrap();
+        let all = world.cloud.list_all_assemblies(&hugo, 0, 10).await.unwrap();
+        let names: Vec<_> = all
+            .iter()
+            .map(|found| format!("{}/{}", found.author, found.name))
+            .collect();
+        assert_eq!(names, ["pinyto/DocumentsAdmin", "pinyto/Todo"]);
+    }
+    let todo = given::assembly_ref("pinyto/Todo");
+    world.cloud.install_assembly(&hugo, &todo).await.unwrap();
+    let before = world.cloud.assembly_source(&hugo, &todo).await.unwrap();
+    // An older version of the server had another one.
+    let author = world
+        .store()
+        .users()
+        .find(&todo.author)
+        .await
+        .unwrap()
+        .unwrap();
+    let older = given::source_with("Todo", "older", &[("gone", "")]);
+    let assemblies = world.store().assemblies();
+    assemblies
+        .save(author.id, "Todo", &older, given::NO_LIMITS, given::at(0))
+        .await
+        .unwrap();
+    world.cloud.install_bundled_assemblies().await.unwrap();
+    let after = world.cloud.assembly_source(&hugo, &todo).await.unwrap();
+    assert_eq!(after, before);
+    assert!(bundled_assemblies().unwrap().contains(&after.source));
+    let installed = world.cloud.list_installed_assemblies(&hugo).await.unwrap();
+    assert_eq!(installed.len(), 1, "who has it keeps it");
+}
+
+fn name() -> impl Strategy<Value = AssemblyName> {
+    "[A-Za-z0-9_]{1,42}".prop_map(|text| given::assembly_name(&text))
+}
+
+/// Python, or anything else but NUL.
+fn text() -> impl Strategy<Value = String> {
+    any::<String>().prop_map(|text| text.replace('\0', "\n"))
+}
+
+fn parts<T: std::fmt::Debug>(
+    part: impl Strategy<Value = T>,
+    name: fn(&T) -> &AssemblyName,
+) -> impl Strategy<Value = Vec<T>> {
+    prop::collection::vec(part, 0..6).prop_map(move |mut parts| {
+        let mut seen = std::collections::HashSet::new();
+        parts.retain(|part| seen.insert(name(part).clone()));
+        parts
+    })
+}
+
+fn source() -> impl Strategy<Value = AssemblySource> {
+    let function = (name(), text()).prop_map(|(name, code)| Function { name, code });
+    let job = (name(), text(), 0..=Schedule::MAX_MINUTES).prop_map(|(name, code, minutes)| Job {
+        name,
+        code,
+        schedule: Schedule::from_minutes(minutes.into()).unwrap(),
+    });
+    (
+        name(),
+        text(),
+        parts(function, |function| &function.name),
+        parts(job, |job| &job.name),
+        any::<bool>(),
+    )
+        .prop_map(|(name, description, functions, jobs, own)| {
+            AssemblySource::new(name, description, functions, jobs, own).unwrap()
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_saved_is_what_is_listed_and_read(versions in prop::collection::vec(source(), 1..4)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let world = World::toy();
+            let hugo = world.session_of_new("hugo").await;
+            let mut original_name = String::new();
+            for source in &versions {
+                world.cloud.save_assembly(&hugo, &original_name, source).await.unwrap();
+                original_name = source.name().to_string();
+                let own = world.cloud.list_own_assemblies(&hugo).await.unwrap();
+                assert_eq!(own, std::slice::from_ref(source));
+                let assembly = given::assembly_ref(&format!("hugo/{original_name}"));
+                let read = world.cloud.assembly_source(&hugo, &assembly).await.unwrap();
+                assert_eq!(&read.source, source);
+                assert_eq!(read.author, given::name("hugo"));
+            }
+        });
+    }
+}

@@ -1,0 +1,20 @@
+//! The rules of the protocol at the level of [`Cloud`](pinyto_core::Cloud), one file per subject.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests may panic, their helpers too"
+)]
+
+mod assemblies;
+mod audit;
+mod challenge_login;
+mod documents;
+mod faults;
+mod key_stock;
+mod keys;
+mod keyserver;
+mod session_model;
+mod sessions;
+mod support;
+mod throttling;
