@@ -1,0 +1,61 @@
+//! Where Pinyto keeps things: implementations of [`Store`](pinyto_core::store::Store).
+//!
+//! ```
+//! use std::time::SystemTime;
+//!
+//! use pinyto_core::{store::Store, user::UserName};
+//! use pinyto_store::sqlite::{SqliteOptions, SqliteStore};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("pinyto.db");
+//! # let url = format!("sqlite:{}?mode=rwc", path.display());
+//! // let url = "sqlite:pinyto.db?mode=rwc";
+//! let store = SqliteStore::open(SqliteOptions::new(url).readers(2)).await?;
+//!
+//! let name = UserName::parse("pinyto")?;
+//! let made = store.users().ensure_keyless(&name, SystemTime::now().into()).await?;
+//! let found = store.users().find(&name).await?;
+//! assert_eq!(found, Some(made));
+//!
+//! // Finishes what is being written.
+//! store.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In an application the store goes into a [`Cloud`](pinyto_core::Cloud), which holds the rules;
+//! there is none here. Neither is there an interface for queries of your own: for that open the
+//! database with a driver (all tables begin with `pinyto_`; so yours can be in the same file, with
+//! migrations of their own).
+//!
+//! # What it promises
+//!
+//! - **Acknowledged is durable.** A call that changes something returns after the commit, which
+//!   by default is on the disk ([`Synchronous`](sqlite::Synchronous)).
+//! - **All or nothing.** Each call is one transaction. An error means that nothing was changed,
+//!   with one exception that no database can avoid: when the disk fails during a commit, what was
+//!   written may come to light again after a crash.
+//! - **The truth of the moment.** What another process on the same file has changed is seen by the
+//!   next call: what was looked up is remembered only while nobody has committed anything.
+//! - **Nobody waits forever.** A call that doesn't get its turn fails as unavailable. A full disk
+//!   or a lock held by somebody else does, too; the store works again as soon as they let it.
+//!
+//! # How it goes about it
+//!
+//! | file | |
+//! |---|---|
+//! | `writer.rs` | one task writes, many changes per transaction: durability costs one `fsync` per group |
+//! | `lookup.rs` | concurrent look-ups of sessions and keys, which each request needs, share one query and remember what it found |
+//! | `changes.rs` | whether anybody has committed, told from the WAL index without asking SQLite |
+//! | `pool.rs` | the connections that read |
+//! | `migration.rs` | opening a database, bringing its tables up to date |
+//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `document.rs` | the statements, each beside the function that runs it |
+//!
+//! Database files belong on a local disk: SQLite's locks don't work on network file systems. Don't
+//! move or replace the file while a store has it open. To back up a running database use SQLite's
+//! `VACUUM INTO` or `.backup`, not a copy of the file.
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;

@@ -1,0 +1,98 @@
+//! What the queries answer, and what it means.
+
+use pinyto_core::{
+    assembly::{Assembly, AssemblyName, AssemblySource, AssemblySummary, Function, Job, Schedule},
+    id::AssemblyId,
+    user::UserName,
+};
+use serde::Deserialize;
+
+use super::super::error::{Corrupt, corrupt};
+
+#[derive(sqlx::FromRow)]
+pub(super) struct SummaryRow {
+    author: String,
+    name: String,
+    description: String,
+}
+
+impl TryFrom<SummaryRow> for AssemblySummary {
+    type Error = Corrupt;
+
+    fn try_from(row: SummaryRow) -> Result<Self, Corrupt> {
+        Ok(Self {
+            name: AssemblyName::parse(&row.name).map_err(corrupt("pinyto_assemblies.name"))?,
+            author: UserName::parse(&row.author).map_err(corrupt("pinyto_users.name"))?,
+            description: row.description,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct AssemblyRow {
+    id: i64,
+    only_own_data: bool,
+    #[sqlx(flatten)]
+    summary: SummaryRow,
+    functions: String,
+    jobs: String,
+}
+
+#[derive(Deserialize)]
+struct FunctionRow(String, String);
+
+impl TryFrom<FunctionRow> for Function {
+    type Error = Corrupt;
+
+    fn try_from(FunctionRow(name, code): FunctionRow) -> Result<Self, Corrupt> {
+        let name = AssemblyName::parse(&name).map_err(corrupt("pinyto_functions.name"))?;
+        Ok(Self { name, code })
+    }
+}
+
+#[derive(Deserialize)]
+struct JobRow(String, String, u64);
+
+impl TryFrom<JobRow> for Job {
+    type Error = Corrupt;
+
+    fn try_from(JobRow(name, code, schedule): JobRow) -> Result<Self, Corrupt> {
+        let schedule = Schedule::from_minutes(schedule).ok_or("too long");
+        Ok(Self {
+            name: AssemblyName::parse(&name).map_err(corrupt("pinyto_jobs.name"))?,
+            code,
+            schedule: schedule.map_err(corrupt("pinyto_jobs.schedule"))?,
+        })
+    }
+}
+
+/// The rows that a query has gathered in a JSON array, each with its position before it.
+fn gathered<R, T>(place: &'static str, rows: &str) -> Result<Vec<T>, Corrupt>
+where
+    R: for<'de> Deserialize<'de>,
+    T: TryFrom<R, Error = Corrupt>,
+{
+    let mut rows: Vec<(i64, R)> = serde_json::from_str(rows).map_err(corrupt(place))?;
+    rows.sort_by_key(|(position, _)| *position);
+    rows.into_iter().map(|(_, row)| T::try_from(row)).collect()
+}
+
+impl TryFrom<AssemblyRow> for Assembly {
+    type Error = Corrupt;
+
+    fn try_from(row: AssemblyRow) -> Result<Self, Corrupt> {
+        let AssemblySummary {
+            name,
+            author,
+            description,
+        } = row.summary.try_into()?;
+        let functions = gathered::<FunctionRow, _>("pinyto_functions", &row.functions)?;
+        let jobs = gathered::<JobRow, _>("pinyto_jobs", &row.jobs)?;
+        let source = AssemblySource::new(name, description, functions, jobs, row.only_own_data);
+        Ok(Self {
+            id: AssemblyId::new(row.id),
+            author,
+            source: source.map_err(corrupt("pinyto_assemblies"))?,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Looking at a database without changing anything.
+
+use std::{fmt, path::Path};
+
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::{OpenError, SqliteOptions, SqliteStore, migration, options};
+
+/// What opening a database would come upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DatabaseState {
+    /// There is none; it would be made.
+    Missing,
+    /// Its tables are at an older version (0: there are none) and would be brought up to date.
+    Outdated {
+        /// The version of its tables.
+        found: i64,
+        /// The version they would get.
+        known: i64,
+    },
+    /// Its tables are what this version expects.
+    Current,
+}
+
+impl fmt::Display for DatabaseState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is none yet, it would be made"),
+            Self::Outdated { found: 0, .. } => f.write_str("its tables would be made"),
+            Self::Outdated { found, known } => {
+                write!(
+                    f,
+                    "its tables would be brought from version {found} to {known}"
+                )
+            }
+            Self::Current => f.write_str("it is up to date"),
+        }
+    }
+}
+
+impl SqliteStore {
+    /// Says what [`SqliteStore::open`] would come upon, without changing anything.
+    ///
+    /// # Errors
+    ///
+    /// The [`OpenError`] that opening would end with, as far as that can be known before.
+    pub async fn inspect(
+        wanted: impl Into<SqliteOptions> + Send,
+    ) -> Result<DatabaseState, OpenError> {
+        let connect = wanted.into().writer()?;
+        let file = connect.get_filename().to_owned();
+        let unopened = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::File {
+            path: file.display().to_string(),
+            source,
+        };
+        if options::is_in_memory(&connect) {
+            return Ok(DatabaseState::Missing);
+        }
+        if !file.exists() {
+            let folder = file.parent().filter(|folder| *folder != Path::new(""));
+            return if !options::makes_missing(&connect) {
+                Err(unopened("there is no such file".into()))
+            } else if folder.is_some_and(|folder| !folder.is_dir()) {
+                Err(unopened("its folder does not exist".into()))
+            } else {
+                Ok(DatabaseState::Missing)
+            };
+        }
+        let read_only = options::reader(&connect);
+        let mut connection = read_only
+            .connect()
+            .await
+            .map_err(|error| unopened(error.into()))?;
+        let found = migration::version(&mut connection)
+            .await
+            .map_err(|error| unopened(error.into()));
+        // Nothing was written, so nothing is lost if closing fails.
+        let _ = connection.close().await;
+        let (found, known) = (found?, migration::newest());
+        match found {
+            found if found > known => Err(OpenError::Newer {
+                path: file.display().to_string(),
+                found,
+                known,
+            }),
+            found if found == known => Ok(DatabaseState::Current),
+            found => Ok(DatabaseState::Outdated { found, known }),
+        }
+    }
+}

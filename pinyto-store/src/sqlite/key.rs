@@ -1,0 +1,345 @@
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use pinyto_core::{
+    clock::Timestamp,
+    id::{KeyId, UserId},
+    key::{
+        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyLabel, KeyRepository, NewKey,
+        PublicKey,
+    },
+    session::Actor,
+    store::StoreError,
+    user::{User, UserName},
+};
+use sqlx::SqliteConnection;
+
+use super::{
+    Intent, SqliteStore,
+    error::{Corrupt, Failure, corrupt},
+    lookup::{Find, json_array},
+    pool::Readers,
+    session::may_act,
+    user::user,
+};
+
+#[derive(sqlx::FromRow)]
+struct KeyRow {
+    id: i64,
+    user_id: i64,
+    active: bool,
+    created_at: i64,
+    last_used_at: Option<i64>,
+    label: Option<String>,
+    fingerprint: String,
+    modulus: Vec<u8>,
+    exponent: i64,
+}
+
+impl TryFrom<KeyRow> for Key {
+    type Error = Corrupt;
+
+    fn try_from(row: KeyRow) -> Result<Self, Corrupt> {
+        let fingerprint = KeyFingerprint::parse(&row.fingerprint);
+        let fingerprint = fingerprint.map_err(corrupt("pinyto_keys.fingerprint"))?;
+        let exponent = u64::try_from(row.exponent).map_err(corrupt("pinyto_keys.exponent"))?;
+        let public_key = PublicKey::from_stored(&row.modulus, exponent, fingerprint);
+        let label = row.label.as_deref().map(KeyLabel::parse).transpose();
+        Ok(Self {
+            id: KeyId::new(row.id),
+            user: UserId::new(row.user_id),
+            public_key: public_key.map_err(corrupt("pinyto_keys.modulus"))?,
+            label: label.map_err(corrupt("pinyto_keys.label"))?,
+            active: row.active,
+            created_at: Timestamp::from_unix_millis(row.created_at),
+            last_used_at: row.last_used_at.map(Timestamp::from_unix_millis),
+        })
+    }
+}
+
+macro_rules! select_keys {
+    ($more:literal, $from:literal) => {
+        concat!(
+            "SELECT k.id, k.user_id, k.active, k.created_at, k.last_used_at, k.label,
+                    k.fingerprint, k.modulus, k.exponent",
+            $more,
+            " FROM ",
+            $from
+        )
+    };
+}
+
+pub(super) const LIST: &str = select_keys!(
+    "",
+    "json_each(?1) wanted CROSS JOIN pinyto_keys k ON k.user_id = wanted.value"
+);
+
+/// All keys of users, for [`Lookup`](super::lookup::Lookup).
+pub(super) enum KeysOfUser {}
+
+#[async_trait]
+impl Find for KeysOfUser {
+    type Wanted = UserId;
+    type Found = Vec<Key>;
+
+    /// A key's modulus is there as number and, once it was shown, as digits.
+    fn size(keys: &Vec<Key>) -> u64 {
+        128 + 4096 * keys.len() as u64
+    }
+
+    async fn find(
+        readers: &Readers,
+        wanted: &[UserId],
+    ) -> Result<HashMap<UserId, Result<Vec<Key>, Corrupt>>, sqlx::Error> {
+        let wanted = json_array(wanted.iter().map(|user| user.get()));
+        let query = sqlx::query_as::<_, KeyRow>(LIST).bind(wanted);
+        let mut rows = readers.all_or_error(query).await?;
+        rows.sort_unstable_by_key(|row| row.id);
+        let mut found = HashMap::new();
+        for row in rows {
+            let keys = found
+                .entry(UserId::new(row.user_id))
+                .or_insert_with(|| Ok(Vec::new()));
+            match (keys.as_mut(), Key::try_from(row)) {
+                (Ok(keys), Ok(key)) => keys.push(key),
+                (Ok(_), Err(corrupt)) => *keys = Err(corrupt),
+                (Err(_), _) => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct MatchingRow {
+    user_name: String,
+    #[sqlx(flatten)]
+    key: KeyRow,
+}
+
+pub(super) const MATCHING: &str = select_keys!(
+    ", u.name AS user_name",
+    "pinyto_users u JOIN pinyto_keys k ON k.user_id = u.id
+     WHERE u.name = ?1 AND k.fingerprint >= ?2 AND k.fingerprint < ?3"
+);
+
+/// What is above every fingerprint that begins with `hash`, and below all others above it.
+fn end_of(hash: &KeyHash) -> String {
+    format!("{hash}g")
+}
+
+const INSERT: &str = "
+    INSERT INTO pinyto_keys (user_id, active, created_at, label, fingerprint, modulus, exponent)
+    VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6)";
+
+/// A new active key.
+pub(super) async fn insert_key(
+    db: &mut SqliteConnection,
+    user: UserId,
+    new: &NewKey,
+    at: Timestamp,
+) -> Result<KeyId, Failure> {
+    let exponent = i64::try_from(new.public_key.e()).map_err(corrupt("pinyto_keys.exponent"))?;
+    let inserted = sqlx::query(INSERT)
+        .bind(user.get())
+        .bind(at.unix_millis())
+        .bind(new.label.as_ref().map(|label| label.as_str().to_owned()))
+        .bind(new.public_key.fingerprint().to_hex())
+        .bind(new.public_key.modulus_be().to_vec())
+        .bind(exponent)
+        .execute(db)
+        .await?;
+    Ok(KeyId::new(inserted.last_insert_rowid()))
+}
+
+struct Add {
+    actor: Actor,
+    key: NewKey,
+    limit: usize,
+    at: Timestamp,
+}
+
+pub(super) const COUNT: &str = "
+    SELECT count(*), coalesce(max(fingerprint = ?2), 0) FROM pinyto_keys WHERE user_id = ?1";
+
+#[async_trait]
+impl Intent for Add {
+    type Outcome = AddKeyOutcome;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<AddKeyOutcome, Failure> {
+        if !may_act(db, self.actor).await? {
+            return Ok(AddKeyOutcome::SessionEnded);
+        }
+        let (count, registered): (i64, bool) = sqlx::query_as(COUNT)
+            .bind(self.actor.user.get())
+            .bind(self.key.public_key.fingerprint().to_hex())
+            .fetch_one(&mut *db)
+            .await?;
+        if registered {
+            return Ok(AddKeyOutcome::AlreadyRegistered);
+        }
+        if usize::try_from(count).unwrap_or(usize::MAX) >= self.limit {
+            return Ok(AddKeyOutcome::LimitReached);
+        }
+        let key = insert_key(db, self.actor.user, &self.key, self.at).await?;
+        Ok(AddKeyOutcome::Added(key))
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct SelectedRow {
+    others_active: bool,
+    #[sqlx(flatten)]
+    key: KeyRow,
+}
+
+pub(super) const SELECT: &str = select_keys!(
+    ", EXISTS (SELECT 1 FROM pinyto_keys other
+               WHERE other.user_id = ?1 AND other.active = 1 AND other.id <> k.id) AS others_active",
+    "pinyto_keys k
+     WHERE k.user_id = ?1 AND k.fingerprint >= ?2 AND k.fingerprint < ?3 LIMIT 2"
+);
+
+/// The one key of the user that `hash` selects, if its change is allowed.
+async fn select(
+    db: &mut SqliteConnection,
+    actor: Actor,
+    hash: &KeyHash,
+    stays_active: bool,
+) -> Result<Result<Key, KeyChange>, Failure> {
+    if !may_act(db, actor).await? {
+        return Ok(Err(KeyChange::SessionEnded));
+    }
+    let mut rows: Vec<SelectedRow> = sqlx::query_as(SELECT)
+        .bind(actor.user.get())
+        .bind(hash.as_str())
+        .bind(end_of(hash))
+        .fetch_all(db)
+        .await?;
+    let Some(SelectedRow { others_active, key }) = rows.pop() else {
+        return Ok(Err(KeyChange::NotFound));
+    };
+    if !rows.is_empty() {
+        return Ok(Err(KeyChange::Ambiguous));
+    }
+    if key.active && !stays_active && !others_active {
+        return Ok(Err(KeyChange::LastActive));
+    }
+    Ok(Ok(key.try_into()?))
+}
+
+struct SetActive {
+    actor: Actor,
+    hash: KeyHash,
+    active: bool,
+}
+
+pub(super) const SET_ACTIVE: &str = "
+    UPDATE pinyto_keys SET active = ?2 WHERE id = ?1;
+    DELETE FROM pinyto_sessions WHERE key_id = ?1 AND ?2 = 0";
+
+#[async_trait]
+impl Intent for SetActive {
+    type Outcome = KeyChange;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<KeyChange, Failure> {
+        let key = match select(db, self.actor, &self.hash, self.active).await? {
+            Ok(key) => key,
+            Err(refused) => return Ok(refused),
+        };
+        sqlx::query(SET_ACTIVE)
+            .bind(key.id.get())
+            .bind(self.active)
+            .execute(db)
+            .await?;
+        Ok(KeyChange::Done(Box::new(key)))
+    }
+}
+
+struct Delete {
+    actor: Actor,
+    hash: KeyHash,
+}
+
+/// Session and keyserver account go with it (foreign keys).
+pub(super) const DELETE: &str = "DELETE FROM pinyto_keys WHERE id = ?1";
+
+#[async_trait]
+impl Intent for Delete {
+    type Outcome = KeyChange;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<KeyChange, Failure> {
+        let key = match select(db, self.actor, &self.hash, false).await? {
+            Ok(key) => key,
+            Err(refused) => return Ok(refused),
+        };
+        sqlx::query(DELETE).bind(key.id.get()).execute(db).await?;
+        Ok(KeyChange::Done(Box::new(key)))
+    }
+}
+
+#[async_trait]
+impl KeyRepository for SqliteStore {
+    async fn list(&self, user: UserId) -> Result<Vec<Key>, StoreError> {
+        let keys = self.keys_of_user.find(user).await?;
+        Ok(keys.unwrap_or_default())
+    }
+
+    async fn matching(
+        &self,
+        name: &UserName,
+        hash: &KeyHash,
+    ) -> Result<Vec<(User, Key)>, StoreError> {
+        let query = sqlx::query_as::<_, MatchingRow>(MATCHING)
+            .bind(name.as_str())
+            .bind(hash.as_str())
+            .bind(end_of(hash));
+        let mut rows = self.readers.all(query).await?;
+        rows.sort_by_key(|row| !row.key.active);
+        let keys = rows
+            .into_iter()
+            .take(2)
+            .map(|MatchingRow { user_name, key }| {
+                let owner = user(key.user_id, &user_name)?;
+                Ok((owner, Key::try_from(key)?))
+            });
+        Ok(keys.collect::<Result<_, Corrupt>>()?)
+    }
+
+    async fn add(
+        &self,
+        actor: Actor,
+        key: &NewKey,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<AddKeyOutcome, StoreError> {
+        let key = key.clone();
+        self.write(Add {
+            actor,
+            key,
+            limit,
+            at,
+        })
+        .await
+    }
+
+    async fn set_active(
+        &self,
+        actor: Actor,
+        hash: &KeyHash,
+        active: bool,
+    ) -> Result<KeyChange, StoreError> {
+        let hash = hash.clone();
+        self.write(SetActive {
+            actor,
+            hash,
+            active,
+        })
+        .await
+    }
+
+    async fn delete(&self, actor: Actor, hash: &KeyHash) -> Result<KeyChange, StoreError> {
+        let hash = hash.clone();
+        self.write(Delete { actor, hash }).await
+    }
+}

@@ -1,0 +1,211 @@
+use async_trait::async_trait;
+use pinyto_core::{
+    clock::Timestamp,
+    id::{KeyId, SessionId, UserId},
+    keyserver::{
+        Account, ChangePasswordOutcome, KeyserverRepository, NewCredentials, PasswordHash,
+        SealedKey,
+    },
+    session::Actor,
+    store::StoreError,
+    user::{NewUser, RegisterOutcome, UserName},
+};
+use sqlx::SqliteConnection;
+
+use super::{
+    Intent, SqliteStore,
+    error::{Corrupt, Failure},
+    key::insert_key,
+    session::may_act,
+    user::{insert_user, user},
+};
+
+#[derive(sqlx::FromRow)]
+struct AccountRow {
+    user_id: i64,
+    user_name: String,
+    key_id: i64,
+    password_hash: String,
+    sealed_key: Vec<u8>,
+}
+
+impl TryFrom<AccountRow> for Account {
+    type Error = Corrupt;
+
+    fn try_from(row: AccountRow) -> Result<Self, Corrupt> {
+        Ok(Self {
+            user: user(row.user_id, &row.user_name)?,
+            key: KeyId::new(row.key_id),
+            password_hash: PasswordHash::from_phc(row.password_hash),
+            sealed_key: SealedKey::from_bytes(row.sealed_key),
+        })
+    }
+}
+
+pub(super) const FIND: &str = "
+    SELECT u.id AS user_id, u.name AS user_name, a.key_id, a.password_hash, a.sealed_key
+    FROM pinyto_users u JOIN pinyto_keyserver_accounts a ON a.user_id = u.id
+    WHERE u.name = ?1";
+
+struct Register {
+    user: NewUser,
+    password_hash: PasswordHash,
+    sealed_key: SealedKey,
+}
+
+const INSERT: &str = "
+    INSERT INTO pinyto_keyserver_accounts (user_id, key_id, password_hash, sealed_key)
+    VALUES (?1, ?2, ?3, ?4)";
+
+#[async_trait]
+impl Intent for Register {
+    type Outcome = RegisterOutcome;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<RegisterOutcome, Failure> {
+        let new = &self.user;
+        let Some(user) = insert_user(db, &new.name, new.at).await? else {
+            return Ok(RegisterOutcome::NameTaken);
+        };
+        let key = insert_key(db, user.id, &new.key, new.at).await?;
+        sqlx::query(INSERT)
+            .bind(user.id.get())
+            .bind(key.get())
+            .bind(self.password_hash.as_str())
+            .bind(self.sealed_key.as_bytes())
+            .execute(db)
+            .await?;
+        Ok(RegisterOutcome::Registered(user))
+    }
+}
+
+struct ChangePassword {
+    user: UserId,
+    session: SessionId,
+    credentials: NewCredentials,
+    at: Timestamp,
+}
+
+pub(super) const KEY_OF_ACCOUNT: &str =
+    "SELECT key_id FROM pinyto_keyserver_accounts WHERE user_id = ?1";
+
+/// What still hangs on the old key (?2) goes with it (foreign keys).
+pub(super) const CHANGE: &str = "
+    UPDATE pinyto_sessions SET key_id = ?3 WHERE id = ?4 AND key_id = ?2;
+    UPDATE pinyto_keyserver_accounts SET key_id = ?3, password_hash = ?5, sealed_key = ?6
+    WHERE user_id = ?1;
+    DELETE FROM pinyto_keys WHERE id = ?2";
+
+#[async_trait]
+impl Intent for ChangePassword {
+    type Outcome = ChangePasswordOutcome;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<ChangePasswordOutcome, Failure> {
+        let actor = Actor {
+            user: self.user,
+            session: Some(self.session),
+        };
+        if !may_act(db, actor).await? {
+            return Ok(ChangePasswordOutcome::SessionEnded);
+        }
+        let account: Option<(i64,)> = sqlx::query_as(KEY_OF_ACCOUNT)
+            .bind(self.user.get())
+            .fetch_optional(&mut *db)
+            .await?;
+        let Some((old_key,)) = account else {
+            return Ok(ChangePasswordOutcome::NoAccount);
+        };
+        let new_key = insert_key(db, self.user, &self.credentials.key, self.at).await?;
+        sqlx::query(CHANGE)
+            .bind(self.user.get())
+            .bind(old_key)
+            .bind(new_key.get())
+            .bind(self.session.get())
+            .bind(self.credentials.password_hash.as_str())
+            .bind(self.credentials.sealed_key.as_bytes())
+            .execute(db)
+            .await?;
+        Ok(ChangePasswordOutcome::Changed)
+    }
+}
+
+struct Rehash {
+    user: UserId,
+    old: PasswordHash,
+    password_hash: PasswordHash,
+    sealed_key: SealedKey,
+}
+
+pub(super) const REHASH: &str = "
+    UPDATE pinyto_keyserver_accounts SET password_hash = ?3, sealed_key = ?4
+    WHERE user_id = ?1 AND password_hash = ?2";
+
+#[async_trait]
+impl Intent for Rehash {
+    type Outcome = bool;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<bool, Failure> {
+        let changed = sqlx::query(REHASH)
+            .bind(self.user.get())
+            .bind(self.old.as_str())
+            .bind(self.password_hash.as_str())
+            .bind(self.sealed_key.as_bytes())
+            .execute(db)
+            .await?;
+        Ok(changed.rows_affected() > 0)
+    }
+}
+
+#[async_trait]
+impl KeyserverRepository for SqliteStore {
+    async fn register(
+        &self,
+        user: &NewUser,
+        password_hash: &PasswordHash,
+        sealed_key: &SealedKey,
+    ) -> Result<RegisterOutcome, StoreError> {
+        let register = Register {
+            user: user.clone(),
+            password_hash: password_hash.clone(),
+            sealed_key: sealed_key.clone(),
+        };
+        self.write(register).await
+    }
+
+    async fn find(&self, name: &UserName) -> Result<Option<Account>, StoreError> {
+        let query = sqlx::query_as::<_, AccountRow>(FIND).bind(name.as_str());
+        let row = self.readers.one(query).await?;
+        Ok(row.map(Account::try_from).transpose()?)
+    }
+
+    async fn change_password(
+        &self,
+        user: UserId,
+        session: SessionId,
+        credentials: &NewCredentials,
+        at: Timestamp,
+    ) -> Result<ChangePasswordOutcome, StoreError> {
+        let change = ChangePassword {
+            user,
+            session,
+            credentials: credentials.clone(),
+            at,
+        };
+        self.write(change).await
+    }
+
+    async fn rehash(
+        &self,
+        user: UserId,
+        old: &PasswordHash,
+        password_hash: &PasswordHash,
+        sealed_key: &SealedKey,
+    ) -> Result<bool, StoreError> {
+        let rehash = Rehash {
+            user,
+            old: old.clone(),
+            password_hash: password_hash.clone(),
+            sealed_key: sealed_key.clone(),
+        };
+        self.write(rehash).await
+    }
+}

@@ -1,0 +1,151 @@
+//! The store in a SQLite file.
+
+mod assembly;
+mod changes;
+mod document;
+mod error;
+mod inspect;
+mod key;
+mod keyserver;
+mod lookup;
+mod migration;
+mod options;
+mod pool;
+mod session;
+#[cfg(test)]
+mod tests;
+mod user;
+mod writer;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use pinyto_core::{
+    assembly::AssemblyRepository,
+    document::DocumentRepository,
+    key::KeyRepository,
+    keyserver::KeyserverRepository,
+    session::SessionRepository,
+    store::{Store, StoreError},
+    user::UserRepository,
+};
+use sqlx::Connection as _;
+
+pub use inspect::DatabaseState;
+pub use migration::OpenError;
+pub use options::{SqliteOptions, Synchronous};
+
+use {
+    changes::Changes,
+    key::KeysOfUser,
+    lookup::Lookup,
+    pool::Readers,
+    session::SessionById,
+    writer::{Intent, Writer},
+};
+
+/// A store in a SQLite file. See the [crate's page](crate) on what it promises.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+    sessions_by_id: Lookup<SessionById>,
+    keys_of_user: Lookup<KeysOfUser>,
+}
+
+impl SqliteStore {
+    /// Opens the database, brings its tables up to date and starts the tasks that serve it (it
+    /// has to be called within a tokio runtime, and serves as long as that runtime runs).
+    ///
+    /// Several stores, also in several processes, may have the same file open.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], with one sentence for the operator.
+    pub async fn open(options: impl Into<SqliteOptions> + Send) -> Result<Self, OpenError> {
+        let options = options.into();
+        let connect = options.writer()?;
+        let connection = migration::open(&connect, migration::MIGRATIONS).await?;
+        let changes = Arc::new(if options::is_in_memory(&connect) {
+            Changes::unknown()
+        } else {
+            Changes::of(connect.get_filename())
+        });
+        let readers = Arc::new(Readers::new(
+            options::reader(&connect),
+            options.readers,
+            options.patience,
+        ));
+        Ok(Self {
+            writer: Writer::start(connection, connect, options.max_group, options.patience),
+            sessions_by_id: Lookup::start(
+                Arc::clone(&readers),
+                Arc::clone(&changes),
+                options.patience,
+            ),
+            keys_of_user: Lookup::start(Arc::clone(&readers), changes, options.patience),
+            readers,
+        })
+    }
+
+    /// Finishes the writes and reads that wait, then closes the database; every later call fails
+    /// as unavailable. A store that is dropped instead finishes its writes, too, but nobody
+    /// knows when.
+    pub async fn close(&self) {
+        let connection = self.writer.close().await;
+        self.readers.close().await;
+        // The last one to close brings the write-ahead log into the database file.
+        if let Some(connection) = connection
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the database was not closed cleanly");
+        }
+    }
+
+    async fn write<I: Intent>(&self, intent: I) -> Result<I::Outcome, StoreError> {
+        self.writer.run(intent).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn users(&self) -> &dyn UserRepository {
+        self
+    }
+
+    fn keys(&self) -> &dyn KeyRepository {
+        self
+    }
+
+    fn sessions(&self) -> &dyn SessionRepository {
+        self
+    }
+
+    fn keyserver(&self) -> &dyn KeyserverRepository {
+        self
+    }
+
+    fn assemblies(&self) -> &dyn AssemblyRepository {
+        self
+    }
+
+    fn documents(&self) -> &dyn DocumentRepository {
+        self
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let serving = self.writer.is_serving()
+            && self.sessions_by_id.is_serving()
+            && self.keys_of_user.is_serving();
+        if !serving {
+            return Err(StoreError::unavailable("a task of the store has ended"));
+        }
+        let read = sqlx::query_as::<_, (i64,)>("SELECT count(*) FROM pinyto_migrations");
+        self.readers.one(read).await.map(drop)
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}

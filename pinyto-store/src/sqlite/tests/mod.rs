@@ -1,0 +1,26 @@
+//! What can only be seen from inside. The store as others see it is tested in `tests/`.
+
+#[cfg(unix)]
+mod changes;
+mod group_commit;
+mod migrations;
+mod plans;
+mod serving;
+
+use std::sync::Arc;
+
+use super::{SqliteOptions, SqliteStore};
+
+/// A store in a directory that goes with it.
+async fn store(
+    options: impl FnOnce(SqliteOptions) -> SqliteOptions,
+) -> (Arc<SqliteStore>, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pinyto.db");
+    let url = format!("sqlite:{}?mode=rwc", path.display());
+    let options = options(SqliteOptions::new(url));
+    (
+        Arc::new(SqliteStore::open(options).await.unwrap()),
+        directory,
+    )
+}

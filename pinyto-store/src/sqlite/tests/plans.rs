@@ -1,0 +1,99 @@
+//! Every statement that a request can cause finds its rows through an index.
+
+use sqlx::AssertSqlSafe;
+
+use super::{
+    super::{assembly, document, key, keyserver, session, user},
+    store,
+};
+
+/// All but those that by their nature go through a whole table.
+const STATEMENTS: &[&str] = &[
+    user::FIND,
+    user::USAGE,
+    user::BOOK_CPU_TIME,
+    key::LIST,
+    key::MATCHING,
+    key::COUNT,
+    key::SELECT,
+    key::SET_ACTIVE,
+    key::DELETE,
+    session::FIND,
+    session::FIND_BY_TOKEN,
+    session::NOTE_LOGIN,
+    session::REPLACE,
+    session::RENEW,
+    session::END,
+    session::END_UNUSED,
+    keyserver::FIND,
+    keyserver::KEY_OF_ACCOUNT,
+    keyserver::CHANGE,
+    keyserver::REHASH,
+    assembly::FIND,
+    assembly::FIND_INSTALLED,
+    assembly::LIST_OF_AUTHOR,
+    assembly::LIST_INSTALLED,
+    assembly::NAMESAKES,
+    assembly::REPLACE,
+    assembly::DELETE,
+    assembly::INSTALLABLE,
+    assembly::UNINSTALL,
+    document::INSERT,
+    document::FIND,
+    document::COUNT,
+];
+
+#[tokio::test]
+async fn no_statement_goes_through_a_whole_table_or_sorts() {
+    let (store, _directory) = store(|options| options).await;
+    for statement in STATEMENTS
+        .iter()
+        .flat_map(|statements| statements.split(';'))
+    {
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let query = sqlx::query_as::<_, (i64, i64, i64, String)>(explain);
+        for (.., step) in store.readers.all(query).await.unwrap() {
+            // What the caller asks for, as an array.
+            let wanted = step.starts_with("SCAN wanted VIRTUAL TABLE");
+            let constant = step == "SCAN CONSTANT ROW";
+            // The few that one author has.
+            let sorts = step.contains("TEMP B-TREE") && statement != assembly::LIST_OF_AUTHOR;
+            assert!(
+                wanted || constant || !(step.starts_with("SCAN") || sorts),
+                "{step} in {statement}"
+            );
+        }
+    }
+}
+
+/// Foreign keys are followed when a row goes; without an index each would go through a table.
+#[tokio::test]
+async fn every_foreign_key_has_an_index() {
+    let (store, _directory) = store(|options| options).await;
+    let foreign_keys = "
+        SELECT t.name, f.\"from\",
+               EXISTS (SELECT 1 FROM pragma_index_list(t.name) l, pragma_index_info(l.name) c
+                       WHERE c.seqno = 0 AND c.name = f.\"from\")
+               OR EXISTS (SELECT 1 FROM pragma_table_info(t.name) p
+                          WHERE p.name = f.\"from\" AND p.pk = 1 AND p.type = 'INTEGER')
+        FROM pragma_table_list t, pragma_foreign_key_list(t.name) f
+        WHERE t.name LIKE 'pinyto\\_%' ESCAPE '\\'";
+    let query = sqlx::query_as::<_, (String, String, bool)>(foreign_keys);
+    let found = store.readers.all(query).await.unwrap();
+    assert!(found.len() >= 10, "{found:?}");
+    for (table, column, indexed) in found {
+        assert!(indexed, "{table}.{column}");
+    }
+}
+
+#[tokio::test]
+async fn every_table_is_strict_and_named_as_ours() {
+    let (store, _directory) = store(|options| options).await;
+    let tables = "SELECT name, strict FROM pragma_table_list
+                  WHERE schema = 'main' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+    let query = sqlx::query_as::<_, (String, bool)>(tables);
+    for (table, strict) in store.readers.all(query).await.unwrap() {
+        assert!(table.starts_with("pinyto_"), "{table}");
+        assert!(strict || table == "pinyto_migrations", "{table}");
+    }
+}

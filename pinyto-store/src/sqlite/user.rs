@@ -1,0 +1,176 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pinyto_core::{
+    clock::Timestamp,
+    id::UserId,
+    store::StoreError,
+    usage::Usage,
+    user::{NewUser, RegisterOutcome, User, UserName, UserRepository},
+};
+use sqlx::SqliteConnection;
+
+use super::{
+    Intent, SqliteStore,
+    error::{Corrupt, Failure, corrupt},
+    key::insert_key,
+};
+
+#[derive(sqlx::FromRow)]
+struct UserRow {
+    id: i64,
+    name: String,
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = Corrupt;
+
+    fn try_from(row: UserRow) -> Result<Self, Corrupt> {
+        user(row.id, &row.name)
+    }
+}
+
+/// The user whom a row of `pinyto_users` describes.
+pub(super) fn user(id: i64, name: &str) -> Result<User, Corrupt> {
+    Ok(User {
+        id: UserId::new(id),
+        name: UserName::parse(name).map_err(corrupt("pinyto_users.name"))?,
+    })
+}
+
+#[derive(sqlx::FromRow)]
+struct UsageRow {
+    cpu_nanos: i64,
+    byte_seconds: f64,
+    bytes: i64,
+    calculated_at: i64,
+}
+
+impl TryFrom<UsageRow> for Usage {
+    type Error = Corrupt;
+
+    fn try_from(row: UsageRow) -> Result<Self, Corrupt> {
+        let cpu_nanos = u64::try_from(row.cpu_nanos).map_err(corrupt("pinyto_users.cpu_nanos"))?;
+        Ok(Self {
+            cpu_time: Duration::from_nanos(cpu_nanos),
+            byte_seconds: row.byte_seconds,
+            bytes: u64::try_from(row.bytes).map_err(corrupt("pinyto_users.bytes"))?,
+            calculated_at: Timestamp::from_unix_millis(row.calculated_at),
+        })
+    }
+}
+
+const INSERT: &str = "
+    INSERT INTO pinyto_users (name, created_at, calculated_at) VALUES (?1, ?2, ?2)
+    ON CONFLICT (name) DO NOTHING RETURNING id, name";
+
+/// A new user without keys, unless the name is taken.
+pub(super) async fn insert_user(
+    db: &mut SqliteConnection,
+    name: &UserName,
+    at: Timestamp,
+) -> Result<Option<User>, Failure> {
+    let row: Option<UserRow> = sqlx::query_as(INSERT)
+        .bind(name.as_str())
+        .bind(at.unix_millis())
+        .fetch_optional(db)
+        .await?;
+    Ok(row.map(User::try_from).transpose()?)
+}
+
+struct Register(NewUser);
+
+#[async_trait]
+impl Intent for Register {
+    type Outcome = RegisterOutcome;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<RegisterOutcome, Failure> {
+        let Self(new) = self;
+        let Some(user) = insert_user(db, &new.name, new.at).await? else {
+            return Ok(RegisterOutcome::NameTaken);
+        };
+        insert_key(db, user.id, &new.key, new.at).await?;
+        Ok(RegisterOutcome::Registered(user))
+    }
+}
+
+struct EnsureKeyless {
+    name: UserName,
+    at: Timestamp,
+}
+
+#[async_trait]
+impl Intent for EnsureKeyless {
+    type Outcome = User;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<User, Failure> {
+        if let Some(user) = insert_user(db, &self.name, self.at).await? {
+            return Ok(user);
+        }
+        let row: UserRow = sqlx::query_as(FIND)
+            .bind(self.name.as_str())
+            .fetch_one(db)
+            .await?;
+        Ok(row.try_into()?)
+    }
+}
+
+pub(super) const FIND: &str = "SELECT id, name FROM pinyto_users WHERE name = ?1";
+
+pub(super) const USAGE: &str = "
+    SELECT cpu_nanos, byte_seconds, bytes, calculated_at FROM pinyto_users WHERE id = ?1";
+
+struct BookCpuTime {
+    user: UserId,
+    nanos: i64,
+}
+
+pub(super) const BOOK_CPU_TIME: &str = "
+    UPDATE pinyto_users SET cpu_nanos = min(cpu_nanos + ?2, 9223372036854775807) WHERE id = ?1";
+
+#[async_trait]
+impl Intent for BookCpuTime {
+    type Outcome = ();
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<(), Failure> {
+        sqlx::query(BOOK_CPU_TIME)
+            .bind(self.user.get())
+            .bind(self.nanos)
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl UserRepository for SqliteStore {
+    async fn register(&self, user: &NewUser) -> Result<RegisterOutcome, StoreError> {
+        self.write(Register(user.clone())).await
+    }
+
+    async fn ensure_keyless(&self, name: &UserName, at: Timestamp) -> Result<User, StoreError> {
+        // Asked at every start, so don't write then.
+        if let Some(user) = UserRepository::find(self, name).await? {
+            return Ok(user);
+        }
+        let name = name.clone();
+        self.write(EnsureKeyless { name, at }).await
+    }
+
+    async fn find(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        let query = sqlx::query_as::<_, UserRow>(FIND).bind(name.as_str());
+        let row = self.readers.one(query).await?;
+        Ok(row.map(User::try_from).transpose()?)
+    }
+
+    async fn usage(&self, user: UserId) -> Result<Option<Usage>, StoreError> {
+        let query = sqlx::query_as::<_, UsageRow>(USAGE).bind(user.get());
+        let row = self.readers.one(query).await?;
+        Ok(row.map(Usage::try_from).transpose()?)
+    }
+
+    async fn book_cpu_time(&self, user: UserId, used: Duration) -> Result<(), StoreError> {
+        let nanos = i64::try_from(used.as_nanos()).unwrap_or(i64::MAX);
+        self.write(BookCpuTime { user, nanos }).await
+    }
+}

@@ -1,0 +1,152 @@
+//! Rows that nobody of us has written.
+
+use pinyto_core::{
+    store::{Store, StoreError},
+    testing::given,
+};
+
+use super::Place;
+
+/// Breaks what `sql` breaks in a database with everything in it, then reads.
+async fn broken(sql: &'static str) -> Vec<String> {
+    let place = Place::new();
+    let store = place.store().await;
+    let ann = given::account(&store, "ann", 1).await.user;
+    let key = given::first_key(&store, &ann).await;
+    let session = given::session(&store, key, 1).await;
+    let notes = given::assembly(&store, &ann, "Notes").await;
+    given::installed(&store, &ann, &notes).await;
+    let document = given::document(1, &notes, "text".into());
+    given::stored(&store, &ann, &document).await;
+    // Somebody whose rows are whole, whatever happens to the first.
+    let bob = given::user(&store, "bob", 2).await;
+    let bobs_key = given::first_key(&store, &bob).await;
+    let bobs = given::session(&store, bobs_key, 2).await;
+    place.meddle(sql).await;
+
+    let hash = given::hash_of(1);
+    let (found, bobs_found) = tokio::join!(
+        store.sessions().find(session.id),
+        store.sessions().find(bobs.id)
+    );
+    assert_eq!(bobs_found.unwrap(), Some(bobs), "{sql}");
+    let (listed, bobs_listed) = tokio::join!(store.keys().list(ann.id), store.keys().list(bob.id));
+    assert_eq!(bobs_listed.unwrap().len(), 1, "{sql}");
+    [
+        found.map(drop),
+        listed.map(drop),
+        store
+            .sessions()
+            .find_by_token(&session.token_hash)
+            .await
+            .map(drop),
+        store.keys().matching(&ann.name, &hash).await.map(drop),
+        store
+            .keys()
+            .set_active(ann.id.into(), &hash, true)
+            .await
+            .map(drop),
+        store.keyserver().find(&ann.name).await.map(drop),
+        store.users().usage(ann.id).await.map(drop),
+        store.assemblies().find(&notes).await.map(drop),
+        store.assemblies().list_of_author(ann.id).await.map(drop),
+        store.documents().find(ann.id, document.id).await.map(drop),
+    ]
+    .into_iter()
+    .filter_map(|result| match result {
+        Ok(()) => None,
+        Err(StoreError::Corrupt { place, detail }) => {
+            assert!(!detail.is_empty(), "{sql}");
+            Some(place)
+        }
+        Err(other) => panic!("{sql}: {other:?}"),
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn a_bad_row_is_named_by_table_and_column_and_bothers_nobody_else() {
+    for (sql, place) in [
+        (
+            "UPDATE pinyto_users SET name = 'no name' WHERE name = 'ann'",
+            "pinyto_users.name",
+        ),
+        (
+            "UPDATE pinyto_users SET bytes = -1 WHERE name = 'ann'",
+            "pinyto_users.bytes",
+        ),
+        (
+            "UPDATE pinyto_users SET cpu_nanos = -1",
+            "pinyto_users.cpu_nanos",
+        ),
+        (
+            "UPDATE pinyto_keys SET modulus = x'03' WHERE id = 1",
+            "pinyto_keys.modulus",
+        ),
+        (
+            "UPDATE pinyto_keys SET exponent = -3 WHERE id = 1",
+            "pinyto_keys.exponent",
+        ),
+        (
+            "UPDATE pinyto_keys SET fingerprint = substr(fingerprint, 1, 63) || 'x' WHERE id = 1",
+            "pinyto_keys.fingerprint",
+        ),
+        (
+            "UPDATE pinyto_keys SET label = char(7) WHERE id = 1",
+            "pinyto_keys.label",
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON;
+             UPDATE pinyto_sessions SET token_hash = x'00' WHERE id = 1",
+            "pinyto_sessions.token_hash",
+        ),
+        (
+            "UPDATE pinyto_assemblies SET description = char(0)",
+            "pinyto_assemblies",
+        ),
+        (
+            "UPDATE pinyto_functions SET name = ''",
+            "pinyto_functions.name",
+        ),
+        ("UPDATE pinyto_jobs SET name = '/'", "pinyto_jobs.name"),
+        (
+            "UPDATE pinyto_jobs SET schedule = 99999999999",
+            "pinyto_jobs.schedule",
+        ),
+        (
+            "UPDATE pinyto_documents SET assembly = 'Notes'",
+            "pinyto_documents.assembly",
+        ),
+        (
+            "UPDATE pinyto_documents SET body = x'ff00'",
+            "pinyto_documents.body",
+        ),
+        (
+            "UPDATE pinyto_documents SET body = jsonb('[1]')",
+            "pinyto_documents.body",
+        ),
+    ] {
+        let places = broken(sql).await;
+        assert!(
+            places.iter().any(|named| named == place),
+            "{sql}: {places:?}"
+        );
+        assert!(
+            places.iter().all(|named| named == place),
+            "{sql}: {places:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_table_is_an_inconsistency_and_no_panic() {
+    let place = Place::new();
+    let store = place.store().await;
+    place.meddle("DROP TABLE pinyto_documents").await;
+    let ann = given::user(&store, "ann", 1).await;
+    let count = store.documents().count(ann.id).await;
+    assert!(
+        matches!(count, Err(StoreError::Corrupt { .. })),
+        "{count:?}"
+    );
+}
