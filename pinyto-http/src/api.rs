@@ -1,0 +1,90 @@
+//! What the routes hold: a cloud and the limits of its HTTP side.
+
+use std::{sync::Arc, time::Duration};
+
+use pinyto_core::Cloud;
+
+use crate::{body::BodyMemory, client_address::ClientAddress};
+
+/// A cloud, ready to be mounted. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    cloud: Cloud,
+    settings: Arc<HttpSettings>,
+    body_memory: BodyMemory,
+}
+
+impl Api {
+    /// Serves `cloud` with the default [`HttpSettings`].
+    #[must_use]
+    pub fn new(cloud: Cloud) -> Self {
+        let settings = HttpSettings::default();
+        Self {
+            cloud,
+            body_memory: BodyMemory::of(&settings),
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// Uses these settings instead of the default ones.
+    ///
+    /// ```
+    /// # fn limited(cloud: pinyto_core::Cloud) -> pinyto_http::Api {
+    /// use pinyto_http::{Api, HttpSettings};
+    ///
+    /// Api::new(cloud).settings(HttpSettings {
+    ///     max_body_bytes: 64 * 1024,
+    ///     ..HttpSettings::default()
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn settings(mut self, settings: HttpSettings) -> Self {
+        self.body_memory = BodyMemory::of(&settings);
+        self.settings = Arc::new(settings);
+        self
+    }
+
+    /// The cloud that is served.
+    #[must_use]
+    pub fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    pub(crate) fn limits(&self) -> &HttpSettings {
+        &self.settings
+    }
+
+    pub(crate) fn body_memory(&self) -> &BodyMemory {
+        &self.body_memory
+    }
+
+    /// The cloud for one request. Without an address nothing is throttled by address.
+    pub(crate) fn cloud_for(&self, address: Option<ClientAddress>) -> Cloud {
+        self.cloud.for_address(address.map(|ClientAddress(ip)| ip))
+    }
+}
+
+/// The limits of the HTTP side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// The largest body that is read, in bytes; a larger one is answered with 413. Default: 2 MiB.
+    pub max_body_bytes: usize,
+    /// What the bodies of all requests together may take in memory until they are decoded, in
+    /// bytes; the first 16 KiB of each count for nothing. A body that doesn't fit is answered with
+    /// 429. At least `max_body_bytes` count. Default: 64 MiB.
+    pub body_memory: usize,
+    /// How long a client may take to send the whole body, however steadily; a slower one is
+    /// answered with 408. Default: 60 seconds.
+    pub body_timeout: Duration,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 2 * 1024 * 1024,
+            body_memory: 64 * 1024 * 1024,
+            body_timeout: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Who asks: from what came to a session.
+
+use std::mem;
+
+use http::HeaderValue;
+use pinyto_core::{Cloud, Error, challenge::RequestToken, session::Session};
+use warp::{Filter, Rejection};
+
+use crate::{
+    api::Api,
+    body::{self, Body},
+    client_address::ClientAddress,
+    error::ApiError,
+    wire::{OnlyToken, Request, TokenText, decode},
+};
+
+/// A request whose body has arrived.
+pub(crate) struct Incoming {
+    /// The cloud, for the address the request came from.
+    pub(crate) cloud: Cloud,
+    bearer: Option<RequestToken>,
+    body: Body,
+}
+
+/// Reads the body; what went wrong with it is for the route to answer.
+pub(crate) fn incoming(
+    api: Api,
+) -> impl Filter<Extract = (Result<Incoming, ApiError>,), Error = Rejection>
++ Clone
++ Send
++ Sync
++ 'static {
+    warp::ext::optional::<ClientAddress>()
+        .and(
+            warp::header::value("authorization")
+                .map(bearer)
+                .or(warp::any().map(|| None))
+                .unify(),
+        )
+        .and(warp::body::stream())
+        .then(move |address, bearer, stream| {
+            let api = api.clone();
+            async move {
+                Ok(Incoming {
+                    body: body::read(stream, &api).await?,
+                    cloud: api.cloud_for(address),
+                    bearer,
+                })
+            }
+        })
+}
+
+impl Incoming {
+    /// What a request without session says.
+    pub(crate) fn decode<T: Request>(&mut self) -> Result<T, ApiError> {
+        Ok(decode(&mem::take(&mut self.body).bytes)?)
+    }
+
+    /// Who asks, where nothing else matters.
+    pub(crate) async fn identify(mut self) -> Result<Asked<()>, ApiError> {
+        let OnlyToken { token } = self.decode()?;
+        Ok(Asked {
+            session: self.session(token).await?,
+            cloud: self.cloud,
+            request: (),
+        })
+    }
+
+    /// Who asks, and what for. Who has no session learns that first, whatever else is wrong, and
+    /// only for those with one more than the token is decoded.
+    pub(crate) async fn authenticate<T: Request>(mut self) -> Result<Asked<T>, ApiError> {
+        let OnlyToken { token } = decode(&self.body.bytes)?;
+        let session = self.session(token).await?;
+        Ok(Asked {
+            request: self.decode()?,
+            cloud: self.cloud,
+            session,
+        })
+    }
+
+    async fn session(&self, in_body: Option<TokenText>) -> Result<Session, Error> {
+        let in_body = in_body.as_ref().map(|TokenText(token)| token);
+        let token = in_body.or(self.bearer.as_ref());
+        self.cloud.session(token.ok_or(Error::UnknownToken)?).await
+    }
+}
+
+/// What somebody with a session asks for.
+pub(crate) struct Asked<T> {
+    pub(crate) cloud: Cloud,
+    pub(crate) session: Session,
+    pub(crate) request: T,
+}
+
+/// The token in a header `Authorization`, if it is `Bearer` and ASCII; any other is ignored.
+#[expect(clippy::needless_pass_by_value, reason = "as the filter gives it")]
+fn bearer(header: HeaderValue) -> Option<RequestToken> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| RequestToken::new(token.trim()))
+}

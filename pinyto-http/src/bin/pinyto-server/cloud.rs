@@ -1,0 +1,199 @@
+//! From settings to a cloud: server key, database, key stock, housekeeping.
+
+use std::{
+    error::Error,
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use pinyto_core::{
+    Cloud, challenge::ServerKey, crypto::default_backend, keyserver::KeyStockRefill,
+};
+use pinyto_http::server::{
+    config::{self, Settings},
+    key_file::{self, KeyFileError},
+};
+use pinyto_store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::interval,
+};
+
+use crate::{say, say_more};
+
+/// How often expired sessions are deleted. They are dead without that.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// A cloud with everything that runs in the background for it.
+pub(crate) struct RunningCloud {
+    pub(crate) cloud: Cloud,
+    store: Arc<SqliteStore>,
+    key_stock: Option<KeyStockRefill>,
+    sweeper: JoinHandle<()>,
+}
+
+impl RunningCloud {
+    /// Opens the database, reads or makes the server key, starts what runs in the background.
+    ///
+    /// # Errors
+    ///
+    /// One sentence for the operator.
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, String> {
+        // What is there is checked before anything is made.
+        let present = on_a_thread({
+            let path = settings.server_key.clone();
+            move || read_server_key(&path)
+        });
+        let present = present.await?;
+        let store = SqliteStore::open(database(settings)).await;
+        let store = Arc::new(store.map_err(|error| error.to_string())?);
+        let server_key = match present {
+            Some(key) => key,
+            None => new_server_key(&settings.server_key).await?,
+        };
+        let built = Cloud::builder(store.clone(), server_key)
+            .settings(rules(settings))
+            .build();
+        let cloud = built.map_err(|error| error.to_string())?;
+        cloud
+            .install_bundled_assemblies()
+            .await
+            .map_err(|error| format!("The bundled assemblies can't be installed: {error}"))?;
+        let key_stock = match settings.key_stock {
+            0 => None,
+            _ => Some(
+                cloud
+                    .key_stock()
+                    .start_refill(lower_priority)
+                    .map_err(|error| format!("The key stock's thread can't start: {error}."))?,
+            ),
+        };
+        let sweeper = tokio::spawn(sweep(cloud.clone()));
+        Ok(Self {
+            cloud,
+            store,
+            key_stock,
+            sweeper,
+        })
+    }
+
+    /// Ends what runs in the background and closes the database once all writes are done.
+    pub(crate) async fn close(self) {
+        drop(self.key_stock);
+        self.sweeper.abort();
+        drop(self.cloud);
+        self.store.close().await;
+    }
+}
+
+/// Where the settings say the database is.
+pub(crate) fn database(settings: &Settings) -> SqliteOptions {
+    SqliteOptions::new(settings.database.expose()).synchronous(match settings.sqlite_synchronous {
+        config::SqliteSynchronous::Full => Synchronous::Full,
+        config::SqliteSynchronous::Normal => Synchronous::Normal,
+    })
+}
+
+fn rules(settings: &Settings) -> pinyto_core::Settings {
+    let mut rules = pinyto_core::Settings::default();
+    rules.session_idle = settings.session_idle;
+    rules.key_stock = settings.key_stock;
+    rules.throttle.enabled = settings.throttle;
+    rules
+}
+
+async fn new_server_key(path: &Path) -> Result<ServerKey, String> {
+    say("Making the server's key of 4096 bits. This takes seconds, but only once.");
+    let (owned, begin) = (path.to_owned(), Instant::now());
+    let mut making = pin!(on_a_thread(move || make_server_key(&owned)));
+    let mut ticks = interval(Duration::from_millis(500));
+    let key = loop {
+        tokio::select! {
+            key = &mut making => break key,
+            _ = ticks.tick() => say_more("."),
+        }
+    };
+    let key = key.inspect_err(|_| say(""))?;
+    say(&format!(
+        " done in {:.1} s.\nIt is in {}. Keep that file: clients know your server by it.",
+        begin.elapsed().as_secs_f64(),
+        path.display()
+    ));
+    Ok(key)
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    spawn_blocking(work)
+        .await
+        .map_err(|_| "The server key's thread ended early.".to_owned())?
+}
+
+/// The key in the file; if there is no file, one can be made.
+///
+/// # Errors
+///
+/// One sentence for the operator.
+pub(crate) fn read_server_key(path: &Path) -> Result<Option<ServerKey>, String> {
+    let Some(pem) = key_file::read(path).map_err(|error| of_key_file(&error))? else {
+        return key_file::check_creatable(path)
+            .map(|()| None)
+            .map_err(|error| of_key_file(&error));
+    };
+    // The core's own sentences are for clients that send a public key.
+    let key = ServerKey::from_pem(default_backend(), &pem);
+    key.map(Some).map_err(|_| {
+        format!(
+            "The server key {} is no private RSA key of at least 4096 bits in unencrypted PEM.",
+            path.display()
+        )
+    })
+}
+
+fn of_key_file(error: &KeyFileError) -> String {
+    match error {
+        KeyFileError::Read { path, source } => {
+            format!("The server key {} can't be read: {source}.", path.display())
+        }
+        KeyFileError::Write { path, source } => {
+            format!("The server key {} can't be made: {source}.", path.display())
+        }
+        other => format!("The server key can't be used: {other}."),
+    }
+}
+
+fn make_server_key(path: &Path) -> Result<ServerKey, String> {
+    let failed =
+        |error: &dyn Error| format!("The server key {} can't be made: {error}.", path.display());
+    let key = ServerKey::generate(default_backend()).map_err(|error| failed(&error))?;
+    let pem = key.to_pkcs8_pem().map_err(|error| failed(&error))?;
+    match key_file::create(path, &pem) {
+        Ok(()) => Ok(key),
+        // Another server was faster: its key is the key.
+        Err(KeyFileError::Exists { .. }) => read_server_key(path)?
+            .ok_or_else(|| format!("The server key {} came and went.", path.display())),
+        Err(error) => Err(of_key_file(&error)),
+    }
+}
+
+async fn sweep(cloud: Cloud) {
+    loop {
+        match cloud.sweep_sessions().await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "expired sessions deleted"),
+            Err(error) => tracing::warn!(%error, "expired sessions can't be deleted now"),
+        }
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+/// Lets requests go first: the lowest priority for the calling thread.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
+        tracing::warn!(%error, "the key stock runs at normal priority");
+    }
+}

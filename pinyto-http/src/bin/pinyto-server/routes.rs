@@ -1,0 +1,33 @@
+//! What the two listeners answer.
+
+use pinyto_core::Cloud;
+use pinyto_http::{
+    Api, HttpSettings, routes,
+    server::{config::Settings, metrics::Metrics},
+};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
+
+/// The filters of the two listeners.
+pub(crate) struct Routes {
+    pub(crate) public: BoxedFilter<(Response,)>,
+    pub(crate) admin: BoxedFilter<(Response,)>,
+}
+
+pub(crate) fn of(cloud: Cloud, metrics: &Metrics, settings: &Settings) -> Routes {
+    let api = Api::new(cloud).settings(HttpSettings {
+        max_body_bytes: settings.max_body_bytes,
+        body_timeout: settings.body_timeout,
+        ..HttpSettings::default()
+    });
+    let admin = metrics
+        .route()
+        .or(routes::health(api.clone()))
+        .unify()
+        .or(routes::nothing_else())
+        .unify()
+        .boxed();
+    Routes {
+        public: routes::all(api),
+        admin,
+    }
+}

@@ -1,0 +1,84 @@
+//! Pinyto over HTTP: the routes as [warp](https://docs.rs/warp) filters, and what serves them.
+//!
+//! The crate translates: it reads a request, calls one method of
+//! [`Cloud`](pinyto_core::Cloud), writes the answer. No rule about users, keys or documents lives
+//! here, only what HTTP adds: limits on bodies, sentences about fields, statuses, CORS, and the
+//! description of it all for programs and people. It knows no database: the cloud has its store.
+//!
+//! # A server
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use pinyto_core::{Cloud, challenge::ServerKey, crypto::default_backend, memory::MemoryStore};
+//! use pinyto_http::{Api, HttpSettings, routes};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Clients pin this key, so a real server keeps it.
+//! let key = ServerKey::generate(default_backend())?;
+//! let cloud = Cloud::builder(Arc::new(MemoryStore::new()), key).build()?;
+//!
+//! let api = Api::new(cloud).settings(HttpSettings {
+//!     max_body_bytes: 512 * 1024,
+//!     ..HttpSettings::default()
+//! });
+//! warp::serve(routes::all(api)).run(([127, 0, 0, 1], 8080)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Beside routes of your own
+//!
+//! [`routes`] has one function per subject. What is not theirs they reject, so they mix with
+//! others; [`routes::others`] answers the rest as the protocol wants it.
+//!
+//! ```no_run
+//! use pinyto_http::{Api, routes};
+//! use warp::Filter;
+//!
+//! # fn mount(api: Api) -> impl Filter {
+//! let pinyto = routes::users(api.clone())
+//!     .or(routes::keys(api.clone()))
+//!     .or(routes::documents(api));
+//! warp::path!("hello").map(|| "world").or(warp::path("pinyto").and(pinyto))
+//! # }
+//! ```
+//!
+//! A listener that puts a [`ClientAddress`](client_address::ClientAddress) into the extensions of
+//! its requests gets failed tries throttled by address; without one only accounts are.
+//!
+//! # Map
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`routes`] | the protocol's calls, together or by subject |
+//! | [`wire`] | the JSON of requests and answers |
+//! | [`ApiError`], [`ERRORS`] | every error with its status |
+//! | [`client_address`] | who is calling, as the routes see it |
+//! | `openapi` | the description (feature `openapi`) |
+//! | `server` | settings, listener, TLS, log: everything around the routes (feature `server`) |
+//!
+//! # Features
+//!
+//! - `server` (default): the reference server and its parts, with SQLite, TLS and `openapi`.
+//! - `openapi`: `/openapi.json` and `/docs`.
+//!
+//! Without them the crate is the routes alone.
+
+mod api;
+mod auth;
+mod body;
+pub mod client_address;
+mod error;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+mod page;
+mod reply;
+pub mod routes;
+#[cfg(feature = "server")]
+pub mod server;
+pub mod wire;
+
+pub use api::{Api, HttpSettings};
+pub use error::{ApiError, ERRORS, ErrorKind};

@@ -1,0 +1,79 @@
+//! `/list_keys`, `/register_new_key`, `/set_key_active`, `/delete_key`.
+
+use pinyto_core::{
+    Error,
+    key::{KeyHash, KeyLabel, NewKey},
+};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
+
+use super::{answer, calls};
+use crate::{
+    api::Api,
+    auth::{Asked, Incoming, incoming},
+    error::ApiError,
+    reply,
+    wire::key::{DeleteKey, KeyList, RegisterNewKey, SetKeyActive},
+};
+
+calls! {
+    /// The calls of this group.
+    KeyCall {
+        ListKeys = "list_keys",
+        RegisterNewKey = "register_new_key",
+        SetKeyActive = "set_key_active",
+        DeleteKey = "delete_key",
+    }
+}
+
+/// The user's keys.
+#[must_use]
+pub fn keys(api: Api) -> BoxedFilter<(Response,)> {
+    warp::path::param()
+        .and(warp::path::end())
+        .and(warp::post())
+        .and(incoming(api))
+        .then(|call, incoming| {
+            answer(incoming, move |incoming| async move {
+                match call {
+                    KeyCall::ListKeys => list_keys(incoming).await,
+                    KeyCall::RegisterNewKey => register_new_key(incoming).await,
+                    KeyCall::SetKeyActive => set_key_active(incoming).await,
+                    KeyCall::DeleteKey => delete_key(incoming).await,
+                }
+            })
+        })
+        .boxed()
+}
+
+async fn list_keys(incoming: Incoming) -> Result<Response, ApiError> {
+    let Asked { cloud, session, .. } = incoming.identify().await?;
+    Ok(reply::json(&KeyList(cloud.list_keys(&session).await?)))
+}
+
+async fn register_new_key(incoming: Incoming) -> Result<Response, ApiError> {
+    let asked = incoming.authenticate::<RegisterNewKey>().await?;
+    let request = asked.request;
+    let label = request.label.as_deref().map(KeyLabel::parse).transpose();
+    let key = NewKey {
+        public_key: request.public_key.0.to_key().map_err(Error::from)?,
+        label: label.map_err(Error::from)?,
+    };
+    asked.cloud.register_new_key(&asked.session, &key).await?;
+    Ok(reply::success())
+}
+
+async fn set_key_active(incoming: Incoming) -> Result<Response, ApiError> {
+    let asked = incoming.authenticate::<SetKeyActive>().await?;
+    let key_hash = KeyHash::parse(&asked.request.key_hash).map_err(Error::from)?;
+    let active = asked.request.active_state;
+    let (cloud, session) = (asked.cloud, asked.session);
+    cloud.set_key_active(&session, &key_hash, active).await?;
+    Ok(reply::success())
+}
+
+async fn delete_key(incoming: Incoming) -> Result<Response, ApiError> {
+    let asked = incoming.authenticate::<DeleteKey>().await?;
+    let key_hash = KeyHash::parse(&asked.request.key_hash).map_err(Error::from)?;
+    asked.cloud.delete_key(&asked.session, &key_hash).await?;
+    Ok(reply::success())
+}

@@ -1,0 +1,159 @@
+//! Keys.
+
+use pinyto_core::{
+    clock::Timestamp,
+    key::{InvalidPublicKey, ListedKey, PublicKey},
+};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeSeq};
+
+use super::{Digits, EXPONENT, KEY_HASH, MODULUS, Object, PUBLIC_KEY, Request};
+
+/// An RSA public key of 4096 to 8192 bits.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PublicKeyNumbers {
+    /// The modulus in plain decimal digits.
+    #[serde(rename = "N")]
+    pub n: String,
+    /// The exponent in plain decimal digits, or as a JSON number: odd, at least 3, below 2^33.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "65537"))]
+    pub e: Digits,
+}
+
+impl PublicKeyNumbers {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPublicKey`] tells which rule they break.
+    pub fn to_key(&self) -> Result<PublicKey, InvalidPublicKey> {
+        PublicKey::from_decimal(&self.n, &self.e.0)
+    }
+}
+
+/// Registers another key of the user.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RegisterNewKey {
+    /// The new device's public key. `key_data` is another name of this field.
+    #[serde(alias = "key_data")]
+    #[cfg_attr(feature = "openapi", schema(value_type = PublicKeyNumbers))]
+    pub public_key: Object<PublicKeyNumbers>,
+    /// What the user calls the device: 1 to 100 characters.
+    pub label: Option<String>,
+}
+
+impl Request for RegisterNewKey {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("public_key", PUBLIC_KEY),
+        ("key_data", PUBLIC_KEY),
+        ("public_key.N", MODULUS),
+        ("key_data.N", MODULUS),
+        ("public_key.e", EXPONENT),
+        ("key_data.e", EXPONENT),
+        ("label", "a string of 1 to 100 characters"),
+    ];
+}
+
+/// Activates or deactivates one of the user's keys.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SetKeyActive {
+    /// Which key: the first 10 to 64 digits of its fingerprint.
+    pub key_hash: String,
+    /// Whether one can log in with it from now on. Deactivating a key ends its session.
+    pub active_state: bool,
+}
+
+impl Request for SetKeyActive {
+    const FIELDS: &'static [(&'static str, &'static str)] =
+        &[("key_hash", KEY_HASH), ("active_state", "true or false")];
+}
+
+/// Deletes one of the user's keys.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeleteKey {
+    /// Which key: the first 10 to 64 digits of its fingerprint.
+    pub key_hash: String,
+}
+
+impl Request for DeleteKey {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[("key_hash", KEY_HASH)];
+}
+
+/// One of the user's keys.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyEntry<'a> {
+    /// The first 10 hexadecimal digits of the fingerprint.
+    pub key_hash: &'a str,
+    /// Whether one can log in with it.
+    pub active: bool,
+    /// What kind of key it is: `rsa`.
+    pub kind: &'static str,
+    /// SHA-256 over the key's `N` followed by `e`, in 64 hexadecimal digits.
+    pub fingerprint: &'a str,
+    /// What the user calls the device, or null.
+    pub label: Option<&'a str>,
+    /// When it was registered (RFC 3339, UTC).
+    #[serde(serialize_with = "as_text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created: Timestamp,
+    /// When a session of it was last opened or renewed (RFC 3339, UTC), or null.
+    #[serde(serialize_with = "as_optional_text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub last_used: Option<Timestamp>,
+    /// Whether it is the key of the session that asks.
+    pub current: bool,
+}
+
+/// The user's keys, oldest first: an array of [`KeyEntry`].
+pub struct KeyList(pub Vec<ListedKey>);
+
+impl Serialize for KeyList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for ListedKey { key, current } in &self.0 {
+            let digits = hex(key.public_key.fingerprint().as_bytes());
+            // Only ASCII digits, so neither can fail.
+            let fingerprint = std::str::from_utf8(&digits).unwrap_or_default();
+            list.serialize_element(&KeyEntry {
+                key_hash: fingerprint.get(..10).unwrap_or_default(),
+                active: key.active,
+                kind: "rsa",
+                fingerprint,
+                label: key.label.as_ref().map(|label| label.as_str()),
+                created: key.created_at,
+                last_used: key.last_used_at,
+                current: *current,
+            })?;
+        }
+        list.end()
+    }
+}
+
+/// Several times as fast as formatting the bytes one by one, which shows in this hottest of calls.
+fn hex(bytes: &[u8; 32]) -> [u8; 64] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 64];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    text
+}
+
+fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
+fn as_optional_text<S: Serializer>(
+    time: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.collect_str(time),
+        None => serializer.serialize_none(),
+    }
+}

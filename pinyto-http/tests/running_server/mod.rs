@@ -1,0 +1,224 @@
+//! The real binary in a folder of its own, and a client for it.
+
+#![allow(dead_code, unreachable_pub, reason = "not every test needs all of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, client::conn::http1, http::request::Builder};
+use hyper_util::rt::TokioIo;
+use pinyto_core::{
+    challenge::{Challenge, DeviceKey},
+    key::PublicKey,
+    testing::keys,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+/// A server process; killed with the value.
+pub struct RunningServer {
+    child: Child,
+    pub address: SocketAddr,
+    /// What it printed until it told where it serves.
+    pub greeting: Vec<String>,
+}
+
+impl RunningServer {
+    /// Starts a server on a free port that keeps everything in `folder`, with a fixed key.
+    pub fn start(folder: &Path) -> Self {
+        let key = folder.join("server-key.pem");
+        if !key.exists() {
+            fs::write(&key, keys::server_pem()).unwrap();
+        }
+        Self::start_with(folder, &[])
+    }
+
+    pub fn start_with(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = command(folder)
+            .args(["--listen", "127.0.0.1:0", "--key-stock", "0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut greeting = Vec::new();
+        let address = loop {
+            let Some(Ok(line)) = lines.next() else {
+                panic!("the server ended with {:?}: {greeting:?}", child.wait());
+            };
+            greeting.push(line.clone());
+            if let Some((_, address)) = line.split_once("://") {
+                break address.trim().parse().unwrap();
+            }
+        };
+        // Whatever it prints later must not block it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            address,
+            greeting,
+        }
+    }
+
+    /// As a power cut: SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// As a service manager: SIGTERM, then its end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server doesn't stop");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(self.address)
+            .await
+            .expect("the server doesn't listen")
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The server's command with nothing of this process's environment that is meant for it.
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pinyto-server"));
+    command
+        .current_dir(folder)
+        .env_clear()
+        .env("PINYTO_LOG", "warn");
+    command
+}
+
+/// One connection.
+pub struct Client(http1::SendRequest<Full<Bytes>>);
+
+/// The server went away.
+#[derive(Debug)]
+pub struct Gone;
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Result<Self, Gone> {
+        let stream = TcpStream::connect(address).await.map_err(|_| Gone)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| Gone)?;
+        tokio::spawn(connection);
+        Ok(Self(sender))
+    }
+
+    /// Status and JSON of the answer, if one came.
+    pub async fn try_post(&mut self, path: &str, body: &Value) -> Result<(u16, Value), Gone> {
+        self.send(Request::post(path), body.to_string()).await
+    }
+
+    /// Status and JSON of a page.
+    /// Status and text of the answer to any request without a body.
+    pub async fn text(&mut self, method: &str, path: &str) -> (u16, String) {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("host", "localhost");
+        let request = request.body(Full::default()).unwrap();
+        self.0.ready().await.unwrap();
+        let answer = self.0.send_request(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    pub async fn get(&mut self, path: &str) -> (u16, Value) {
+        self.send(Request::get(path), String::new())
+            .await
+            .expect("the server went away")
+    }
+
+    async fn send(&mut self, request: Builder, body: String) -> Result<(u16, Value), Gone> {
+        let request = request.header("host", "localhost");
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
+        // The connection may still be busy with the end of the last answer.
+        self.0.ready().await.map_err(|_| Gone)?;
+        let answer = self.0.send_request(request).await.map_err(|_| Gone)?;
+        let status = answer.status().as_u16();
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .map_err(|_| Gone)?
+            .to_bytes();
+        Ok((
+            status,
+            serde_json::from_slice(&body).expect("an answer that is no JSON"),
+        ))
+    }
+
+    pub async fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        self.try_post(path, body)
+            .await
+            .expect("the server went away")
+    }
+
+    /// The answer of a call that has to succeed.
+    pub async fn expect(&mut self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.post(path, &body).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
+    pub async fn register(&mut self, user: &str, key: &PublicKey) {
+        let body = json!({"username": user, "public_key": numbers(key)});
+        self.expect("/register", body).await;
+    }
+
+    /// Answers the server's challenge with `device`; gives the request token.
+    pub async fn log_in(&mut self, user: &str, device: &DeviceKey, server: &PublicKey) -> String {
+        let body = json!({"username": user, "key_hash": device.key_hash().as_str()});
+        let challenge = self.expect("/authenticate", body).await;
+        let challenge: Challenge = serde_json::from_value(challenge).unwrap();
+        device
+            .answer(&challenge, server)
+            .unwrap()
+            .expose()
+            .to_owned()
+    }
+}
+
+pub fn numbers(key: &PublicKey) -> Value {
+    json!({"N": key.n_decimal(), "e": key.e().to_string()})
+}

@@ -1,0 +1,11 @@
+//! The server around its routes, over real sockets.
+#![cfg(feature = "server")]
+// clippy knows tests by their attribute, not the helpers beside them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod helper;
+mod layers;
+mod limits;
+mod process;
+mod shutdown;
+mod tls;

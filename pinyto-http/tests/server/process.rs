@@ -1,0 +1,192 @@
+//! The real binary: its exit codes, its one sentence, its signals.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use crate::helper::{PATIENCE, get, http1, text};
+
+fn server(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pinyto-server"));
+    command.args(arguments).current_dir(directory).env_clear();
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let output = server(directory.path(), arguments).output().unwrap();
+    let left_behind = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(left_behind, 0, "something was half started");
+    output
+}
+
+/// A running server on a free port; killed when the test ends early.
+struct Running {
+    process: Child,
+    address: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut process = server(directory.path(), arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let address = lines
+            .find_map(|line| Some(line.unwrap().split_once("http://")?.1.trim().to_owned()))
+            .expect("no address printed");
+        Self {
+            process,
+            address,
+            _directory: directory,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let process = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &process])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// The exit code and what was logged.
+    fn end(mut self) -> (Option<i32>, String) {
+        let started = Instant::now();
+        let status = loop {
+            match self.process.try_wait().unwrap() {
+                Some(status) => break status,
+                None if started.elapsed() > PATIENCE => panic!("does not end"),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        let mut log = String::new();
+        self.process
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut log)
+            .unwrap();
+        (status.code(), log)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn wrong_configuration_is_one_sentence_and_exit_code_2() {
+    for (arguments, wanted) in [
+        (
+            &["--listen", "nowhere"][..],
+            "--listen must be an IP address",
+        ),
+        (&["--colour"], "unexpected argument '--colour' found"),
+        (
+            &["--config", "missing.toml"],
+            "The configuration file missing.toml can't be read",
+        ),
+        (
+            &["--listen=127.0.0.1:0", "--tls-cert=c", "--tls-key=k"],
+            "TLS can't be used",
+        ),
+        (&["--listen=192.0.2.1:1"], "Can't listen on 192.0.2.1:1"),
+        (
+            &["check", "--key-stock=many"],
+            "--key-stock must be a whole number",
+        ),
+    ] {
+        let output = run(arguments);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            stderr.starts_with(&format!("pinyto-server: {wanted}")),
+            "{stderr}"
+        );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_version_and_check_print_and_end_well() {
+    for (argument, wanted) in [
+        (&["--help"][..], "--max-body-bytes"),
+        (&["-h"], "PINYTO_LISTEN"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (
+            &["check", "--listen=127.0.0.1:0"],
+            "It would serve HTTP on 127.0.0.1:0.",
+        ),
+    ] {
+        let output = run(argument);
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && stdout.contains(wanted),
+            "{argument:?}: {stdout}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn it_serves_and_sigterm_ends_it_well() {
+    let server = Running::start(&["--listen=127.0.0.1:0"]);
+    let stream = TcpStream::connect(&server.address).await.unwrap();
+    let answer = http1(stream)
+        .await
+        .send_request(get("/healthz"))
+        .await
+        .unwrap();
+    assert_eq!(text(answer).await.0, 200);
+    server.signal("HUP");
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("NO TLS"), "{log}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let server = Running::start(&["--listen=127.0.0.1:0"]);
+    // A request whose headers don't end keeps the server from ending by itself.
+    let mut client = TcpStream::connect(&server.address).await.unwrap();
+    let half = b"GET /healthz HTTP/1.1\r\nhost: x\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut client, half)
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.signal("INT");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(128 + 15), "{log}");
+}
+
+#[test]
+fn it_warns_loudly_when_it_is_exposed_without_tls() {
+    let server = Running::start(&["--listen=0.0.0.0:0", "--log-format=json", "--throttle=off"]);
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0));
+    assert!(
+        log.contains("NO TLS") && log.contains("THROTTLING IS OFF"),
+        "{log}"
+    );
+    for line in log.lines() {
+        serde_json::from_str::<serde_json::Value>(line).expect(line);
+    }
+}
