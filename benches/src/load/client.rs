@@ -1,0 +1,106 @@
+//! As little HTTP client as possible, so that the load costs less than what it measures.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// One keep-alive connection.
+pub(crate) struct Connection(http1::SendRequest<Full<Bytes>>);
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    /// Sends `body` to `path`; gives the answer, which has to be a success.
+    pub(crate) async fn post(&mut self, path: &str, body: Bytes) -> Bytes {
+        let request = Request::post(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .unwrap();
+        self.0.ready().await.unwrap();
+        let response = self.0.send_request(request).await.unwrap();
+        let status = response.status();
+        let answer = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(status.is_success(), "{path}: {status} {answer:?}");
+        answer
+    }
+
+    pub(crate) async fn post_json(&mut self, path: &str, body: &Value) -> Value {
+        let answer = self.post(path, body.to_string().into()).await;
+        serde_json::from_slice(&answer).unwrap()
+    }
+}
+
+/// What came of a load.
+pub(crate) struct Load {
+    pub(crate) requests: usize,
+    pub(crate) elapsed: Duration,
+    latencies: Vec<Duration>,
+}
+
+impl Load {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.requests as f64 / self.elapsed.as_secs_f64()
+    }
+
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        self.latencies[(self.latencies.len() - 1) * percent / 100]
+    }
+}
+
+/// Repeats one request over `connections` connections for `duration`.
+pub(crate) async fn repeat(
+    address: SocketAddr,
+    connections: usize,
+    duration: Duration,
+    path: &'static str,
+    body: Bytes,
+) -> Load {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tasks = Vec::new();
+    let begin = Instant::now();
+    for _ in 0..connections {
+        let (stop, body) = (stop.clone(), body.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut connection = Connection::open(address).await;
+            let mut latencies = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let sent = Instant::now();
+                connection.post(path, body.clone()).await;
+                latencies.push(sent.elapsed());
+            }
+            latencies
+        }));
+    }
+    tokio::time::sleep(duration).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.unwrap());
+    }
+    let elapsed = begin.elapsed();
+    latencies.sort_unstable();
+    Load {
+        requests: latencies.len(),
+        elapsed,
+        latencies,
+    }
+}
