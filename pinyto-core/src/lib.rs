@@ -44,6 +44,7 @@
 //! | [`memory`] | a store in memory |
 //! | [`challenge`] | both halves of the challenge: data in, decision out |
 //! | [`crypto`] | the RSA traits and their backends |
+//! | [`runtime`] | what runs the code of assemblies, and what that code may ask for |
 //! | [`clock`], [`randomness`] | time and randomness, handed in |
 //! | [`usage`], [`audit`] | metering; the audit log |
 //! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
@@ -69,6 +70,7 @@ pub mod key;
 pub mod keyserver;
 pub mod memory;
 pub mod randomness;
+pub mod runtime;
 pub mod session;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]

@@ -1,0 +1,324 @@
+//! What runs the code of assemblies, and what that code may ask for.
+//!
+//! The core knows no interpreter. It hands a [`CodeCall`] to a [`CodeRuntime`] together with the
+//! [`Services`] of the one user the code runs for, and gets an [`Execution`] back, whatever the
+//! code did. The crate `pinyto-sandbox` runs Python in locked-down processes; an integrator may
+//! plug in something else:
+//!
+//! 1. [`CodeRuntime::run`] executes the code, calls [`Services::call`] for each thing it asks
+//!    for, and enforces the [`CodeLimits`].
+//! 2. What the code can't be trusted with (whose documents these are, how many may be read) is
+//!    decided behind [`Services`]; a runtime only carries arguments in and answers out.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use crate::{id::UserId, user::UserName};
+
+/// Runs the code of assemblies.
+#[async_trait]
+pub trait CodeRuntime: Send + Sync {
+    /// Looks at code without running it, so that an author learns when she saves it what would
+    /// fail whenever it is called.
+    ///
+    /// # Errors
+    ///
+    /// [`CodeError::Syntax`] if it can't be run, [`CodeError::Unavailable`] or
+    /// [`CodeError::Busy`] if that can't be told now.
+    async fn check(&self, code: &str) -> Result<(), CodeError>;
+
+    /// Runs the code once. Never takes much longer than [`CodeLimits::wall_time`] after it has
+    /// begun.
+    ///
+    /// Dropping the future ends the execution; then nobody learns what it has used.
+    async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution;
+}
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct CodeCall {
+    /// The body of a Python function with the parameters `request`, `db` and `factory`.
+    pub code: Arc<str>,
+    /// For whom. What runs for one user shares no process with what has run for another.
+    pub user: UserId,
+    /// Her name: `request.user`.
+    pub user_name: UserName,
+    /// The request without its token, the text of a JSON object: `request.body`.
+    pub body: Arc<str>,
+    /// What it may use.
+    pub limits: CodeLimits,
+}
+
+/// What one call may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CodeLimits {
+    /// CPU time. Default: 1 s.
+    pub cpu_time: Duration,
+    /// Time from the beginning to the end, waiting for services included. Default: 30 s.
+    pub wall_time: Duration,
+    /// Bytes of memory. Default: 64 MiB.
+    pub memory: usize,
+    /// Calls within calls. Default: 200.
+    pub recursion: usize,
+    /// Bytes of the answer. Default: 4 MiB.
+    pub answer: usize,
+    /// Bytes of printed output that are kept; more is dropped, with a mark. Default: 16 KiB.
+    pub output: usize,
+    /// How many services may be called. Default: 1000.
+    pub service_calls: usize,
+    /// Bytes of the arguments of one service call, and of its answer. Default: 4 MiB.
+    pub service_bytes: usize,
+}
+
+impl Default for CodeLimits {
+    fn default() -> Self {
+        Self {
+            cpu_time: Duration::from_secs(1),
+            wall_time: Duration::from_secs(30),
+            memory: 64 * 1024 * 1024,
+            recursion: 200,
+            answer: 4 * 1024 * 1024,
+            output: 16 * 1024,
+            service_calls: 1000,
+            service_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// What became of a call.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// What the code returned, as the text of a JSON value: a text that it returned as it is
+    /// (which may be no JSON at all), any other value as its JSON.
+    pub outcome: Result<String, CodeError>,
+    /// The CPU time used, measured from outside of the code.
+    pub cpu_time: Duration,
+    /// What the code printed.
+    pub output: Output,
+}
+
+/// What code has printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The beginning of it.
+    pub text: String,
+    /// Whether there was more.
+    pub truncated: bool,
+}
+
+/// Why code gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodeError {
+    /// It raised an exception and didn't catch it.
+    #[error("{kind}: {message}{}", at(*.line))]
+    Exception {
+        /// The type of the exception.
+        kind: String,
+        /// What it says.
+        message: String,
+        /// The line in the author's text, counted from 1.
+        line: Option<u32>,
+    },
+    /// It can't be run: a mistake in the syntax, or something the interpreter doesn't know.
+    #[error("{message}{}", at(*.line))]
+    Syntax {
+        /// What is wrong.
+        message: String,
+        /// The line in the author's text, counted from 1.
+        line: Option<u32>,
+    },
+    /// It used up what it was given.
+    #[error("The code was stopped: {limit}.")]
+    LimitReached {
+        /// What there was too much of.
+        limit: CodeLimit,
+    },
+    /// Its process ended although no limit was reached.
+    #[error("The code made its interpreter crash.")]
+    Crashed,
+    /// Too many calls wait already.
+    #[error("Too much code waits to be run. Try again later.")]
+    Busy {
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// Nothing can be run at present; the reason is in the server's log.
+    #[error("The code can't be run now. Try again later.")]
+    Unavailable,
+}
+
+fn at(line: Option<u32>) -> String {
+    line.map_or_else(String::new, |line| format!(" (line {line})"))
+}
+
+/// A limit that was reached, with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodeLimit {
+    /// [`CodeLimits::cpu_time`].
+    #[error("it used more than {} s of CPU time", .0.as_secs_f64())]
+    CpuTime(Duration),
+    /// [`CodeLimits::wall_time`].
+    #[error("it took longer than {} s", .0.as_secs_f64())]
+    WallTime(Duration),
+    /// [`CodeLimits::memory`].
+    #[error("it used more than {0} bytes of memory")]
+    Memory(usize),
+    /// [`CodeLimits::answer`].
+    #[error("its answer has more than {0} bytes")]
+    Answer(usize),
+    /// [`CodeLimits::service_calls`].
+    #[error("it called db and Http more than {0} times")]
+    ServiceCalls(usize),
+    /// [`CodeLimits::service_bytes`].
+    #[error("it handed more than {0} bytes to db or Http in one call, or asked for as much")]
+    ServiceBytes(usize),
+}
+
+impl CodeLimit {
+    /// The stable name of the limit, as in logs: `cpu_time`, `memory`, ...
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CpuTime(_) => "cpu_time",
+            Self::WallTime(_) => "wall_time",
+            Self::Memory(_) => "memory",
+            Self::Answer(_) => "answer",
+            Self::ServiceCalls(_) => "service_calls",
+            Self::ServiceBytes(_) => "service_bytes",
+        }
+    }
+}
+
+/// What code may ask for. Answers concern the one user the code runs for.
+#[async_trait]
+pub trait Services: Send + Sync {
+    /// Answers a call. `arguments` come from the code: their names and types are checked here.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`], to be raised in the code.
+    async fn call(
+        &self,
+        service: Service,
+        arguments: Map<String, Value>,
+    ) -> Result<Value, ServiceError>;
+}
+
+/// The services there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Service {
+    /// `db.find` and `db.find_documents`.
+    Find,
+    /// `db.find_document_for_id`.
+    FindDocumentForId,
+    /// `db.find_distinct`.
+    FindDistinct,
+    /// `db.count`.
+    Count,
+    /// `db.insert`.
+    Insert,
+    /// `db.save`.
+    Save,
+    /// `db.remove`.
+    Remove,
+    /// `factory.create("Http").get`.
+    HttpGet,
+    /// `factory.create("Http").post`.
+    HttpPost,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Find,
+        Self::FindDocumentForId,
+        Self::FindDistinct,
+        Self::Count,
+        Self::Insert,
+        Self::Save,
+        Self::Remove,
+        Self::HttpGet,
+        Self::HttpPost,
+    ];
+
+    /// The names of the arguments in the order of their positions, the required ones first, and
+    /// how many of them are required.
+    #[must_use]
+    pub const fn parameters(self) -> (&'static [&'static str], usize) {
+        match self {
+            Self::Find => (&["query", "skip", "limit", "sorting", "sort_direction"], 1),
+            Self::FindDocumentForId => (&["id"], 1),
+            Self::FindDistinct => (&["query", "attribute"], 2),
+            Self::Count => (&["query"], 1),
+            Self::Insert | Self::Save | Self::Remove => (&["document"], 1),
+            Self::HttpGet => (&["url"], 1),
+            Self::HttpPost => (&["url", "data"], 2),
+        }
+    }
+}
+
+/// Why a service gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// Something the code may catch.
+    #[error("{}: {message}", .exception.name())]
+    Raised {
+        /// The type of the exception.
+        exception: ServiceException,
+        /// What it says.
+        message: String,
+    },
+    /// Something that ends the code without its being asked.
+    #[error("{0}")]
+    Ended(CodeError),
+}
+
+impl ServiceError {
+    /// A [`ServiceError::Raised`].
+    pub fn raised(exception: ServiceException, message: impl Into<String>) -> Self {
+        Self::Raised {
+            exception,
+            message: message.into(),
+        }
+    }
+}
+
+/// The types of the exceptions that services raise, named as in Python.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServiceException {
+    /// `TypeError`: an argument is missing, unknown or of the wrong type.
+    Type,
+    /// `ValueError`: an argument's value makes no sense.
+    Value,
+    /// `KeyError`: a document without `_id`.
+    Key,
+    /// `LookupError`: no such document.
+    Lookup,
+    /// `PermissionError`: not allowed.
+    Permission,
+    /// `RuntimeError`: everything else.
+    Runtime,
+}
+
+impl ServiceException {
+    /// The name of the type in Python.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Type => "TypeError",
+            Self::Value => "ValueError",
+            Self::Key => "KeyError",
+            Self::Lookup => "LookupError",
+            Self::Permission => "PermissionError",
+            Self::Runtime => "RuntimeError",
+        }
+    }
+}

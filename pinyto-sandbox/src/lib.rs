@@ -1,0 +1,1 @@
+//! Runs the Python code of assemblies in locked-down processes.
