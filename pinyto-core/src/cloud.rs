@@ -14,6 +14,7 @@ use crate::{
     key::PublicKey,
     keyserver::{HashCost, KeyStock},
     randomness::{OsRandomness, Randomness},
+    runtime::{CodeLimits, CodeRuntime},
     session::RememberedTokens,
     store::Store,
     throttle::{Throttle, ThrottleSettings},
@@ -55,6 +56,7 @@ struct Inner {
     rsa_workers: Workers,
     password_workers: Workers,
     keygen_workers: Workers,
+    runtime: Option<Arc<dyn CodeRuntime>>,
 }
 
 /// What an operator may want otherwise.
@@ -82,6 +84,8 @@ pub struct Settings {
     /// How many request tokens are remembered so that they needn't be decrypted again; about 200
     /// bytes each. Default: 50,000.
     pub remembered_tokens: usize,
+    /// What one call of an assembly's code may use.
+    pub code_limits: CodeLimits,
     /// How many RSA operations, and a quarter as many password hashings, may wait for a
     /// processor before a caller is told to come back. Default: 1024.
     pub queue: usize,
@@ -102,6 +106,7 @@ impl Default for Settings {
             throttle: ThrottleSettings::default(),
             key_stock: 4,
             remembered_tokens: 50_000,
+            code_limits: CodeLimits::default(),
             queue: 1024,
         }
     }
@@ -123,9 +128,17 @@ pub struct CloudBuilder {
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
     settings: Settings,
+    runtime: Option<Arc<dyn CodeRuntime>>,
 }
 
 impl CloudBuilder {
+    /// Runs the code of assemblies in `runtime`. Without one, no code is run.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Arc<dyn CodeRuntime>) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
     /// Takes the time from `clock` instead of the operating system.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -160,6 +173,7 @@ impl CloudBuilder {
             clock,
             randomness,
             settings,
+            runtime,
         } = self;
         if !settings.hash_cost.is_possible() {
             return Err(Error::InvalidHashCost);
@@ -182,6 +196,7 @@ impl CloudBuilder {
                 clock,
                 randomness,
                 settings,
+                runtime,
             }),
         })
     }
@@ -197,6 +212,7 @@ impl Cloud {
             clock: Arc::new(SystemClock),
             randomness: Arc::new(OsRandomness),
             settings: Settings::default(),
+            runtime: None,
         }
     }
 
@@ -258,6 +274,10 @@ impl Cloud {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    pub(crate) fn runtime(&self) -> Option<&Arc<dyn CodeRuntime>> {
+        self.inner.runtime.as_ref()
     }
 
     pub(crate) fn document_ids(&self) -> &DocumentIds {

@@ -9,6 +9,7 @@ use crate::{
     key::{InvalidKeyHash, InvalidKeyLabel, InvalidPublicKey},
     keyserver::InvalidPassword,
     randomness::RandomnessUnavailable,
+    runtime::CodeError,
     store::StoreError,
     user::InvalidUserName,
 };
@@ -107,6 +108,18 @@ pub enum Error {
     #[error("This server does not run the code of assemblies.")]
     CodeExecutionDisabled,
 
+    /// The code of the assembly gave no answer.
+    #[error("{0}")]
+    CodeFailed(CodeError),
+    /// The function returned a text that is no JSON.
+    #[error(
+        "The function returned a text that is no JSON. It has to return a dict, or json.dumps of something."
+    )]
+    InvalidAnswer,
+    /// The code can't be run at present.
+    #[error("The code of assemblies can't be run now. Try again later.")]
+    RuntimeUnavailable,
+
     /// Too many failed tries.
     #[error("Too many failed tries. Wait {} seconds, then try again.", seconds(*.retry_after))]
     Throttled {
@@ -146,6 +159,16 @@ pub(crate) fn seconds(duration: Duration) -> u64 {
         .max(1)
 }
 
+impl From<CodeError> for Error {
+    fn from(error: CodeError) -> Self {
+        match error {
+            CodeError::Busy { retry_after } => Self::Busy { retry_after },
+            CodeError::Unavailable => Self::RuntimeUnavailable,
+            failed => Self::CodeFailed(failed),
+        }
+    }
+}
+
 impl Error {
     /// A stable name of the error for programs, in `snake_case`.
     #[must_use]
@@ -176,6 +199,12 @@ impl Error {
             Self::UnknownFunction => "unknown_function",
             Self::NoKeyserverAccount => "no_keyserver_account",
             Self::CodeExecutionDisabled => "code_execution_disabled",
+            Self::CodeFailed(CodeError::Syntax { .. }) => "code_invalid",
+            Self::CodeFailed(CodeError::LimitReached { .. }) => "code_limit_reached",
+            Self::CodeFailed(CodeError::Crashed) => "code_crashed",
+            Self::CodeFailed(_) => "code_exception",
+            Self::InvalidAnswer => "code_answer_invalid",
+            Self::RuntimeUnavailable => "code_runtime_unavailable",
             Self::Throttled { .. } => "throttled",
             Self::Busy { .. } => "busy",
             Self::Store(StoreError::Unavailable { .. }) => "database_unavailable",
@@ -193,9 +222,9 @@ impl Error {
             Self::Throttled { retry_after } | Self::Busy { retry_after } => {
                 Some(Duration::from_secs(seconds(*retry_after)))
             }
-            Self::Store(StoreError::Unavailable { .. }) | Self::ShuttingDown => {
-                Some(Duration::from_secs(5))
-            }
+            Self::Store(StoreError::Unavailable { .. })
+            | Self::RuntimeUnavailable
+            | Self::ShuttingDown => Some(Duration::from_secs(5)),
             _ => None,
         }
     }

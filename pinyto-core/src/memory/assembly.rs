@@ -4,7 +4,7 @@ use super::{MemoryStore, State};
 use crate::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, SaveOutcome,
+        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
     },
     clock::Timestamp,
     id::{AssemblyId, UserId},
@@ -123,12 +123,23 @@ impl AssemblyRepository for MemoryStore {
         Ok(self.lock().assembly(assembly).cloned())
     }
 
-    async fn find_installed(
+    async fn find_function(
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-    ) -> Result<Option<Assembly>, StoreError> {
-        Ok(self.lock().installed(user, assembly).cloned())
+        function: &AssemblyName,
+    ) -> Result<Option<InstalledFunction>, StoreError> {
+        let state = self.lock();
+        Ok(state.installed(user, assembly).map(|assembly| {
+            let mut functions = assembly.source.api_functions().iter();
+            InstalledFunction {
+                assembly: assembly.id,
+                only_own_data: assembly.source.only_own_data(),
+                code: functions
+                    .find(|listed| listed.name == *function)
+                    .map(|listed| listed.code.as_str().into()),
+            }
+        }))
     }
 
     async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError> {

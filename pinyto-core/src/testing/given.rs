@@ -14,7 +14,7 @@ use crate::{
     challenge::SessionTokenHash,
     clock::Timestamp,
     document::{Document, DocumentId, InsertOutcome},
-    id::KeyId,
+    id::{AssemblyId, KeyId},
     key::{AddKeyOutcome, KeyHash, NewKey},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
     session::{NewSession, ReplaceOutcome, Session},
@@ -215,14 +215,19 @@ pub async fn account(store: &dyn Store, user: &str, n: u64) -> Account {
 
 /// The assembly [`source`]`(name)` of the author, saved at [`at`]`(0)`.
 pub async fn assembly(store: &dyn Store, author: &User, name: &str) -> AssemblyRef {
-    let source = source(name);
+    saved(store, author, &source(name)).await
+}
+
+/// The assembly of the author, made or replaced at [`at`]`(0)`.
+pub async fn saved(store: &dyn Store, author: &User, source: &AssemblySource) -> AssemblyRef {
+    let name = source.name().as_str();
     let saved = store
         .assemblies()
-        .save(author.id, name, &source, NO_LIMITS, at(0))
+        .save(author.id, name, source, NO_LIMITS, at(0))
         .await;
     assert!(
-        matches!(saved, Ok(SaveOutcome::Created)),
-        "{name} is not made: {saved:?}"
+        matches!(saved, Ok(SaveOutcome::Created | SaveOutcome::Replaced)),
+        "{name} is not saved: {saved:?}"
     );
     AssemblyRef {
         author: author.name.clone(),
@@ -240,6 +245,17 @@ pub async fn installed(store: &dyn Store, user: &User, assembly: &AssemblyRef) {
         matches!(installed, Ok(InstallOutcome::Installed)),
         "{assembly} is not installed: {installed:?}"
     );
+}
+
+/// Which assembly the user finds installed under that name.
+pub async fn installed_as(
+    store: &dyn Store,
+    user: &User,
+    assembly: &AssemblyRef,
+) -> Option<AssemblyId> {
+    let (assemblies, none) = (store.assemblies(), assembly_name("none"));
+    let found = assemblies.find_function(user.id, assembly, &none).await;
+    found.expect("an answer").map(|found| found.assembly)
 }
 
 /// Stores the document for the user.

@@ -268,7 +268,14 @@ fn documents() -> Vec<Call> {
         Call::session::<OnlyToken>("documents", "/{author}/{assembly}/{function}", "Calls a function of an assembly that the user has installed.")
             .details("The function gets the whole body. What it returns is the answer; a value with the member `error` has the status 400.")
             .gives_other(super::JSON, "What the function returns.")
-            .fails(&["assembly_not_installed", "unknown_function", "code_execution_disabled"]),
+            .fails(&["assembly_not_installed", "unknown_function", "code_execution_disabled",
+                "code_exception",
+                "code_invalid",
+                "code_limit_reached",
+                "code_crashed",
+                "code_answer_invalid",
+                "code_runtime_unavailable",
+            ]),
         Call::session::<OnlyToken>("documents", "/statistics", "Tells what the user has used, and how many assemblies there are.")
             .gives::<StatisticsAnswer>("The figures."),
     ]

@@ -60,6 +60,22 @@ pub struct Failure<'a> {
     pub error: &'a str,
     /// The stable name of the error, for programs.
     pub code: &'a str,
+    /// What an assembly's code raised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<&'a Exception>,
+}
+
+/// An exception that an assembly's code raised and didn't catch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Exception {
+    /// Its type, as `ValueError`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it says.
+    pub message: String,
+    /// The line of the function's code, counted from 1.
+    pub line: Option<u32>,
 }
 
 const NAME: &str = "a string of 1 to 42 ASCII letters, digits and _";

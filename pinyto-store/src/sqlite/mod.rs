@@ -36,6 +36,7 @@ pub use migration::OpenError;
 pub use options::{SqliteOptions, Synchronous};
 
 use {
+    assembly::FunctionOfUser,
     changes::Changes,
     key::KeysOfUser,
     lookup::Lookup,
@@ -50,6 +51,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     sessions_by_id: Lookup<SessionById>,
     keys_of_user: Lookup<KeysOfUser>,
+    functions_of_users: Lookup<FunctionOfUser>,
 }
 
 impl SqliteStore {
@@ -82,7 +84,12 @@ impl SqliteStore {
                 Arc::clone(&changes),
                 options.patience,
             ),
-            keys_of_user: Lookup::start(Arc::clone(&readers), changes, options.patience),
+            keys_of_user: Lookup::start(
+                Arc::clone(&readers),
+                Arc::clone(&changes),
+                options.patience,
+            ),
+            functions_of_users: Lookup::start(Arc::clone(&readers), changes, options.patience),
             readers,
         })
     }
@@ -135,7 +142,8 @@ impl Store for SqliteStore {
     async fn ping(&self) -> Result<(), StoreError> {
         let serving = self.writer.is_serving()
             && self.sessions_by_id.is_serving()
-            && self.keys_of_user.is_serving();
+            && self.keys_of_user.is_serving()
+            && self.functions_of_users.is_serving();
         if !serving {
             return Err(StoreError::unavailable("a task of the store has ended"));
         }

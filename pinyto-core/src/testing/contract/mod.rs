@@ -178,6 +178,7 @@ macro_rules! __store_contract {
             }
             installation {
                 an_installed_assembly_is_found_for_its_user_alone
+                a_function_is_found_by_those_who_have_installed_its_assembly
                 an_assembly_that_is_not_there_is_not_installed
                 installing_again_changes_nothing_not_even_at_the_limit
                 uninstalling_is_for_the_user_alone_and_once

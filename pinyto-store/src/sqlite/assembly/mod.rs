@@ -1,10 +1,11 @@
+mod function;
 mod row;
 
 use async_trait::async_trait;
 use pinyto_core::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, SaveOutcome,
+        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
     },
     clock::Timestamp,
     id::UserId,
@@ -12,6 +13,8 @@ use pinyto_core::{
 };
 use sqlx::SqliteConnection;
 
+use function::Wanted;
+pub(super) use function::{FIND_FUNCTION, FunctionOfUser};
 use row::{AssemblyRow, SummaryRow};
 
 use super::{
@@ -46,12 +49,6 @@ macro_rules! select_summaries {
 pub(super) const FIND: &str = select_assemblies!(
     "pinyto_users u JOIN pinyto_assemblies a ON a.author_id = u.id
      WHERE u.name = ?1 AND a.name = ?2"
-);
-
-pub(super) const FIND_INSTALLED: &str = select_assemblies!(
-    "pinyto_users u JOIN pinyto_assemblies a ON a.author_id = u.id
-     JOIN pinyto_installations i ON i.assembly_id = a.id
-     WHERE u.name = ?1 AND a.name = ?2 AND i.user_id = ?3"
 );
 
 pub(super) const LIST_OF_AUTHOR: &str = select_assemblies!(
@@ -292,17 +289,19 @@ impl AssemblyRepository for SqliteStore {
         Ok(row.map(Assembly::try_from).transpose()?)
     }
 
-    async fn find_installed(
+    async fn find_function(
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-    ) -> Result<Option<Assembly>, StoreError> {
-        let query = sqlx::query_as::<_, AssemblyRow>(FIND_INSTALLED)
-            .bind(assembly.author.as_str())
-            .bind(assembly.name.as_str())
-            .bind(user.get());
-        let row = self.readers.one(query).await?;
-        Ok(row.map(Assembly::try_from).transpose()?)
+        function: &AssemblyName,
+    ) -> Result<Option<InstalledFunction>, StoreError> {
+        let (assembly, function) = (assembly.clone(), function.clone());
+        let wanted = Wanted {
+            user,
+            assembly,
+            function,
+        };
+        self.functions_of_users.find(wanted.into()).await
     }
 
     async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError> {

@@ -30,7 +30,7 @@ const STATEMENTS: &[&str] = &[
     keyserver::CHANGE,
     keyserver::REHASH,
     assembly::FIND,
-    assembly::FIND_INSTALLED,
+    assembly::FIND_FUNCTION,
     assembly::LIST_OF_AUTHOR,
     assembly::LIST_INSTALLED,
     assembly::NAMESAKES,
