@@ -44,6 +44,7 @@
 //! | [`memory`] | a store in memory |
 //! | [`challenge`] | both halves of the challenge: data in, decision out |
 //! | [`crypto`] | the RSA traits and their backends |
+//! | [`query`] | the language that documents are asked for in: what it means, and how documents are ordered |
 //! | [`clock`], [`randomness`] | time and randomness, handed in |
 //! | [`usage`], [`audit`] | metering; the audit log |
 //! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
@@ -68,6 +69,7 @@ pub mod id;
 pub mod key;
 pub mod keyserver;
 pub mod memory;
+pub mod query;
 pub mod randomness;
 pub mod session;
 pub mod store;
