@@ -4,6 +4,8 @@ use std::{
     net::IpAddr, num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration,
 };
 
+use tokio::sync::Notify;
+
 use crate::{
     assembly::AuthorLimits,
     challenge::ServerKey,
@@ -11,9 +13,12 @@ use crate::{
     crypto::RsaBackend,
     document::DocumentIds,
     error::Error,
+    job::SchedulerSettings,
     key::PublicKey,
     keyserver::{HashCost, KeyStock},
+    quota::{QuotaCounts, Quotas},
     randomness::{OsRandomness, Randomness},
+    run::{RunLog, RunRetention},
     runtime::{CodeLimits, CodeRuntime},
     session::RememberedTokens,
     store::Store,
@@ -33,6 +38,8 @@ use crate::{
 /// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password) |
 /// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), ... |
 /// | documents | [`store_document`](Self::store_document), [`statistics`](Self::statistics) |
+/// | runs | [`list_runs`](Self::list_runs), [`list_runs_of_own_assembly`](Self::list_runs_of_own_assembly), ... |
+/// | jobs | [`list_jobs`](Self::list_jobs), [`run_job_now`](Self::run_job_now), [`scheduler`](Self::scheduler) |
 ///
 /// Dropping the future of an operation is safe: what it asked of the store either happens as a
 /// whole or not at all.
@@ -57,6 +64,9 @@ struct Inner {
     password_workers: Workers,
     keygen_workers: Workers,
     runtime: Option<Arc<dyn CodeRuntime>>,
+    run_log: RunLog,
+    quota_counts: QuotaCounts,
+    jobs_changed: Notify,
 }
 
 /// What an operator may want otherwise.
@@ -89,6 +99,14 @@ pub struct Settings {
     /// How many RSA operations, and a quarter as many password hashings, may wait for a
     /// processor before a caller is told to come back. Default: 1024.
     pub queue: usize,
+    /// What each user may use. Default: no limits.
+    pub quotas: Quotas,
+    /// How many runs are kept, and how long. Default: 500 per user, 30 days.
+    pub run_retention: RunRetention,
+    /// The most runs of jobs that wait for one user, scheduled ones aside. Default: 1000.
+    pub max_queued_jobs: usize,
+    /// How jobs are run.
+    pub scheduler: SchedulerSettings,
 }
 
 impl Default for Settings {
@@ -108,6 +126,10 @@ impl Default for Settings {
             remembered_tokens: 50_000,
             code_limits: CodeLimits::default(),
             queue: 1024,
+            quotas: Quotas::default(),
+            run_retention: RunRetention::default(),
+            max_queued_jobs: 1000,
+            scheduler: SchedulerSettings::default(),
         }
     }
 }
@@ -190,6 +212,9 @@ impl CloudBuilder {
                 rsa_workers: Workers::new(cores, settings.queue),
                 password_workers: Workers::new(cores, settings.queue / 4),
                 keygen_workers: Workers::new(cores.div_ceil(2), 32),
+                run_log: RunLog::default(),
+                quota_counts: QuotaCounts::new(),
+                jobs_changed: Notify::new(),
                 store,
                 server_key,
                 rsa,
@@ -276,10 +301,6 @@ impl Cloud {
         &self.inner.settings
     }
 
-    pub(crate) fn runtime(&self) -> Option<&Arc<dyn CodeRuntime>> {
-        self.inner.runtime.as_ref()
-    }
-
     pub(crate) fn document_ids(&self) -> &DocumentIds {
         &self.inner.document_ids
     }
@@ -302,5 +323,27 @@ impl Cloud {
 
     pub(crate) fn keygen_workers(&self) -> &Workers {
         &self.inner.keygen_workers
+    }
+
+    pub(crate) fn runtime(&self) -> Option<&Arc<dyn CodeRuntime>> {
+        self.inner.runtime.as_ref()
+    }
+
+    pub(crate) fn run_log(&self) -> &RunLog {
+        &self.inner.run_log
+    }
+
+    pub(crate) fn quota_counts(&self) -> &QuotaCounts {
+        &self.inner.quota_counts
+    }
+
+    /// Told when something may have become due.
+    pub(crate) fn jobs_changed(&self) -> &Notify {
+        &self.inner.jobs_changed
+    }
+
+    /// To be called after a job was queued or scheduled.
+    pub(crate) fn wake_scheduler(&self) {
+        self.inner.jobs_changed.notify_one();
     }
 }

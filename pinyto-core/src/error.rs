@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     assembly::{InvalidAssembly, InvalidAssemblyName},
+    clock::Timestamp,
     crypto::CryptoError,
     document::NewDocument,
     key::{InvalidKeyHash, InvalidKeyLabel, InvalidPublicKey},
@@ -101,6 +102,12 @@ pub enum Error {
     /// The assembly has no such function.
     #[error("The assembly has no such function. The call get_assembly_source shows those it has.")]
     UnknownFunction,
+    /// The assembly has no such job.
+    #[error("The assembly has no such job. The call get_assembly_source shows those it has.")]
+    UnknownJob,
+    /// There is no such run for the user.
+    #[error("There is no such run of yours (any more). The call list_runs lists them.")]
+    UnknownRun,
     /// The user has no password to change.
     #[error("This account has no password at the keyserver, so there is none to change.")]
     NoKeyserverAccount,
@@ -125,6 +132,22 @@ pub enum Error {
     Throttled {
         /// How long to wait.
         retry_after: Duration,
+    },
+    /// The user has used up what she may use within a time.
+    #[error("You have used up your {limit}. There is more at {reset}.")]
+    QuotaExceeded {
+        /// What she may use: `60 calls per minute`.
+        limit: String,
+        /// When there is more.
+        reset: Timestamp,
+        /// How long that takes.
+        retry_after: Duration,
+    },
+    /// The user's documents take as much room as they may.
+    #[error("Your documents would take more than the {limit} bytes they may. Delete some first.")]
+    StorageFull {
+        /// The most bytes.
+        limit: u64,
     },
     /// Too much to do, also for the queue.
     #[error("The server is busy. Wait {} seconds, then try again.", seconds(*.retry_after))]
@@ -197,6 +220,8 @@ impl Error {
             Self::UnknownAssembly => "unknown_assembly",
             Self::AssemblyNotInstalled => "assembly_not_installed",
             Self::UnknownFunction => "unknown_function",
+            Self::UnknownJob => "unknown_job",
+            Self::UnknownRun => "unknown_run",
             Self::NoKeyserverAccount => "no_keyserver_account",
             Self::CodeExecutionDisabled => "code_execution_disabled",
             Self::CodeFailed(CodeError::Syntax { .. }) => "code_invalid",
@@ -206,6 +231,8 @@ impl Error {
             Self::InvalidAnswer => "code_answer_invalid",
             Self::RuntimeUnavailable => "code_runtime_unavailable",
             Self::Throttled { .. } => "throttled",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::StorageFull { .. } => "storage_full",
             Self::Busy { .. } => "busy",
             Self::Store(StoreError::Unavailable { .. }) => "database_unavailable",
             Self::Store(StoreError::Corrupt { .. }) => "database_inconsistent",
@@ -219,9 +246,9 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_after } | Self::Busy { retry_after } => {
-                Some(Duration::from_secs(seconds(*retry_after)))
-            }
+            Self::Throttled { retry_after }
+            | Self::QuotaExceeded { retry_after, .. }
+            | Self::Busy { retry_after } => Some(Duration::from_secs(seconds(*retry_after))),
             Self::Store(StoreError::Unavailable { .. })
             | Self::RuntimeUnavailable
             | Self::ShuttingDown => Some(Duration::from_secs(5)),

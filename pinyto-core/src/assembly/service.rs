@@ -28,7 +28,11 @@ impl Cloud {
             .save(author, original_name, source, limits, self.now())
             .await?;
         match saved {
-            SaveOutcome::Created | SaveOutcome::Replaced => Ok(()),
+            SaveOutcome::Created => Ok(()),
+            SaveOutcome::Replaced => {
+                self.wake_scheduler();
+                Ok(())
+            }
             SaveOutcome::NameTaken => Err(Error::AssemblyNameTaken),
             SaveOutcome::LimitReached => Err(Error::LimitReached {
                 things: "assemblies",
@@ -147,7 +151,10 @@ impl Cloud {
             .install(user, assembly, limit, self.now())
             .await?
         {
-            InstallOutcome::Installed => Ok(()),
+            InstallOutcome::Installed => {
+                self.wake_scheduler();
+                Ok(())
+            }
             InstallOutcome::NotFound => Err(Error::UnknownAssembly),
             InstallOutcome::LimitReached => Err(Error::LimitReached {
                 things: "installed assemblies",

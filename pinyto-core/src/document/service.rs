@@ -131,6 +131,8 @@ impl Cloud {
     /// [`Error::UnknownToken`] if the user is gone.
     pub async fn statistics(&self, session: &Session) -> Result<Statistics, Error> {
         let user = session.user.id;
+        // What she has used a moment ago counts, too.
+        self.flush_runs().await?;
         let usage = self
             .store()
             .users()

@@ -3,6 +3,8 @@
 //! Everything that takes a number or a name makes the same thing of the same argument. The
 //! functions that take a store put something there.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::keys;
@@ -14,9 +16,11 @@ use crate::{
     challenge::SessionTokenHash,
     clock::Timestamp,
     document::{Document, DocumentId, InsertOutcome},
-    id::{AssemblyId, KeyId},
+    id::{AssemblyId, KeyId, UserId},
     key::{AddKeyOutcome, KeyHash, NewKey},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
+    run::{PartKind, Run, RunId, RunOutcome, RunPart},
+    runtime::Output,
     session::{NewSession, ReplaceOutcome, Session},
     store::Store,
     user::{NewUser, RegisterOutcome, User, UserName},
@@ -104,6 +108,36 @@ pub fn document_id(n: u64) -> DocumentId {
     let mut bytes = [0xd0; 12];
     bytes[4..].copy_from_slice(&n.to_be_bytes());
     DocumentId::from_bytes(bytes)
+}
+
+/// A run's identifier; a higher number is a later one.
+#[must_use]
+pub fn run_id(n: u64) -> RunId {
+    let mut bytes = [0xd0; 12];
+    bytes[4..].copy_from_slice(&n.to_be_bytes());
+    RunId::from_bytes(bytes)
+}
+
+/// A successful run of the assembly's job `tidy` with the identifier [`run_id`]`(n)`, begun at
+/// [`at`]`(n)`.
+#[must_use]
+pub fn run(n: u64, user: UserId, assembly: &str) -> Run {
+    Run {
+        id: run_id(n),
+        user,
+        assembly: AssemblyId::new(1),
+        assembly_name: assembly_ref(assembly),
+        part: RunPart {
+            kind: PartKind::Job,
+            name: assembly_name("tidy"),
+        },
+        started_at: at(i64::try_from(n).expect("a small number")),
+        duration: Duration::from_millis(20),
+        cpu_time: Duration::from_millis(7),
+        outcome: RunOutcome::Succeeded,
+        output: Output::default(),
+        attempt: 1,
+    }
 }
 
 /// A document with the type `test`, stored at [`at`]`(0)`.
