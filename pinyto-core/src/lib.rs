@@ -45,6 +45,7 @@
 //! | [`challenge`] | both halves of the challenge: data in, decision out |
 //! | [`crypto`] | the RSA traits and their backends |
 //! | [`runtime`] | what runs the code of assemblies, and what that code may ask for |
+//! | [`egress`] | what that code may fetch from other servers |
 //! | [`clock`], [`randomness`] | time and randomness, handed in |
 //! | [`usage`], [`audit`] | metering; the audit log |
 //! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
@@ -64,6 +65,7 @@ pub mod clock;
 mod cloud;
 pub mod crypto;
 pub mod document;
+pub mod egress;
 mod error;
 pub mod id;
 pub mod key;
