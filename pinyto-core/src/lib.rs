@@ -47,6 +47,7 @@
 //! | [`job`], [`run`] | jobs and the scheduler; what became of calls and jobs |
 //! | [`runtime`] | what runs the code of assemblies, and what that code may ask for |
 //! | [`query`] | the language that documents are asked for in: what it means, and how documents are ordered |
+//! | [`egress`] | what that code may fetch from other servers |
 //! | [`clock`], [`randomness`] | time and randomness, handed in |
 //! | [`usage`], [`audit`] | metering; the audit log |
 //! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
@@ -66,6 +67,7 @@ pub mod clock;
 mod cloud;
 pub mod crypto;
 pub mod document;
+pub mod egress;
 mod error;
 pub mod id;
 pub mod job;
