@@ -1,1 +1,3 @@
 //! Runs the Python code of assemblies in locked-down processes.
+
+mod services;
