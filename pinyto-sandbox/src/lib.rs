@@ -1,3 +1,7 @@
 //! Runs the Python code of assemblies in locked-down processes.
 
 mod services;
+
+pub use services::egress::{
+    EgressSettings, EgressUnavailable, HttpEgress, HttpEgressBuilder, Resolver,
+};
