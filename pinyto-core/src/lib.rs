@@ -45,6 +45,7 @@
 //! | [`challenge`] | both halves of the challenge: data in, decision out |
 //! | [`crypto`] | the RSA traits and their backends |
 //! | [`runtime`] | what runs the code of assemblies, and what that code may ask for |
+//! | [`query`] | the language that documents are asked for in: what it means, and how documents are ordered |
 //! | [`clock`], [`randomness`] | time and randomness, handed in |
 //! | [`usage`], [`audit`] | metering; the audit log |
 //! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
@@ -69,6 +70,7 @@ pub mod id;
 pub mod key;
 pub mod keyserver;
 pub mod memory;
+pub mod query;
 pub mod randomness;
 pub mod runtime;
 pub mod session;
