@@ -70,6 +70,7 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "body_too_large" 413 "The body is larger than the server reads."
     "throttled" 429 "Too many failed tries. The header Retry-After tells how long to wait."
     "busy" 429 "Too much to do for now. The header Retry-After tells how long to wait."
+    "storage_full" 507 "The user has stored as many bytes as allowed; the sentence tells how many."
     "database_unavailable" 503 "The database is away. The header Retry-After tells when to try again."
     "shutting_down" 503 "The server is shutting down. The header Retry-After tells when to try again."
     "timeout" 503 "The server could not finish the request in time."
@@ -164,7 +165,8 @@ impl From<Error> for ApiError {
             retry_after: error.retry_after().map(|wait| wait.as_secs()),
             ..Self::new(error.code(), error.to_string())
         };
-        if !new.status.is_server_error() {
+        // Nothing failed if somebody has stored as much as she may.
+        if !new.status.is_server_error() || new.status == StatusCode::INSUFFICIENT_STORAGE {
             return new;
         }
         tracing::error!(code = new.code, error = %Chain(&error), "a request failed");

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 use crate::{
     assembly::{Assembly, AssemblyRepository},
-    document::{Document, DocumentId, DocumentRepository},
+    document::{DocumentId, DocumentRepository},
     id::{AssemblyId, KeyId, SessionId, UserId},
     key::{Key, KeyRepository},
     keyserver::{KeyserverRepository, PasswordHash, SealedKey},
@@ -44,7 +44,7 @@ struct State {
     accounts: BTreeMap<UserId, AccountState>,
     assemblies: BTreeMap<AssemblyId, (UserId, Assembly)>,
     installations: BTreeSet<(UserId, AssemblyId)>,
-    documents: BTreeMap<(UserId, DocumentId), Document>,
+    documents: BTreeMap<(UserId, DocumentId), document::Stored>,
 }
 
 struct UserState {
