@@ -89,6 +89,12 @@ pub enum Error {
         /// How many are allowed.
         limit: u64,
     },
+    /// The user has stored as much as allowed.
+    #[error("You may store at most {limit} bytes. Delete some documents first.")]
+    StorageFull {
+        /// How many bytes are allowed.
+        limit: u64,
+    },
 
     /// The user has no such key.
     #[error("You have no key with that key_hash. The call list_keys lists yours.")]
@@ -216,6 +222,7 @@ impl Error {
             Self::LastActiveKey => "last_active_key",
             Self::AssemblyNameTaken => "assembly_name_taken",
             Self::LimitReached { .. } => "limit_reached",
+            Self::StorageFull { .. } => "storage_full",
             Self::UnknownKey => "unknown_key",
             Self::UnknownAssembly => "unknown_assembly",
             Self::AssemblyNotInstalled => "assembly_not_installed",

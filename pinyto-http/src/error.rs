@@ -78,6 +78,7 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "throttled" 429 "Too many failed tries. The header Retry-After tells how long to wait."
     "quota_exceeded" 429 "The user has used up what she may. The header Retry-After and the sentence tell when there is more."
     "busy" 429 "Too much to do for now. The header Retry-After tells how long to wait."
+    "storage_full" 507 "The user has stored as many bytes as allowed; the sentence tells how many."
     "database_unavailable" 503 "The database is away. The header Retry-After tells when to try again."
     "code_runtime_unavailable" 503 "The code of assemblies can't be run now. The header Retry-After tells when to try again."
     "shutting_down" 503 "The server is shutting down. The header Retry-After tells when to try again."
@@ -177,7 +178,8 @@ impl From<Error> for ApiError {
             exception: exception(&error),
             ..Self::new(error.code(), error.to_string())
         };
-        if !new.status.is_server_error() {
+        // Nothing failed if somebody has stored as much as she may.
+        if !new.status.is_server_error() || new.status == StatusCode::INSUFFICIENT_STORAGE {
             return new;
         }
         tracing::error!(code = new.code, error = %Chain(&error), "a request failed");

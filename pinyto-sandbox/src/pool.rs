@@ -155,7 +155,10 @@ impl Pool {
             let mut state = self.lock();
             state.closed = true;
             state.wanting.clear();
-            (std::mem::take(&mut state.fresh), std::mem::take(&mut state.idle))
+            (
+                std::mem::take(&mut state.fresh),
+                std::mem::take(&mut state.idle),
+            )
         };
         drop(unwanted);
     }

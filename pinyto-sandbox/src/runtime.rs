@@ -163,7 +163,9 @@ impl PythonRuntimeBuilder {
             tracing::warn!("code runs without a filter of system calls");
         }
         if !lockdown.allocator {
-            tracing::warn!("code runs without its memory being counted: the program's global allocator isn't pinyto_sandbox::Allocator");
+            tracing::warn!(
+                "code runs without its memory being counted: the program's global allocator isn't pinyto_sandbox::Allocator"
+            );
         }
         tracing::info!(?lockdown, "code workers can be started");
         pool.deliver(Ok(first));
@@ -280,7 +282,14 @@ impl Shared {
             self.counters.ended(End::Refused);
             return not_run(CodeError::Unavailable, End::Refused);
         };
-        let conduct = conduct(&mut process, &mut turn, order, limits, services, self.counted);
+        let conduct = conduct(
+            &mut process,
+            &mut turn,
+            order,
+            limits,
+            services,
+            self.counted,
+        );
         let ended = conduct.await;
         self.counters.ended(ended.end);
         if ended.reusable {
@@ -341,7 +350,9 @@ impl CodeRuntime for PythonRuntime {
             user: call.user_name.as_str(),
             limits: (&limits).into(),
         };
-        let ended = self.perform(Some(call.user), &order, &limits, Some(services)).await;
+        let ended = self
+            .perform(Some(call.user), &order, &limits, Some(services))
+            .await;
         Execution {
             outcome: ended.outcome,
             cpu_time: ended.cpu_time,

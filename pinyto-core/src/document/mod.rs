@@ -2,11 +2,15 @@
 
 mod id;
 mod repository;
+mod search;
 mod service;
 
 pub(crate) use id::DocumentIds;
 pub use id::{DocumentId, InvalidDocumentId};
-pub use repository::{DocumentRepository, InsertOutcome};
+pub use repository::{
+    DocumentRepository, InsertOutcome, NewEntry, Replacement, SaveOutcome, Scope,
+};
+pub use search::{Scan, ScanLimit, ScanLimits, Search, Searched};
 use serde_json::{Map, Value};
 pub use service::{NewDocument, Statistics};
 

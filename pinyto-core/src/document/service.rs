@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 
-use super::{Document, DocumentId, InsertOutcome};
+use super::{Document, DocumentId, InsertOutcome, NewEntry};
 use crate::{
     assembly::{AssemblyCounts, AssemblyRef},
     cloud::Cloud,
@@ -94,7 +94,7 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::AssemblyNotInstalled`].
+    /// [`Error::AssemblyNotInstalled`], [`Error::StorageFull`].
     pub async fn store_document(
         &self,
         session: &Session,
@@ -107,20 +107,23 @@ impl Cloud {
         fields.insert("type".into(), kind.into());
         fields.insert("tags".into(), tags.into());
         fields.insert("data".into(), data);
-        let document = Document {
-            id: self.document_ids().next(time),
-            assembly,
-            time,
-            fields,
+        let id = self.document_ids().next(time);
+        let entry = NewEntry {
+            document: Document {
+                id,
+                assembly,
+                time,
+                fields,
+            },
+            max_bytes: None,
         };
-        match self
-            .store()
-            .documents()
-            .insert(session.user.id, &document)
-            .await?
-        {
-            InsertOutcome::Inserted => Ok(document.id),
+        let documents = self.store().documents();
+        match documents.insert(session.user.id, &entry).await? {
+            InsertOutcome::Inserted => Ok(id),
             InsertOutcome::NotInstalled => Err(Error::AssemblyNotInstalled),
+            InsertOutcome::StorageFull => Err(Error::StorageFull {
+                limit: entry.max_bytes.unwrap_or(u64::MAX),
+            }),
         }
     }
 

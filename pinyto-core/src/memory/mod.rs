@@ -20,7 +20,7 @@ use async_trait::async_trait;
 
 use crate::{
     assembly::{Assembly, AssemblyRepository},
-    document::{Document, DocumentId, DocumentRepository},
+    document::{DocumentId, DocumentRepository},
     id::{AssemblyId, KeyId, SessionId, UserId},
     job::JobRepository,
     key::{Key, KeyRepository},
@@ -49,7 +49,7 @@ struct State {
     accounts: BTreeMap<UserId, AccountState>,
     assemblies: BTreeMap<AssemblyId, (UserId, Assembly)>,
     installations: BTreeSet<(UserId, AssemblyId)>,
-    documents: BTreeMap<(UserId, DocumentId), Document>,
+    documents: BTreeMap<(UserId, DocumentId), document::Stored>,
     runs: BTreeMap<(UserId, RunId), Run>,
     job_entries: job::JobEntries,
 }

@@ -13,6 +13,12 @@ pub trait Fields {
     fn field(&self, name: &str) -> Option<Cow<'_, Value>>;
 }
 
+impl<F: Fields> Fields for &F {
+    fn field(&self, name: &str) -> Option<Cow<'_, Value>> {
+        (**self).field(name)
+    }
+}
+
 impl Fields for Map<String, Value> {
     fn field(&self, name: &str) -> Option<Cow<'_, Value>> {
         self.get(name).map(Cow::Borrowed)

@@ -15,10 +15,13 @@ use crate::{
     },
     challenge::SessionTokenHash,
     clock::Timestamp,
-    document::{Document, DocumentId, InsertOutcome},
+    document::{
+        Document, DocumentId, InsertOutcome, NewEntry, ScanLimits, Scope, Search, Searched,
+    },
     id::{AssemblyId, KeyId, UserId},
     key::{AddKeyOutcome, KeyHash, NewKey},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
+    query::{Direction, Path, Query, Sort},
     run::{PartKind, Run, RunId, RunOutcome, RunPart},
     runtime::Output,
     session::{NewSession, ReplaceOutcome, Session},
@@ -154,6 +157,46 @@ pub fn document(n: u64, assembly: &AssemblyRef, data: Value) -> Document {
         fields,
     }
 }
+
+/// A document to be stored, however much there is already.
+#[must_use]
+pub fn entry(document: &Document) -> NewEntry {
+    NewEntry {
+        document: document.clone(),
+        max_bytes: None,
+    }
+}
+
+/// A query.
+#[must_use]
+pub fn query(query: &Value) -> Query {
+    Query::parse(query).expect("a query")
+}
+
+/// A dotted path.
+#[must_use]
+pub fn path(text: &str) -> Path {
+    Path::parse(text).expect("a path")
+}
+
+/// A search for all documents that a query asks for, in the order of a path.
+#[must_use]
+pub fn search(query: &Value, sort: Option<(&str, Direction)>) -> Search {
+    let sort = sort.map(|(path, direction)| Sort::by(path, direction).expect("a path"));
+    Search {
+        query: self::query(query),
+        sort: sort.unwrap_or_default(),
+        skip: 0,
+        limit: u64::MAX,
+    }
+}
+
+/// Limits that no query reaches.
+pub const NO_SCAN_LIMITS: ScanLimits = ScanLimits {
+    examined: u64::MAX,
+    time: Duration::from_secs(3600),
+    bytes: u64::MAX,
+};
 
 /// An assembly with a function `get` and a daily job `tidy`.
 #[must_use]
@@ -292,9 +335,21 @@ pub async fn installed_as(
     found.expect("an answer").map(|found| found.assembly)
 }
 
+/// How many documents the user has.
+pub async fn document_count(store: &dyn Store, user: &User) -> u64 {
+    let all = store
+        .documents()
+        .count(Scope::all_of(user.id), &Query::default(), NO_SCAN_LIMITS)
+        .await;
+    match all {
+        Ok(Searched::Found(count, _)) => count,
+        other => panic!("the documents are not counted: {other:?}"),
+    }
+}
+
 /// Stores the document for the user.
 pub async fn stored(store: &dyn Store, user: &User, document: &Document) {
-    let inserted = store.documents().insert(user.id, document).await;
+    let inserted = store.documents().insert(user.id, &entry(document)).await;
     assert!(
         matches!(inserted, Ok(InsertOutcome::Inserted)),
         "{} is not stored: {inserted:?}",

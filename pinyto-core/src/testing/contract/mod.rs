@@ -2,11 +2,15 @@
 //! name is the sentence it shows. The documentation of the repository traits is what they follow.
 
 mod assembly;
+mod dice;
 mod document;
+mod document_change;
+mod document_query;
 mod installation;
 mod key;
 mod key_change;
 mod keyserver;
+mod random_query;
 mod session;
 mod user;
 
@@ -201,6 +205,29 @@ macro_rules! __store_contract {
                 what_is_stored_counts_from_its_time_on
                 storage_and_cpu_time_are_accounted_side_by_side
                 documents_stored_by_many_at_once_are_all_there_and_accounted
+            }
+            document_change {
+                a_saved_document_has_its_new_fields_and_keeps_id_assembly_and_time
+                a_removed_document_is_gone_and_that_once
+                nobody_changes_a_document_of_another_user_or_assembly
+                an_assemblys_documents_stay_its_own_under_another_name
+                no_more_bytes_are_stored_than_allowed
+                documents_stored_by_many_at_once_stop_at_the_bytes_allowed
+                of_those_who_remove_a_document_at_once_one_does
+                usage_is_exact_whatever_comes_changes_and_goes
+            }
+            document_query {
+                a_search_finds_what_matches_in_order
+                nobody_finds_documents_of_another_user_or_assembly
+                skip_and_limit_cut_a_part_out_of_the_order
+                values_are_told_once_in_order
+                a_query_that_would_look_at_too_many_documents_is_stopped
+                a_query_that_would_find_too_many_bytes_is_stopped
+                a_query_without_time_is_stopped
+                a_query_that_looked_at_many_documents_names_the_index_it_lacks
+                whatever_is_asked_the_answer_is_what_the_query_means
+                answers_stay_right_while_documents_indexes_and_names_change
+                readers_see_a_change_in_all_indexes_or_in_none
             }
         }
     };
