@@ -226,6 +226,24 @@ pub fn source_with(name: &str, description: &str, functions: &[(&str, &str)]) ->
     .expect("an assembly")
 }
 
+/// An assembly without functions, with these jobs (name, code, minutes).
+#[must_use]
+pub fn source_with_jobs(name: &str, jobs: &[(&str, &str, u64)]) -> AssemblySource {
+    let jobs = jobs.iter().map(|(name, code, minutes)| Job {
+        name: assembly_name(name),
+        code: (*code).to_owned(),
+        schedule: Schedule::from_minutes(*minutes).expect("not too long"),
+    });
+    AssemblySource::new(
+        assembly_name(name),
+        String::new(),
+        Vec::new(),
+        jobs.collect(),
+        false,
+    )
+    .expect("an assembly")
+}
+
 /// A user who has registered with [`keys::synthetic`]`(n)`.
 pub async fn user(store: &dyn Store, name: &str, n: u64) -> User {
     match store.users().register(&new_user(name, n)).await {
