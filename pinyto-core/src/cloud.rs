@@ -11,7 +11,8 @@ use crate::{
     challenge::ServerKey,
     clock::{Clock, SystemClock, Timestamp},
     crypto::RsaBackend,
-    document::DocumentIds,
+    document::{DocumentIds, QueryLimits},
+    egress::Egress,
     error::Error,
     job::SchedulerSettings,
     key::PublicKey,
@@ -64,6 +65,7 @@ struct Inner {
     password_workers: Workers,
     keygen_workers: Workers,
     runtime: Option<Arc<dyn CodeRuntime>>,
+    egress: Option<Arc<dyn Egress>>,
     run_log: RunLog,
     quota_counts: QuotaCounts,
     jobs_changed: Notify,
@@ -96,6 +98,10 @@ pub struct Settings {
     pub remembered_tokens: usize,
     /// What one call of an assembly's code may use.
     pub code_limits: CodeLimits,
+    /// What one query of an assembly's code may use.
+    pub query_limits: QueryLimits,
+    /// How many requests to other servers one call of an assembly's code may make. Default: 10.
+    pub http_requests: usize,
     /// How many RSA operations, and a quarter as many password hashings, may wait for a
     /// processor before a caller is told to come back. Default: 1024.
     pub queue: usize,
@@ -125,6 +131,8 @@ impl Default for Settings {
             key_stock: 4,
             remembered_tokens: 50_000,
             code_limits: CodeLimits::default(),
+            query_limits: QueryLimits::default(),
+            http_requests: 10,
             queue: 1024,
             quotas: Quotas::default(),
             run_retention: RunRetention::default(),
@@ -151,6 +159,7 @@ pub struct CloudBuilder {
     randomness: Arc<dyn Randomness>,
     settings: Settings,
     runtime: Option<Arc<dyn CodeRuntime>>,
+    egress: Option<Arc<dyn Egress>>,
 }
 
 impl CloudBuilder {
@@ -158,6 +167,14 @@ impl CloudBuilder {
     #[must_use]
     pub fn runtime(mut self, runtime: Arc<dyn CodeRuntime>) -> Self {
         self.runtime = Some(runtime);
+        self
+    }
+
+    /// Lets the code of assemblies fetch from other servers through `egress`. Without one it
+    /// can't.
+    #[must_use]
+    pub fn egress(mut self, egress: Arc<dyn Egress>) -> Self {
+        self.egress = Some(egress);
         self
     }
 
@@ -196,6 +213,7 @@ impl CloudBuilder {
             randomness,
             settings,
             runtime,
+            egress,
         } = self;
         if !settings.hash_cost.is_possible() {
             return Err(Error::InvalidHashCost);
@@ -222,6 +240,7 @@ impl CloudBuilder {
                 randomness,
                 settings,
                 runtime,
+                egress,
             }),
         })
     }
@@ -238,6 +257,7 @@ impl Cloud {
             randomness: Arc::new(OsRandomness),
             settings: Settings::default(),
             runtime: None,
+            egress: None,
         }
     }
 
@@ -299,6 +319,10 @@ impl Cloud {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    pub(crate) fn egress(&self) -> Option<&dyn Egress> {
+        self.inner.egress.as_deref()
     }
 
     pub(crate) fn document_ids(&self) -> &DocumentIds {

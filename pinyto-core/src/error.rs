@@ -149,12 +149,6 @@ pub enum Error {
         /// How long that takes.
         retry_after: Duration,
     },
-    /// The user's documents take as much room as they may.
-    #[error("Your documents would take more than the {limit} bytes they may. Delete some first.")]
-    StorageFull {
-        /// The most bytes.
-        limit: u64,
-    },
     /// Too much to do, also for the queue.
     #[error("The server is busy. Wait {} seconds, then try again.", seconds(*.retry_after))]
     Busy {
@@ -239,7 +233,6 @@ impl Error {
             Self::RuntimeUnavailable => "code_runtime_unavailable",
             Self::Throttled { .. } => "throttled",
             Self::QuotaExceeded { .. } => "quota_exceeded",
-            Self::StorageFull { .. } => "storage_full",
             Self::Busy { .. } => "busy",
             Self::Store(StoreError::Unavailable { .. }) => "database_unavailable",
             Self::Store(StoreError::Corrupt { .. }) => "database_inconsistent",

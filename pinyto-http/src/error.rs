@@ -83,7 +83,6 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "code_runtime_unavailable" 503 "The code of assemblies can't be run now. The header Retry-After tells when to try again."
     "shutting_down" 503 "The server is shutting down. The header Retry-After tells when to try again."
     "timeout" 503 "The server could not finish the request in time."
-    "storage_full" 507 "The user's documents would take more room than they may."
     "database_inconsistent" 500 "The database holds something that was not written by this server."
     "internal" 500 "The server failed."
 };

@@ -2,6 +2,7 @@
 
 mod bundled;
 mod call;
+mod execution;
 mod repository;
 mod service;
 
@@ -9,6 +10,7 @@ use std::{collections::HashSet, fmt, sync::Arc};
 
 pub use bundled::bundled_assemblies;
 pub use call::{CallAnswer, CallRequest, InvalidCallRequest};
+pub(crate) use execution::Task;
 pub use repository::{AssemblyRepository, AuthorLimits, InstallOutcome, SaveOutcome};
 use serde::{Deserialize, Serialize};
 pub use service::MAX_LISTED;

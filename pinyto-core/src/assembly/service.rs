@@ -1,6 +1,6 @@
 use super::{
     Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, CallAnswer, CallRequest,
-    InstallOutcome, SaveOutcome,
+    InstallOutcome, SaveOutcome, execution::Task,
 };
 use crate::{cloud::Cloud, error::Error, session::Session};
 
@@ -210,10 +210,24 @@ impl Cloud {
             .find_function(session.user.id, assembly, &looked_for)
             .await?
             .ok_or(Error::AssemblyNotInstalled)?;
-        let (Ok(_name), Some(_code)) = (name, found.code) else {
+        let (Ok(name), Some(code)) = (name, found.code) else {
             return Err(Error::UnknownFunction);
         };
-        let _ = (self.runtime(), request);
-        Err(Error::CodeExecutionDisabled)
+        let runtime = self.runtime().ok_or(Error::CodeExecutionDisabled)?.clone();
+        self.check_quota(session.user.id).await?;
+        let task = Task {
+            user: session.user.clone(),
+            assembly: found.assembly,
+            assembly_name: assembly.clone(),
+            only_own_data: found.only_own_data,
+            http_hosts: None,
+            code,
+            request: request.clone(),
+        };
+        // In a task, because what it uses is booked also if the caller goes away.
+        let cloud = self.clone();
+        let running =
+            tokio::spawn(async move { cloud.run_function(runtime.as_ref(), name, task).await });
+        running.await.map_err(|_| Error::ShuttingDown)?
     }
 }

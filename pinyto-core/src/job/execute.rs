@@ -1,15 +1,10 @@
 //! The one place where a job meets the runtime.
 
-use async_trait::async_trait;
-use serde_json::{Map, Value};
-
 use super::ClaimedJob;
 use crate::{
+    assembly::{CallRequest, Task},
     cloud::Cloud,
-    runtime::{
-        CodeCall, CodeLimits, CodeRuntime, Execution, Service, ServiceError, ServiceException,
-        Services,
-    },
+    runtime::{CodeRuntime, Execution},
 };
 
 impl Cloud {
@@ -19,26 +14,15 @@ impl Cloud {
         runtime: &dyn CodeRuntime,
         job: &ClaimedJob,
     ) -> Execution {
-        let call = CodeCall {
+        let task = Task {
+            user: job.user.clone(),
+            assembly: job.assembly,
+            assembly_name: job.job.assembly.clone(),
+            only_own_data: job.only_own_data,
+            http_hosts: None,
             code: job.code.as_str().into(),
-            user: job.user.id,
-            user_name: job.user.name.clone(),
-            body: "{}".into(),
-            limits: CodeLimits::default(),
+            request: CallRequest::empty(),
         };
-        runtime.run(&call, &NoServices).await
-    }
-}
-
-/// Until function calls and jobs share the services of a user's documents.
-struct NoServices;
-
-#[async_trait]
-impl Services for NoServices {
-    async fn call(&self, _: Service, _: Map<String, Value>) -> Result<Value, ServiceError> {
-        Err(ServiceError::raised(
-            ServiceException::Runtime,
-            "This server gives jobs no access to documents or the network.",
-        ))
+        self.execute(runtime, task).await
     }
 }

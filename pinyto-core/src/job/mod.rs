@@ -32,6 +32,8 @@ mod service;
 
 use std::fmt;
 
+use serde_json::{Map, Value};
+
 pub use entry::{Completion, JobEntry, JobFailure, MAX_ATTEMPTS};
 pub use repository::{Claim, EnqueueOutcome, JobRepository};
 pub use scheduler::{Scheduler, SchedulerSettings};
@@ -43,7 +45,7 @@ use crate::{
     document::DocumentId,
     id::{AssemblyId, JobEntryId},
     randomness::{Randomness, RandomnessUnavailable},
-    user::User,
+    user::{User, UserName},
 };
 
 /// What a job is referred to by.
@@ -53,6 +55,49 @@ pub struct JobRef {
     pub assembly: AssemblyRef,
     /// Its name, unique among the assembly's jobs.
     pub name: AssemblyName,
+}
+
+/// Why a document of type `job` queues none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "The data of a document of type job names a job by the texts assembly_user, assembly_name and job_name."
+)]
+pub struct InvalidJobDocument;
+
+impl JobRef {
+    /// The job that a document queues when it is stored: one of type `job` whose data has
+    /// `assembly_user`, `assembly_name` and `job_name`. `None`: it queues nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidJobDocument`] if these can't be the names of a job.
+    pub fn of_document(fields: &Map<String, Value>) -> Result<Option<Self>, InvalidJobDocument> {
+        if fields.get("type").and_then(Value::as_str) != Some("job") {
+            return Ok(None);
+        }
+        let data = fields.get("data");
+        let name = |field| data.and_then(|data| data.get(field));
+        let names = [
+            name("assembly_user"),
+            name("assembly_name"),
+            name("job_name"),
+        ];
+        let [Some(author), Some(assembly), Some(job)] = names else {
+            return Ok(None);
+        };
+        let name = |value: &Value| {
+            let text = value.as_str().ok_or(InvalidJobDocument)?;
+            AssemblyName::parse(text).map_err(|_| InvalidJobDocument)
+        };
+        let author = author.as_str().ok_or(InvalidJobDocument)?;
+        Ok(Some(Self {
+            assembly: AssemblyRef {
+                author: UserName::parse(author).map_err(|_| InvalidJobDocument)?,
+                name: name(assembly)?,
+            },
+            name: name(job)?,
+        }))
+    }
 }
 
 /// `author/assembly/job`.

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
 use super::{ClaimedJob, Completion, JobRef, JobState, Lease, LeaseId};
-use crate::{clock::Timestamp, document::DocumentId, id::UserId, store::StoreError};
+use crate::{clock::Timestamp, id::UserId, store::StoreError};
 
 /// Who wants to run what is due.
 #[derive(Clone, Copy, Debug)]
@@ -82,22 +82,6 @@ pub trait JobRepository: Send + Sync {
     ///
     /// [`StoreError`] if the store failed.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
-
-    /// Queues a run of a job for a document of the user that is stored already, unless `limit`
-    /// runs are queued for her. If the document is removed before, the run is cancelled.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store failed; then nothing was changed.
-    async fn enqueue(
-        &self,
-        user: UserId,
-        document: DocumentId,
-        job: &JobRef,
-        limit: usize,
-        at: Timestamp,
-    ) -> Result<EnqueueOutcome, StoreError>;
-
     /// Revives what is parked of the job; if nothing is, queues a run, unless one that was queued
     /// in this way still waits, or `limit` runs are queued for the user.
     ///

@@ -100,7 +100,6 @@ impl State {
     }
 
     /// Forgets what is to be run for a document that is gone.
-    #[allow(dead_code, reason = "for whoever removes documents")]
     pub(super) fn cancel_job_of(&mut self, user: UserId, document: DocumentId) {
         self.job_entries.retain(|_, (key, entry)| {
             key.user != user || entry.trigger != Trigger::Document(document)
@@ -259,11 +258,8 @@ impl JobRepository for MemoryStore {
         }
         let (user, trigger) = (key.user, entry.trigger);
         state.job_entries.remove(&lease.entry);
-        if let Trigger::Document(document) = trigger
-            && let Some(removed) = state.documents.remove(&(user, document))
-            && let Some(found) = state.users.get_mut(&user)
-        {
-            found.usage = found.usage.with_storage_changed(now, 0, removed.size());
+        if let Trigger::Document(document) = trigger {
+            state.remove_document(user, document, now);
         }
         Ok(true)
     }
@@ -274,17 +270,6 @@ impl JobRepository for MemoryStore {
         let entries = state.job_entries.values();
         let waiting = entries.filter(|(key, entry)| entry.is_running(now) || !busy.contains(key));
         Ok(waiting.filter_map(|(_, entry)| entry.due_at).min())
-    }
-
-    async fn enqueue(
-        &self,
-        user: UserId,
-        document: DocumentId,
-        job: &JobRef,
-        limit: usize,
-        at: Timestamp,
-    ) -> Result<EnqueueOutcome, StoreError> {
-        Ok(self.lock().enqueue(user, document, job, limit, at))
     }
 
     async fn run_now(

@@ -16,9 +16,11 @@ use crate::{
     challenge::SessionTokenHash,
     clock::Timestamp,
     document::{
-        Document, DocumentId, InsertOutcome, NewEntry, ScanLimits, Scope, Search, Searched,
+        Document, DocumentId, InsertOutcome, NewEntry, QueuedJob, ScanLimits, Scope, Search,
+        Searched,
     },
     id::{AssemblyId, KeyId, UserId},
+    job::JobRef,
     key::{AddKeyOutcome, KeyHash, NewKey},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
     query::{Direction, Path, Query, Sort},
@@ -164,7 +166,25 @@ pub fn entry(document: &Document) -> NewEntry {
     NewEntry {
         document: document.clone(),
         max_bytes: None,
+        job: None,
     }
+}
+
+/// What becomes of the document if it is to be stored for the user and to queue a job.
+pub async fn queued(
+    store: &dyn Store,
+    user: &User,
+    document: &Document,
+    job: &JobRef,
+    limit: usize,
+) -> InsertOutcome {
+    let job = job.clone();
+    let entry = NewEntry {
+        job: Some(QueuedJob { job, limit }),
+        ..entry(document)
+    };
+    let inserted = store.documents().insert(user.id, &entry).await;
+    inserted.expect("an outcome")
 }
 
 /// A query.

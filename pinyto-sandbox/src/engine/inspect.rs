@@ -105,8 +105,22 @@ const GENERATORS: &str =
 
 /// Functions that go through what they are given, at once.
 const CONSUMERS: [&str; 16] = [
-    "all", "any", "dict", "enumerate", "filter", "frozenset", "iter", "list", "map", "max", "min",
-    "set", "sorted", "sum", "tuple", "zip",
+    "all",
+    "any",
+    "dict",
+    "enumerate",
+    "filter",
+    "frozenset",
+    "iter",
+    "list",
+    "map",
+    "max",
+    "min",
+    "set",
+    "sorted",
+    "sum",
+    "tuple",
+    "zip",
 ];
 
 /// Functions that make iterators in Python.
@@ -297,7 +311,9 @@ impl Inspector<'_> {
         let start = attribute.start();
         let text = format!("{}{}{after}", &between[..dot], &between[dot + 1..]);
         self.insert(start, before);
-        self.findings.edits.push((TextRange::new(gap.start(), end), text));
+        self.findings
+            .edits
+            .push((TextRange::new(gap.start(), end), text));
         true
     }
 
@@ -327,7 +343,9 @@ impl Inspector<'_> {
                 if self.formatted > 0 {
                     return;
                 }
-                let supplied = supplement::METHODS.iter().find(|(theirs, _)| *theirs == name);
+                let supplied = supplement::METHODS
+                    .iter()
+                    .find(|(theirs, _)| *theirs == name);
                 let ours = match supplied {
                     Some((_, ours)) => *ours,
                     None if name == "dumps" && call.arguments.find_keyword("default").is_some() => {

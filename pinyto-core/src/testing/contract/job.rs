@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     assembly::AssemblyRef,
     clock::Timestamp,
+    document::{InsertOutcome, Scope},
     id::UserId,
     job::{Claim, ClaimedJob, Completion, EnqueueOutcome, JobRef, JobState, LeaseId, Trigger},
     store::Store,
@@ -259,19 +260,18 @@ pub async fn a_job_queued_by_a_document_takes_it_along_when_it_is_done(store: Ar
         given::document(1, &notes, "a wish".into()),
         given::document(2, &notes, 2.into()),
     );
-    given::stored(&*store, &hugo, &wish).await;
     given::stored(&*store, &hugo, &other).await;
-    let (jobs, tidy) = (store.jobs(), job(&notes, "tidy"));
-    let queued = jobs.enqueue(hugo.id, wish.id, &tidy, 9, given::at(5)).await;
-    assert_eq!(queued.unwrap(), EnqueueOutcome::Queued);
-    assert_eq!(claim(&*store, 1, 4, 9).await, []);
+    let tidy = job(&notes, "tidy");
+    let queued = given::queued(&*store, &hugo, &wish, &tidy, 9).await;
+    assert_eq!(queued, InsertOutcome::Inserted);
+    assert_eq!(claim(&*store, 1, -1, 9).await, []);
     let claimed = claim_one(&*store, 1, 5).await.unwrap();
     assert_eq!(claimed.trigger, Trigger::Document(wish.id));
     assert_eq!(claimed.job, tidy);
     assert!(complete(&*store, &claimed, &Completion::Succeeded, 100).await);
-    let documents = store.documents();
-    assert_eq!(documents.find(hugo.id, wish.id).await.unwrap(), None);
-    let kept = documents.find(hugo.id, other.id).await.unwrap();
+    let (documents, all) = (store.documents(), Scope::all_of(hugo.id));
+    assert_eq!(documents.find(all, wish.id).await.unwrap(), None);
+    let kept = documents.find(all, other.id).await.unwrap();
     assert_eq!(kept, Some(other.clone()));
     let usage = store.users().usage(hugo.id).await.unwrap().unwrap();
     assert_eq!(usage.bytes, other.size());
@@ -286,28 +286,35 @@ pub async fn a_job_queued_by_a_document_takes_it_along_when_it_is_done(store: Ar
     );
 }
 
+pub async fn a_job_whose_document_is_removed_is_not_run(store: Arc<dyn Store>) {
+    let (hugo, notes) = hugo(&*store, &[("tidy", "", 0)]).await;
+    assert!(runs(&*store, 0).await.is_some());
+    let wish = given::document(1, &notes, "a wish".into());
+    let queued = given::queued(&*store, &hugo, &wish, &job(&notes, "tidy"), 9).await;
+    assert_eq!(queued, InsertOutcome::Inserted);
+    let (documents, all) = (store.documents(), Scope::all_of(hugo.id));
+    assert!(documents.remove(all, wish.id, given::at(1)).await.unwrap());
+    assert_eq!(claim(&*store, 1, 5, 9).await, []);
+    assert_eq!(states(&*store, &hugo, 5).await.len(), 1, "the planned one");
+}
+
 pub async fn what_cannot_be_queued_is_told(store: Arc<dyn Store>) {
     let (hugo, notes) = hugo(&*store, &[("tidy", "", 0)]).await;
     let erna = given::user(&*store, "erna", 2).await;
     let (tidy, missing) = (job(&notes, "tidy"), job(&notes, "missing"));
     let elsewhere = job(&given::assembly_ref("hugo/Other"), "tidy");
-    for n in 1..=3 {
-        let wish = given::document(n, &notes, 1.into());
-        given::stored(&*store, &hugo, &wish).await;
-    }
-    let enqueue = async |user: &User, n, job: &JobRef| {
-        let (jobs, document) = (store.jobs(), given::document_id(n));
-        let queued = jobs.enqueue(user.id, document, job, 2, given::at(0)).await;
-        queued.unwrap()
+    let enqueue = async |n, job: &JobRef| {
+        let document = given::document(n, &notes, 1.into());
+        given::queued(&*store, &hugo, &document, job, 2).await
     };
-    assert_eq!(
-        enqueue(&hugo, 1, &missing).await,
-        EnqueueOutcome::UnknownJob
-    );
-    assert_eq!(
-        enqueue(&hugo, 1, &elsewhere).await,
-        EnqueueOutcome::NotInstalled
-    );
+    for (refused, reason) in [
+        (&missing, EnqueueOutcome::UnknownJob),
+        (&elsewhere, EnqueueOutcome::NotInstalled),
+    ] {
+        let outcome = enqueue(1, refused).await;
+        assert_eq!(outcome, InsertOutcome::NotQueued(reason));
+    }
+    assert_eq!(given::document_count(&*store, &hugo).await, 0);
     assert_eq!(
         run_now(&*store, erna.id, &tidy).await,
         EnqueueOutcome::NotInstalled
@@ -316,9 +323,11 @@ pub async fn what_cannot_be_queued_is_told(store: Arc<dyn Store>) {
         run_now(&*store, hugo.id, &missing).await,
         EnqueueOutcome::UnknownJob
     );
-    assert_eq!(enqueue(&hugo, 1, &tidy).await, EnqueueOutcome::Queued);
-    assert_eq!(enqueue(&hugo, 2, &tidy).await, EnqueueOutcome::Queued);
-    assert_eq!(enqueue(&hugo, 3, &tidy).await, EnqueueOutcome::LimitReached);
+    let too_many = InsertOutcome::NotQueued(EnqueueOutcome::LimitReached);
+    assert_eq!(enqueue(1, &tidy).await, InsertOutcome::Inserted);
+    assert_eq!(enqueue(2, &tidy).await, InsertOutcome::Inserted);
+    assert_eq!(enqueue(3, &tidy).await, too_many);
+    assert_eq!(given::document_count(&*store, &hugo).await, 2);
     let jobs = store.jobs();
     let wanted = jobs.run_now(hugo.id, &tidy, 2, given::at(0)).await;
     assert_eq!(wanted.unwrap(), EnqueueOutcome::LimitReached);

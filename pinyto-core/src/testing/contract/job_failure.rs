@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::job::{HOUR, claim, claim_one, complete, hugo, job, run_now, runs, save, states};
 use crate::{
+    document::{InsertOutcome, Scope},
     job::{Completion, EnqueueOutcome, JobFailure, MAX_ATTEMPTS},
     run::RunError,
     store::Store,
@@ -115,14 +116,13 @@ pub async fn a_failing_job_keeps_its_document(store: Arc<dyn Store>) {
     let (hugo, notes) = hugo(&*store, &[("tidy", "", 0)]).await;
     assert!(runs(&*store, 0).await.is_some());
     let wish = given::document(1, &notes, "a wish".into());
-    given::stored(&*store, &hugo, &wish).await;
-    let (jobs, tidy) = (store.jobs(), job(&notes, "tidy"));
-    let queued = jobs.enqueue(hugo.id, wish.id, &tidy, 9, given::at(0)).await;
-    assert_eq!(queued.unwrap(), EnqueueOutcome::Queued);
+    let queued = given::queued(&*store, &hugo, &wish, &job(&notes, "tidy"), 9).await;
+    assert_eq!(queued, InsertOutcome::Inserted);
     let first = claim_one(&*store, 1, 0).await.unwrap();
     assert!(complete(&*store, &first, &failed(Some(10)), 1).await);
     give_up(&*store, 10).await;
-    let found = store.documents().find(hugo.id, wish.id).await.unwrap();
+    let all = Scope::all_of(hugo.id);
+    let found = store.documents().find(all, wish.id).await.unwrap();
     assert_eq!(found, Some(wish));
     assert!(states(&*store, &hugo, 11).await.iter().any(|s| s.parked));
 }

@@ -256,6 +256,7 @@ macro_rules! __store_contract {
                 a_job_follows_its_assembly_to_another_name
                 nothing_is_run_of_what_is_uninstalled_or_deleted
                 a_job_queued_by_a_document_takes_it_along_when_it_is_done
+                a_job_whose_document_is_removed_is_not_run
                 what_cannot_be_queued_is_told
                 a_job_wanted_now_runs_once_more_however_often_that_is_said
                 a_list_tells_how_it_stands_with_each_job
