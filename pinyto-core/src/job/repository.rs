@@ -96,8 +96,9 @@ pub trait JobRepository: Send + Sync {
         at: Timestamp,
     ) -> Result<EnqueueOutcome, StoreError>;
 
-    /// How it stands with the user's jobs at `now`, in the order they came, from the one after
-    /// `skip` others, `count` at the most.
+    /// How it stands with the user's jobs at `now`, by assembly (in the order they were made) and
+    /// name, what is planned before what is queued; from the one after `skip` others, `count` at
+    /// the most.
     ///
     /// # Errors
     ///

@@ -32,8 +32,8 @@ impl Cloud {
         }
     }
 
-    /// How it stands with the user's jobs, in the order they came, from the one after `skip`
-    /// others, `count` (and [`MAX_LISTED`]) at the most.
+    /// How it stands with the user's jobs, by assembly and name, from the one after `skip` others,
+    /// `count` (and [`MAX_LISTED`]) at the most.
     ///
     /// # Errors
     ///

@@ -63,16 +63,16 @@ impl State {
                 if key.assembly != assembly || key.name != job.name {
                     continue;
                 }
+                let same =
+                    |old: &crate::assembly::Job| old.name == job.name && old.code == job.code;
+                if !old.jobs().iter().any(same) {
+                    entry.revive(at);
+                }
                 if entry.trigger == Trigger::Schedule {
                     planned.insert(key.user);
                     if entry.schedule != job.schedule {
                         entry.reschedule(job.schedule, at);
                     }
-                }
-                let same =
-                    |old: &crate::assembly::Job| old.name == job.name && old.code == job.code;
-                if !old.jobs().iter().any(same) {
-                    entry.revive(at);
                 }
             }
             let users: Vec<UserId> = self
@@ -314,11 +314,14 @@ impl JobRepository for MemoryStore {
     ) -> Result<Vec<JobState>, StoreError> {
         let state = self.lock();
         let bound = |number| usize::try_from(number).unwrap_or(usize::MAX);
-        let own = state
+        let mut own: Vec<_> = state
             .job_entries
             .values()
-            .filter(|(key, _)| key.user == user);
-        let page = own.skip(bound(skip)).take(bound(count));
+            .filter(|(key, _)| key.user == user)
+            .collect();
+        // What is equal stays in the order it came.
+        own.sort_by_key(|(key, _)| key);
+        let page = own.into_iter().skip(bound(skip)).take(bound(count));
         Ok(page
             .filter_map(|(key, entry)| Some(JobState::of(state.job_ref(key)?, entry, now)))
             .collect())

@@ -5,12 +5,14 @@ mod changes;
 mod document;
 mod error;
 mod inspect;
+mod job;
 mod key;
 mod keyserver;
 mod lookup;
 mod migration;
 mod options;
 mod pool;
+mod run;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -23,8 +25,10 @@ use async_trait::async_trait;
 use pinyto_core::{
     assembly::AssemblyRepository,
     document::DocumentRepository,
+    job::JobRepository,
     key::KeyRepository,
     keyserver::KeyserverRepository,
+    run::RunRepository,
     session::SessionRepository,
     store::{Store, StoreError},
     user::UserRepository,
@@ -136,6 +140,14 @@ impl Store for SqliteStore {
     }
 
     fn documents(&self) -> &dyn DocumentRepository {
+        self
+    }
+
+    fn runs(&self) -> &dyn RunRepository {
+        self
+    }
+
+    fn jobs(&self) -> &dyn JobRepository {
         self
     }
 

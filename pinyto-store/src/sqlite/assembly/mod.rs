@@ -20,6 +20,7 @@ use row::{AssemblyRow, SummaryRow};
 use super::{
     Intent, SqliteStore,
     error::{Corrupt, Failure, corrupt},
+    job,
 };
 
 /// An assembly with everything it lists, in one row; `$from` names it `a` and its author `u`.
@@ -134,6 +135,10 @@ impl Intent for Save {
         if count(others_bytes).saturating_add(source.size()) > self.limits.bytes {
             return Ok(SaveOutcome::TooManyBytes);
         }
+        let jobs = json(source.jobs())?;
+        if let Some(replaced) = original {
+            job::revive_changed(db, replaced, &jobs, self.at).await?;
+        }
         let (statement, outcome) = match original {
             Some(_) => (REPLACE, SaveOutcome::Replaced),
             None => (INSERT, SaveOutcome::Created),
@@ -150,9 +155,12 @@ impl Intent for Save {
         sqlx::query(INSERT_PARTS)
             .bind(original.unwrap_or(saved.last_insert_rowid()))
             .bind(json(source.api_functions())?)
-            .bind(json(source.jobs())?)
-            .execute(db)
+            .bind(jobs)
+            .execute(&mut *db)
             .await?;
+        if let Some(replaced) = original {
+            job::replan(db, replaced, self.at).await?;
+        }
         Ok(outcome)
     }
 }
@@ -224,8 +232,9 @@ impl Intent for Install {
             .bind(self.user.get())
             .bind(assembly)
             .bind(self.at.unix_millis())
-            .execute(db)
+            .execute(&mut *db)
             .await?;
+        job::plan(db, self.user, assembly, self.at).await?;
         Ok(InstallOutcome::Installed)
     }
 }

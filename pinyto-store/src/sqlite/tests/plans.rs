@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::{
-    super::{assembly, document, key, keyserver, session, user},
+    super::{assembly, document, job, key, keyserver, run, session, user},
     store,
 };
 
@@ -41,6 +41,32 @@ const STATEMENTS: &[&str] = &[
     document::INSERT,
     document::FIND,
     document::COUNT,
+    run::FIND,
+    run::LIST_OF_USER,
+    run::OWN_ASSEMBLY,
+    run::LIST_OF_ASSEMBLY,
+    run::HOUR_USAGE,
+    run::INSERT,
+    run::TRIM,
+    run::BOOK,
+    run::SWEEP,
+    job::PLAN,
+    job::REVIVE_CHANGED,
+    job::REPLAN,
+    job::KEY,
+    job::QUEUED,
+    job::REVIVE,
+    job::WAITS,
+    job::CLAIMABLE,
+    job::DUE,
+    job::PUT_OFF,
+    job::EXTEND,
+    job::HELD,
+    job::WRITE,
+    job::DELETE,
+    job::REMOVE_DOCUMENT,
+    job::NEXT_DUE,
+    job::LIST_OF_USER,
 ];
 
 #[tokio::test]
