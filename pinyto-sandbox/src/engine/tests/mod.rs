@@ -1,0 +1,6 @@
+//! Runs code as an assembly's author writes it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod probe;
+
+use super::*;
