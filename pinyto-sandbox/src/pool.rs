@@ -22,6 +22,9 @@ use crate::{
 /// How long a worker may take until it is ready, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// CPU time that a worker can't use by waiting. One that does was taken over.
+const RESTLESS: Duration = Duration::from_millis(50);
+
 /// How many workers there may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
@@ -59,6 +62,8 @@ struct State {
 struct Idle {
     who: Who,
     since: Instant,
+    /// Its CPU time when it began to wait.
+    cpu: Duration,
     process: Process,
 }
 
@@ -120,14 +125,15 @@ impl Pool {
             return;
         }
         process.link.rest();
-        let since = Instant::now();
+        let idle = Idle {
+            who,
+            since: Instant::now(),
+            cpu: process.body.cpu(),
+            process,
+        };
         let unwanted = {
             let mut state = self.lock();
-            state.idle.push_back(Idle {
-                who,
-                since,
-                process,
-            });
+            state.idle.push_back(idle);
             let kept = if state.closed { 0 } else { self.sizes.idle };
             let surplus = state.idle.len().saturating_sub(kept);
             state.idle.drain(..surplus).collect::<Vec<_>>()
@@ -135,16 +141,16 @@ impl Pool {
         drop(unwanted);
     }
 
-    /// Ends the workers that have waited for too long.
+    /// Ends the workers that have waited for too long, and those that do more than wait.
     pub(crate) fn tidy(&self) {
-        let unwanted = {
+        let unwanted: Vec<_> = {
             let mut state = self.lock();
-            let kept = state
-                .idle
-                .iter()
-                .position(|idle| idle.since.elapsed() < self.sizes.idle_time);
-            let stale = kept.unwrap_or(state.idle.len());
-            state.idle.drain(..stale).collect::<Vec<_>>()
+            let all = std::mem::take(&mut state.idle);
+            let (kept, unwanted) = all.into_iter().partition(|idle| {
+                idle.since.elapsed() < self.sizes.idle_time && idle.rests()
+            });
+            state.idle = kept;
+            unwanted
         };
         drop(unwanted);
     }
@@ -220,15 +226,21 @@ impl Pool {
     }
 }
 
+impl Idle {
+    fn rests(&self) -> bool {
+        self.process.body.cpu().saturating_sub(self.cpu) < RESTLESS && self.process.link.is_quiet()
+    }
+}
+
 impl State {
     /// A worker for this user, and those that were found dead on the way.
     fn find(&mut self, who: Who) -> (Option<Process>, Vec<Process>) {
         let mut dead = Vec::new();
         if who.is_some() {
             while let Some(index) = self.idle.iter().rposition(|idle| idle.who == who) {
-                match self.idle.remove(index).map(|idle| idle.process) {
-                    Some(process) if process.link.is_quiet() => return (Some(process), dead),
-                    other => dead.extend(other),
+                match self.idle.remove(index) {
+                    Some(idle) if idle.rests() => return (Some(idle.process), dead),
+                    other => dead.extend(other.map(|idle| idle.process)),
                 }
             }
         }
