@@ -3,9 +3,7 @@
 use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
-use pinyto_core::runtime::{
-    CodeError, CodeLimit, CodeLimits, Output, ServiceError, Services,
-};
+use pinyto_core::runtime::{CodeError, CodeLimit, CodeLimits, Output, ServiceError, Services};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -81,7 +79,15 @@ pub(crate) async fn conduct(
     process.calls += 1;
     let mut watch = Watch::new(&process.body, limits);
     let mut conversation = Conversation::new(limits);
-    let result = converse(process, turn, &mut watch, &mut conversation, order, services).await;
+    let result = converse(
+        process,
+        turn,
+        &mut watch,
+        &mut conversation,
+        order,
+        services,
+    )
+    .await;
     let mut cpu_time = None;
     let (outcome, truncated, end, reusable) = match result {
         Ok((outcome, truncated)) => {
@@ -116,10 +122,14 @@ async fn converse(
 ) -> Result<(Result<String, CodeError>, bool), Stop> {
     let Process { link, body, .. } = process;
     let longest = conversation.longest();
-    watch.during(link.send(order), body, turn, Waiting::ForWorker).await??;
+    watch
+        .during(link.send(order), body, turn, Waiting::ForWorker)
+        .await??;
     loop {
         let receive = link.receive(longest);
-        let frame: Bytes = watch.during(receive, body, turn, Waiting::ForWorker).await??;
+        let frame: Bytes = watch
+            .during(receive, body, turn, Waiting::ForWorker)
+            .await??;
         match conversation.take(&frame).map_err(Stop::Breach)? {
             Step::Nothing => {}
             Step::Finished { outcome, truncated } => return Ok((outcome, truncated)),
@@ -153,7 +163,9 @@ async fn converse(
                     Err(_) => return Err(Stop::Service(CodeError::Unavailable)),
                 };
                 conversation.answered();
-                watch.during(link.send(&answer), body, turn, Waiting::ForWorker).await??;
+                watch
+                    .during(link.send(&answer), body, turn, Waiting::ForWorker)
+                    .await??;
             }
         }
     }
@@ -170,7 +182,10 @@ async fn reason(
     let cpu = reached(CodeLimit::CpuTime(limits.cpu_time));
     let (error, end) = match stop {
         Stop::Cpu => (cpu, End::CpuTime),
-        Stop::Wall => (reached(CodeLimit::WallTime(limits.wall_time)), End::WallTime),
+        Stop::Wall => (
+            reached(CodeLimit::WallTime(limits.wall_time)),
+            End::WallTime,
+        ),
         Stop::Overload => {
             let retry_after = RETRY_AFTER;
             (CodeError::Busy { retry_after }, End::Refused)
@@ -267,7 +282,11 @@ impl<'a> Watch<'a> {
             if waiting == Waiting::ForService && began.elapsed() >= SHORT_SERVICE {
                 turn.leave();
             }
-            let bound = if turn.is_long() { self.limits.cpu_time } else { SHORT.min(self.limits.cpu_time) };
+            let bound = if turn.is_long() {
+                self.limits.cpu_time
+            } else {
+                SHORT.min(self.limits.cpu_time)
+            };
             look = bound.saturating_sub(self.used(body)).max(LOOK);
         }
     }

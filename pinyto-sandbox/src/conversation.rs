@@ -95,7 +95,10 @@ impl<'a> Conversation<'a> {
             service_bytes,
             ..
         } = *self.limits;
-        answer.max(output).max(service_bytes).saturating_add(ALLOWANCE)
+        answer
+            .max(output)
+            .max(service_bytes)
+            .saturating_add(ALLOWANCE)
     }
 
     /// Takes the content of a frame.
@@ -141,7 +144,9 @@ impl<'a> Conversation<'a> {
     }
 
     fn call(&mut self, service: u8, arguments: &str) -> Result<Step, Breach> {
-        let service = Service::ALL.get(usize::from(service)).ok_or(Breach::Service)?;
+        let service = Service::ALL
+            .get(usize::from(service))
+            .ok_or(Breach::Service)?;
         let CodeLimits {
             service_calls,
             service_bytes,

@@ -192,7 +192,9 @@ impl<'a> WireError<'a> {
 /// The index of a service on the wire.
 pub(crate) fn number(service: Service) -> u8 {
     let index = Service::ALL.iter().position(|known| *known == service);
-    index.and_then(|index| index.try_into().ok()).unwrap_or(u8::MAX)
+    index
+        .and_then(|index| index.try_into().ok())
+        .unwrap_or(u8::MAX)
 }
 
 /// The beginning of a text, at most `bytes` long, cut between characters.
@@ -233,10 +235,7 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(content: &'a [u8]) -> Result<T, Frame
 }
 
 /// Takes the content of the first frame out of what has been received, if it is complete.
-pub(crate) fn split(
-    received: &mut BytesMut,
-    longest: usize,
-) -> Result<Option<Bytes>, FrameError> {
+pub(crate) fn split(received: &mut BytesMut, longest: usize) -> Result<Option<Bytes>, FrameError> {
     let Some(header) = received.first_chunk::<HEADER>() else {
         return Ok(None);
     };
@@ -329,7 +328,10 @@ mod tests {
     #[test]
     fn a_frame_is_refused_by_its_announced_length_alone() {
         let mut received = BytesMut::from(&[1, 0, 1, 0][..]);
-        assert_eq!(split(&mut received, 65_536), Err(FrameError::TooLong(65_537)));
+        assert_eq!(
+            split(&mut received, 65_536),
+            Err(FrameError::TooLong(65_537))
+        );
         assert_eq!(split(&mut received, 65_537), Ok(None));
     }
 

@@ -9,9 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use landlock::{
-    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope,
-};
+use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use nix::libc;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, getpid, set_dumpable_behavior,
@@ -64,7 +62,8 @@ pub(crate) fn prepare(memory: u64, cpu: u64) -> Result<()> {
     // are what the kernel's autogroups share CPU time between, so a worker with one would get as
     // much as the whole server, however low its priority is.
     setpgid(None, None).map_err(failed("making a process group"))?;
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("tying it to the server"))?;
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(failed("tying it to the server"))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("forbidding dumps"))?;
     close_descriptors()?;
     for (resource, value) in [

@@ -14,9 +14,7 @@ use nix::time::ClockId;
 use rustix::{
     io::Errno,
     net::{RecvFlags, recv},
-    process::{
-        Pid, Signal, WaitId, WaitIdOptions, kill_process, setpriority_process, waitid,
-    },
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, setpriority_process, waitid},
 };
 use serde::Serialize;
 use tokio::{
@@ -218,7 +216,8 @@ impl Link {
                 return Ok(frame);
             }
             // What has arrived bounds what is reserved, not what is announced.
-            self.received.reserve(self.received.len().clamp(4096, 1 << 20));
+            self.received
+                .reserve(self.received.len().clamp(4096, 1 << 20));
             match self.socket.read_buf(&mut self.received).await {
                 Ok(0) | Err(_) => return Err(LinkError::Ended),
                 Ok(_) => {}

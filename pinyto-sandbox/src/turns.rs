@@ -197,13 +197,11 @@ impl State {
     }
 
     fn enqueue(&mut self, bounds: &Bounds, who: Who) -> Result<oneshot::Receiver<Turn>, Refused> {
-        if self.waiting >= bounds.waiting
-            || self.user(who).waiting.len() >= bounds.waiting_per_user
+        if self.waiting >= bounds.waiting || self.user(who).waiting.len() >= bounds.waiting_per_user
         {
             self.drop_who_gave_up();
         }
-        if self.waiting >= bounds.waiting
-            || self.user(who).waiting.len() >= bounds.waiting_per_user
+        if self.waiting >= bounds.waiting || self.user(who).waiting.len() >= bounds.waiting_per_user
         {
             self.forget(who);
             return Err(Refused::Full);
@@ -224,13 +222,18 @@ impl State {
         }
         self.waiting = self.users.values().map(|user| user.waiting.len()).sum();
         let users = &mut self.users;
-        self.round.retain(|who| users.get(who).is_some_and(|user| !user.waiting.is_empty()));
+        self.round
+            .retain(|who| users.get(who).is_some_and(|user| !user.waiting.is_empty()));
         users.retain(|_, user| user.is_known());
     }
 
     /// The next caller of the next user who may begin a call.
     fn next(&mut self, per_user: usize) -> Option<(Who, oneshot::Sender<Turn>)> {
-        let may_begin = |who: &Who| self.users.get(who).is_some_and(|user| user.begun < per_user);
+        let may_begin = |who: &Who| {
+            self.users
+                .get(who)
+                .is_some_and(|user| user.begun < per_user)
+        };
         let index = self.round.iter().position(may_begin)?;
         // Who may not begin now keeps the place in front.
         let who = self.round.remove(index)?;
@@ -247,7 +250,9 @@ impl State {
         while self.long < bounds.long {
             let users = &self.users;
             let may_run = |paused: &Paused| {
-                users.get(&paused.who).is_some_and(|user| user.long < bounds.long_per_user)
+                users
+                    .get(&paused.who)
+                    .is_some_and(|user| user.long < bounds.long_per_user)
             };
             let Some(paused) = self
                 .paused
@@ -275,7 +280,10 @@ impl State {
             *counts.entry(paused.who).or_default() += 1;
         }
         let own = counts.get(&who).copied().unwrap_or_default();
-        let Some((loser, _)) = counts.into_iter().filter(|(_, count)| *count > own).max_by_key(|(_, count)| *count)
+        let Some((loser, _)) = counts
+            .into_iter()
+            .filter(|(_, count)| *count > own)
+            .max_by_key(|(_, count)| *count)
         else {
             return false;
         };
@@ -300,14 +308,22 @@ pub(crate) struct Turn {
 enum Place {
     Short,
     Long,
-    Away { long: bool },
-    Paused { number: u64, resumed: oneshot::Receiver<()> },
+    Away {
+        long: bool,
+    },
+    Paused {
+        number: u64,
+        resumed: oneshot::Receiver<()>,
+    },
 }
 
 impl Turn {
     /// Whether the call was demoted.
     pub(crate) fn is_long(&self) -> bool {
-        matches!(self.place, Place::Long | Place::Paused { .. } | Place::Away { long: true })
+        matches!(
+            self.place,
+            Place::Long | Place::Paused { .. } | Place::Away { long: true }
+        )
     }
 
     /// Moves to a long place. `false`: there is none, so that the call has to pause until

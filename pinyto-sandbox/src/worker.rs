@@ -65,8 +65,14 @@ pub(crate) fn run_if_asked(hook: Option<Hook>) {
         return;
     }
     // Nothing of the program that embeds the library may run after code has.
-    let outcome = catch_unwind(AssertUnwindSafe(|| Start::parse(&arguments).map(|start| work(&start, hook))));
-    exit(if matches!(outcome, Ok(Some(()))) { 0 } else { FAILED });
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        Start::parse(&arguments).map(|start| work(&start, hook))
+    }));
+    exit(if matches!(outcome, Ok(Some(()))) {
+        0
+    } else {
+        FAILED
+    });
 }
 
 /// What the server tells a worker on its command line.

@@ -92,8 +92,7 @@ impl<'a> Visitor<'a> for Inspector<'_> {
     }
 }
 
-const ASYNC: &str =
-    "async and await can't be used here: calls of db and Http wait by themselves, write a plain def";
+const ASYNC: &str = "async and await can't be used here: calls of db and Http wait by themselves, write a plain def";
 const GENERATORS: &str =
     "generators (yield) can't be used here: build a list, append to it and return it";
 
@@ -136,13 +135,14 @@ impl Inspector<'_> {
                     self.import([module.as_str()].into_iter(), statement.range());
                 }
             }
-            Stmt::FunctionDef(function) if function.is_async => self.refuse(function.start(), ASYNC),
+            Stmt::FunctionDef(function) if function.is_async => {
+                self.refuse(function.start(), ASYNC)
+            }
             Stmt::For(block) if block.is_async => self.refuse(block.start(), ASYNC),
             Stmt::With(block) if block.is_async => self.refuse(block.start(), ASYNC),
-            Stmt::Try(block) if block.is_star => self.refuse(
-                block.start(),
-                "except* can't be used here: write except",
-            ),
+            Stmt::Try(block) if block.is_star => {
+                self.refuse(block.start(), "except* can't be used here: write except")
+            }
             Stmt::TypeAlias(alias) => self.refuse(
                 alias.start(),
                 "type aliases can't be used here: leave the statement out",
@@ -245,7 +245,10 @@ impl Inspector<'_> {
         let mut before = "";
         for target in &targets {
             if !ends_alone(&self.text[TextRange::new(from, target.start())]) {
-                self.refuse(target.start(), "del can't span lines here: write one del for each");
+                self.refuse(
+                    target.start(),
+                    "del can't span lines here: write one del for each",
+                );
                 return;
             }
             match target {
@@ -253,7 +256,9 @@ impl Inspector<'_> {
                     // The first half raises for what isn't there.
                     let (id, range) = (name.id.as_str(), name.range());
                     let text = format!("{before}{id}; {id} = None");
-                    self.findings.edits.push((TextRange::new(from, range.end()), text));
+                    self.findings
+                        .edits
+                        .push((TextRange::new(from, range.end()), text));
                 }
                 Expr::Subscript(item) => {
                     let slice = matches!(&*item.slice, Expr::Slice(slice) if slice.step.is_none());

@@ -209,7 +209,11 @@ pub(super) fn write(
                         let message = format!("nested more than {MAX_DEPTH} levels deep");
                         return Err(WriteError::Raise("ValueError", message));
                     }
-                    out.push(if matches!(rest, Rest::Items(_)) { '[' } else { '{' });
+                    out.push(if matches!(rest, Rest::Items(_)) {
+                        '['
+                    } else {
+                        '{'
+                    });
                     open.push(rest);
                 }
                 None => write_scalar(out, value, purpose, max)?,

@@ -193,11 +193,7 @@ impl PrintWriterCallback for Printer<'_> {
     }
 }
 
-fn run(
-    compiled: &Compiled,
-    mut host: Host<'_>,
-    output: &mut Output,
-) -> Result<String, CodeError> {
+fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<String, CodeError> {
     let limits = host.limits;
     let tracker = ResourceTracker::new(
         ResourceLimits::default()
@@ -222,8 +218,9 @@ fn run(
         let step = match progress {
             Ok(step) => step,
             Err(exception) => {
-                return Err(ended
-                    .unwrap_or_else(|| failure::of_run(&exception, &compiled.place, limits)));
+                return Err(
+                    ended.unwrap_or_else(|| failure::of_run(&exception, &compiled.place, limits))
+                );
             }
         };
         progress = match step {
@@ -285,9 +282,7 @@ fn run(
                 };
                 call.resume(exception, PrintWriter::Callback(&mut printer))
             }
-            RunProgress::ResolveFutures(futures) => {
-                futures.abort(stopped(), PrintWriter::Disabled)
-            }
+            RunProgress::ResolveFutures(futures) => futures.abort(stopped(), PrintWriter::Disabled),
         };
     }
 }
