@@ -68,12 +68,23 @@ async fn starting() {
     let mut times = Vec::new();
     for _ in 0..20 {
         let began = Instant::now();
-        let runtime = PythonRuntime::builder().ready_workers(1).start().await.unwrap();
+        let runtime = PythonRuntime::builder()
+            .ready_workers(1)
+            .start()
+            .await
+            .unwrap();
         times.push(began.elapsed());
         drop(runtime);
     }
-    println!("start of a runtime with its first worker: p50 {:?}", percentile(&mut times, 50));
-    let runtime = PythonRuntime::builder().ready_workers(4).start().await.unwrap();
+    println!(
+        "start of a runtime with its first worker: p50 {:?}",
+        percentile(&mut times, 50)
+    );
+    let runtime = PythonRuntime::builder()
+        .ready_workers(4)
+        .start()
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let path = entry.path();
@@ -176,7 +187,8 @@ async fn fairness() {
                 let call = call(1, "return db.count({})");
                 let mut times = Vec::new();
                 for turn in 0..300 {
-                    let due = began + Duration::from_millis(16) * turn + Duration::from_millis(1) * part;
+                    let due =
+                        began + Duration::from_millis(16) * turn + Duration::from_millis(1) * part;
                     tokio::time::sleep_until(due.into()).await;
                     let execution = runtime.run(&call, &Counting).await;
                     execution.outcome.unwrap();

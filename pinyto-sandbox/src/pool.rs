@@ -143,12 +143,12 @@ impl Pool {
 
     /// Ends the workers that have waited for too long, and those that do more than wait.
     pub(crate) fn tidy(&self) {
-        let unwanted: Vec<_> = {
+        let unwanted: VecDeque<_> = {
             let mut state = self.lock();
             let all = std::mem::take(&mut state.idle);
-            let (kept, unwanted) = all.into_iter().partition(|idle| {
-                idle.since.elapsed() < self.sizes.idle_time && idle.rests()
-            });
+            let (kept, unwanted) = all
+                .into_iter()
+                .partition(|idle| idle.since.elapsed() < self.sizes.idle_time && idle.rests());
             state.idle = kept;
             unwanted
         };

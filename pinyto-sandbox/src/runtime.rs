@@ -1,9 +1,7 @@
-//! The runtime that integrators hold: settings, start, shutdown.
+//! The runtime that integrators hold: start, calls, shutdown.
 
 use std::{
-    num::NonZeroUsize,
     sync::{Arc, Weak},
-    thread::available_parallelism,
     time::Duration,
 };
 
@@ -18,6 +16,7 @@ use crate::{
     metrics::{Counters, End, Metrics},
     pool::{Pool, Sizes},
     process::Starter,
+    settings::{PythonRuntimeBuilder, Settings},
     turns::{Bounds, Refused, Turn, Turns, Who},
     worker::Start,
 };
@@ -48,152 +47,19 @@ struct Shared {
     counted: bool,
 }
 
-/// The settings of a [`PythonRuntime`].
-#[derive(Clone, Debug)]
-pub struct PythonRuntimeBuilder {
-    at_once: usize,
-    fresh: usize,
-    idle: usize,
-    idle_time: Duration,
-    waiting: usize,
-    memory_ceiling: usize,
-    calls_per_worker: u32,
-    allow_unconfined: bool,
-}
-
-impl Default for PythonRuntimeBuilder {
-    fn default() -> Self {
-        let cores = available_parallelism().map_or(2, NonZeroUsize::get);
-        Self {
-            at_once: (4 * cores).clamp(8, 64),
-            fresh: 2,
-            idle: 8,
-            idle_time: Duration::from_secs(60),
-            waiting: 1024,
-            memory_ceiling: 256 * 1024 * 1024,
-            calls_per_worker: 10_000,
-            allow_unconfined: false,
-        }
-    }
-}
-
-impl PythonRuntimeBuilder {
-    /// How many calls compute at once. Default: four for each core, at least 8. One user gets at
-    /// most half of them. Calls that turn out to need much CPU time, and calls that wait for a
-    /// service for long, don't count: they are moved elsewhere, within bounds of the same size.
-    #[must_use]
-    pub const fn at_once(mut self, calls: usize) -> Self {
-        self.at_once = calls;
-        self
-    }
-
-    /// How many workers that have run nothing yet are kept ready. Default: 2.
-    #[must_use]
-    pub const fn ready_workers(mut self, workers: usize) -> Self {
-        self.fresh = workers;
-        self
-    }
-
-    /// How many workers wait for the next call of the user they have worked for, and for how
-    /// long. Default: 8 for 60 s.
-    #[must_use]
-    pub const fn idle_workers(mut self, workers: usize, time: Duration) -> Self {
-        self.idle = workers;
-        self.idle_time = time;
-        self
-    }
-
-    /// How many calls may wait for their turn; an eighth of them may be one user's. Default: 1024.
-    #[must_use]
-    pub const fn waiting(mut self, calls: usize) -> Self {
-        self.waiting = calls;
-        self
-    }
-
-    /// Bytes of memory that no call gets more of, whatever its limits say. Default: 256 MiB.
-    ///
-    /// The kernel holds each worker to it, also in a program without [`Allocator`](crate::Allocator).
-    #[must_use]
-    pub const fn memory_ceiling(mut self, bytes: usize) -> Self {
-        self.memory_ceiling = bytes;
-        self
-    }
-
-    /// How many calls a worker answers before it is replaced. Default: 10,000.
-    #[must_use]
-    pub const fn calls_per_worker(mut self, calls: u32) -> Self {
-        self.calls_per_worker = calls;
-        self
-    }
-
-    /// Whether code runs on a kernel that can't filter system calls too. Default: `false`.
-    ///
-    /// Then only the interpreter is between a stranger's code and the server's files. For
-    /// development, never for code of people you don't know.
-    #[must_use]
-    pub const fn allow_unconfined(mut self, allow: bool) -> Self {
-        self.allow_unconfined = allow;
-        self
-    }
-
-    /// Starts the runtime, with one worker to see that it can be done.
-    ///
-    /// Has to be called within a tokio runtime with I/O and time enabled.
-    ///
-    /// # Errors
-    ///
-    /// [`SandboxError`] if no worker can be started or locked down.
-    pub async fn start(self) -> Result<PythonRuntime, SandboxError> {
-        let start = Start {
-            memory: (self.memory_ceiling as u64).saturating_add(WORKER),
-            cpu: CPU_BACKSTOP.as_secs(),
-            allow_unconfined: self.allow_unconfined,
-        };
-        let counters = Arc::new(Counters::default());
-        let sizes = Sizes {
-            fresh: self.fresh.max(1),
-            idle: self.idle,
-            idle_time: self.idle_time,
-            calls: self.calls_per_worker.max(1),
-            cpu: CPU_BACKSTOP / 4,
-        };
-        let pool = Pool::new(Starter::new(&start)?, sizes, counters.clone());
-        let (first, lockdown) = pool.start().await?;
-        if !lockdown.seccomp {
-            tracing::warn!("code runs without a filter of system calls");
-        }
-        if !lockdown.allocator {
-            tracing::warn!(
-                "code runs without its memory being counted: the program's global allocator isn't pinyto_sandbox::Allocator"
-            );
-        }
-        tracing::info!(?lockdown, "code workers can be started");
-        pool.deliver(Ok(first));
-        pool.refill();
-        tokio::spawn(tidy(Arc::downgrade(&pool)));
-        Ok(PythonRuntime(Arc::new(Shared {
-            turns: Turns::new(self.bounds()),
-            pool,
-            counters,
-            abort: Notify::new(),
-            memory: self.memory_ceiling,
-            counted: lockdown.allocator,
-        })))
-    }
-
-    fn bounds(&self) -> Bounds {
-        let short = self.at_once.max(2);
-        let long = (short / 2).max(2);
-        Bounds {
-            short,
-            long,
-            long_per_user: (long / 4).max(1),
-            per_user: short / 2,
-            paused: short * 2,
-            away: short * 4,
-            waiting: self.waiting,
-            waiting_per_user: (self.waiting / 8).max(1),
-        }
+/// The bounds that follow from how many calls compute at once.
+fn bounds(settings: &Settings) -> Bounds {
+    let short = settings.at_once.max(2);
+    let long = (short / 2).max(2);
+    Bounds {
+        short,
+        long,
+        long_per_user: (long / 4).max(1),
+        per_user: short / 2,
+        paused: short * 2,
+        away: short * 4,
+        waiting: settings.waiting,
+        waiting_per_user: (settings.waiting / 8).max(1),
     }
 }
 
@@ -213,6 +79,45 @@ impl PythonRuntime {
     #[must_use]
     pub fn builder() -> PythonRuntimeBuilder {
         PythonRuntimeBuilder::default()
+    }
+
+    /// Starts with one worker, to see that it can be done.
+    pub(crate) async fn start(settings: Settings) -> Result<Self, SandboxError> {
+        let start = Start {
+            memory: (settings.memory_ceiling as u64).saturating_add(WORKER),
+            cpu: CPU_BACKSTOP.as_secs(),
+            allow_unconfined: settings.allow_unconfined,
+        };
+        let counters = Arc::new(Counters::default());
+        let sizes = Sizes {
+            fresh: settings.fresh.max(1),
+            idle: settings.idle,
+            idle_time: settings.idle_time,
+            calls: settings.calls_per_worker.max(1),
+            cpu: CPU_BACKSTOP / 4,
+        };
+        let pool = Pool::new(Starter::new(&start)?, sizes, counters.clone());
+        let (first, lockdown) = pool.start().await?;
+        if !lockdown.seccomp {
+            tracing::warn!("code runs without a filter of system calls");
+        }
+        if !lockdown.allocator {
+            tracing::warn!(
+                "the memory of code isn't counted: pinyto_sandbox::Allocator isn't the allocator"
+            );
+        }
+        tracing::info!(?lockdown, "code workers can be started");
+        pool.deliver(Ok(first));
+        pool.refill();
+        tokio::spawn(tidy(Arc::downgrade(&pool)));
+        Ok(Self(Arc::new(Shared {
+            turns: Turns::new(bounds(&settings)),
+            pool,
+            counters,
+            abort: Notify::new(),
+            memory: settings.memory_ceiling,
+            counted: lockdown.allocator,
+        })))
     }
 
     /// What it does and has done.

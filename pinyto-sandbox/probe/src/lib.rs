@@ -55,7 +55,11 @@ fn attempts() -> Vec<Attempt> {
     add("newfstatat", libc::SYS_newfstatat, &[here, path, buffer, 0]);
     add("statx", libc::SYS_statx, &[here, path, 0, 0, buffer]);
     add("faccessat", libc::SYS_faccessat, &[here, path, 0]);
-    add("readlinkat", libc::SYS_readlinkat, &[here, path, buffer, 512]);
+    add(
+        "readlinkat",
+        libc::SYS_readlinkat,
+        &[here, path, buffer, 512],
+    );
     add("getcwd", libc::SYS_getcwd, &[buffer, 512]);
     add("chdir", libc::SYS_chdir, &[path]);
     add("chroot", libc::SYS_chroot, &[path]);
@@ -66,7 +70,11 @@ fn attempts() -> Vec<Attempt> {
     add("memfd_secret", libc::SYS_memfd_secret, &[0]);
     add("fanotify_init", libc::SYS_fanotify_init, &[0, 0]);
     add("inotify_init1", libc::SYS_inotify_init1, &[0]);
-    add("name_to_handle_at", libc::SYS_name_to_handle_at, &[here, path, buffer, buffer, 0]);
+    add(
+        "name_to_handle_at",
+        libc::SYS_name_to_handle_at,
+        &[here, path, buffer, buffer, 0],
+    );
     add("mount", libc::SYS_mount, &[path, path, path, 0, 0]);
     add("umount2", libc::SYS_umount2, &[path, 0]);
     add("fsopen", libc::SYS_fsopen, &[path, 0]);
@@ -78,17 +86,37 @@ fn attempts() -> Vec<Attempt> {
     add("pipe2", libc::SYS_pipe2, &[buffer, 0]);
     add("eventfd2", libc::SYS_eventfd2, &[0, 0]);
     add("epoll_create1", libc::SYS_epoll_create1, &[0]);
-    add("ioctl", libc::SYS_ioctl, &[0, libc::FIONREAD as usize, buffer]);
-    add("ioctl TIOCSTI", libc::SYS_ioctl, &[0, libc::TIOCSTI as usize, path]);
-    add("read of another descriptor", libc::SYS_read, &[1, buffer, 0]);
-    add("write to another descriptor", libc::SYS_write, &[2, path, 0]);
+    add(
+        "ioctl",
+        libc::SYS_ioctl,
+        &[0, libc::FIONREAD as usize, buffer],
+    );
+    add(
+        "ioctl TIOCSTI",
+        libc::SYS_ioctl,
+        &[0, libc::TIOCSTI as usize, path],
+    );
+    add(
+        "read of another descriptor",
+        libc::SYS_read,
+        &[1, buffer, 0],
+    );
+    add(
+        "write to another descriptor",
+        libc::SYS_write,
+        &[2, path, 0],
+    );
     add("pidfd_open", libc::SYS_pidfd_open, &[parent, 0]);
     add("pidfd_getfd", libc::SYS_pidfd_getfd, &[0, 0, 0]);
     add("close", libc::SYS_close, &[63]);
     // Network.
     add("socket inet", libc::SYS_socket, &[inet, stream, 0]);
     add("socket unix", libc::SYS_socket, &[unix, stream, 0]);
-    add("socketpair", libc::SYS_socketpair, &[unix, stream, 0, buffer]);
+    add(
+        "socketpair",
+        libc::SYS_socketpair,
+        &[unix, stream, 0, buffer],
+    );
     add("connect", libc::SYS_connect, &[0, buffer, 16]);
     add("bind", libc::SYS_bind, &[0, buffer, 16]);
     add("listen", libc::SYS_listen, &[0, 1]);
@@ -96,59 +124,159 @@ fn attempts() -> Vec<Attempt> {
     add("sendto", libc::SYS_sendto, &[0, path, 0, 0, buffer, 16]);
     // Passing descriptors takes these two.
     add("sendmsg", libc::SYS_sendmsg, &[0, buffer, 0]);
-    add("recvmsg", libc::SYS_recvmsg, &[0, buffer, libc::MSG_DONTWAIT as usize]);
+    add(
+        "recvmsg",
+        libc::SYS_recvmsg,
+        &[0, buffer, libc::MSG_DONTWAIT as usize],
+    );
     // Processes. A flag that doesn't exist makes clone fail with EINVAL where it is allowed.
-    add("clone", libc::SYS_clone, &[libc::CLONE_SIGHAND as usize, 0, 0, 0, 0]);
+    add(
+        "clone",
+        libc::SYS_clone,
+        &[libc::CLONE_SIGHAND as usize, 0, 0, 0, 0],
+    );
     add("clone3", libc::SYS_clone3, &[buffer, 0]);
     add("execve", libc::SYS_execve, &[buffer, 0, 0]);
     add("execveat", libc::SYS_execveat, &[here, buffer, 0, 0, 0]);
-    add("wait4", libc::SYS_wait4, &[none, 0, libc::WNOHANG as usize, 0]);
+    add(
+        "wait4",
+        libc::SYS_wait4,
+        &[none, 0, libc::WNOHANG as usize, 0],
+    );
     add("kill the parent", libc::SYS_kill, &[parent, 0]);
     add("kill all", libc::SYS_kill, &[none, 0]);
     add("tgkill the parent", libc::SYS_tgkill, &[parent, parent, 0]);
     add("tkill", libc::SYS_tkill, &[own, 0]);
-    add("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo, &[parent, 0, buffer]);
-    add("pidfd_send_signal", libc::SYS_pidfd_send_signal, &[0, 0, 0, 0]);
-    add("ptrace", libc::SYS_ptrace, &[libc::PTRACE_PEEKDATA as usize, parent, 0, 0]);
-    add("process_vm_readv", libc::SYS_process_vm_readv, &[parent, buffer, 0, buffer, 0, 0]);
-    add("process_vm_writev", libc::SYS_process_vm_writev, &[parent, buffer, 0, buffer, 0, 0]);
-    add("process_madvise", libc::SYS_process_madvise, &[0, buffer, 0, 0, 0]);
+    add(
+        "rt_sigqueueinfo",
+        libc::SYS_rt_sigqueueinfo,
+        &[parent, 0, buffer],
+    );
+    add(
+        "pidfd_send_signal",
+        libc::SYS_pidfd_send_signal,
+        &[0, 0, 0, 0],
+    );
+    add(
+        "ptrace",
+        libc::SYS_ptrace,
+        &[libc::PTRACE_PEEKDATA as usize, parent, 0, 0],
+    );
+    add(
+        "process_vm_readv",
+        libc::SYS_process_vm_readv,
+        &[parent, buffer, 0, buffer, 0, 0],
+    );
+    add(
+        "process_vm_writev",
+        libc::SYS_process_vm_writev,
+        &[parent, buffer, 0, buffer, 0, 0],
+    );
+    add(
+        "process_madvise",
+        libc::SYS_process_madvise,
+        &[0, buffer, 0, 0, 0],
+    );
     add("kcmp", libc::SYS_kcmp, &[own, parent, 0, 0, 0]);
     add("setpriority", libc::SYS_setpriority, &[0, 0, 5]);
-    add("sched_setscheduler", libc::SYS_sched_setscheduler, &[0, 0, buffer]);
-    add("sched_setaffinity", libc::SYS_sched_setaffinity, &[0, 8, buffer]);
+    add(
+        "sched_setscheduler",
+        libc::SYS_sched_setscheduler,
+        &[0, 0, buffer],
+    );
+    add(
+        "sched_setaffinity",
+        libc::SYS_sched_setaffinity,
+        &[0, 8, buffer],
+    );
     add("setsid", libc::SYS_setsid, &[]);
     add("setpgid", libc::SYS_setpgid, &[0, parent]);
     // Memory.
-    add("mmap executable", libc::SYS_mmap, &[0, 4096, read | execute, private, none, 0]);
-    add("mmap writable and executable", libc::SYS_mmap, &[0, 4096, read | write | execute, private, none, 0]);
-    add("mmap shared", libc::SYS_mmap, &[0, 4096, read | write, shared, none, 0]);
-    add("mmap of a file", libc::SYS_mmap, &[0, 4096, read, libc::MAP_PRIVATE as usize, 0, 0]);
-    add("mprotect executable", libc::SYS_mprotect, &[buffer & !4095, 4096, read | write | execute]);
-    add("pkey_mprotect", libc::SYS_pkey_mprotect, &[buffer & !4095, 4096, read | write | execute, none]);
-    add("remap_file_pages", libc::SYS_remap_file_pages, &[buffer & !4095, 4096, 0, 0, 0]);
+    add(
+        "mmap executable",
+        libc::SYS_mmap,
+        &[0, 4096, read | execute, private, none, 0],
+    );
+    add(
+        "mmap writable and executable",
+        libc::SYS_mmap,
+        &[0, 4096, read | write | execute, private, none, 0],
+    );
+    add(
+        "mmap shared",
+        libc::SYS_mmap,
+        &[0, 4096, read | write, shared, none, 0],
+    );
+    add(
+        "mmap of a file",
+        libc::SYS_mmap,
+        &[0, 4096, read, libc::MAP_PRIVATE as usize, 0, 0],
+    );
+    add(
+        "mprotect executable",
+        libc::SYS_mprotect,
+        &[buffer & !4095, 4096, read | write | execute],
+    );
+    add(
+        "pkey_mprotect",
+        libc::SYS_pkey_mprotect,
+        &[buffer & !4095, 4096, read | write | execute, none],
+    );
+    add(
+        "remap_file_pages",
+        libc::SYS_remap_file_pages,
+        &[buffer & !4095, 4096, 0, 0, 0],
+    );
     add("shmget", libc::SYS_shmget, &[0, 4096, 0o1600]);
     add("mlock", libc::SYS_mlock, &[buffer & !4095, 4096]);
     add("userfaultfd", libc::SYS_userfaultfd, &[1]);
     // Rights.
-    add("prctl", libc::SYS_prctl, &[libc::PR_SET_DUMPABLE as usize, 1]);
-    add("prctl PR_SET_PDEATHSIG", libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as usize, 0]);
+    add(
+        "prctl",
+        libc::SYS_prctl,
+        &[libc::PR_SET_DUMPABLE as usize, 1],
+    );
+    add(
+        "prctl PR_SET_PDEATHSIG",
+        libc::SYS_prctl,
+        &[libc::PR_SET_PDEATHSIG as usize, 0],
+    );
     add("seccomp", libc::SYS_seccomp, &[2, 0, buffer]);
-    add("setrlimit", libc::SYS_prlimit64, &[0, libc::RLIMIT_CPU as usize, buffer, 0]);
-    add("prlimit of the parent", libc::SYS_prlimit64, &[parent, libc::RLIMIT_CPU as usize, 0, buffer]);
+    add(
+        "setrlimit",
+        libc::SYS_prlimit64,
+        &[0, libc::RLIMIT_CPU as usize, buffer, 0],
+    );
+    add(
+        "prlimit of the parent",
+        libc::SYS_prlimit64,
+        &[parent, libc::RLIMIT_CPU as usize, 0, buffer],
+    );
     add("setuid", libc::SYS_setuid, &[0]);
     add("setgid", libc::SYS_setgid, &[0]);
     add("setgroups", libc::SYS_setgroups, &[0, buffer]);
     add("capset", libc::SYS_capset, &[buffer, buffer]);
     add("personality", libc::SYS_personality, &[0xffff_ffff]);
-    add("unshare", libc::SYS_unshare, &[libc::CLONE_NEWUSER as usize]);
+    add(
+        "unshare",
+        libc::SYS_unshare,
+        &[libc::CLONE_NEWUSER as usize],
+    );
     add("setns", libc::SYS_setns, &[0, 0]);
-    add("landlock_create_ruleset", libc::SYS_landlock_create_ruleset, &[0, 0, 1]);
+    add(
+        "landlock_create_ruleset",
+        libc::SYS_landlock_create_ruleset,
+        &[0, 0, 1],
+    );
     // The kernel's larger surfaces.
     add("io_uring_setup", libc::SYS_io_uring_setup, &[1, buffer]);
     add("io_setup", libc::SYS_io_setup, &[1, buffer]);
     add("bpf", libc::SYS_bpf, &[0, buffer, 0]);
-    add("perf_event_open", libc::SYS_perf_event_open, &[buffer, 0, none, none, 0]);
+    add(
+        "perf_event_open",
+        libc::SYS_perf_event_open,
+        &[buffer, 0, none, none, 0],
+    );
     add("keyctl", libc::SYS_keyctl, &[0, none, 0]);
     add("add_key", libc::SYS_add_key, &[path, path, buffer, 0, none]);
     add("request_key", libc::SYS_request_key, &[path, path, 0, none]);
@@ -189,7 +317,10 @@ fn attempts() -> Vec<Attempt> {
 /// Only within a process that can be lost: where nothing forbids them, some of them change it.
 #[must_use]
 pub fn verdicts() -> Vec<(&'static str, Verdict)> {
-    attempts().iter().map(|attempt| (attempt.name, attempt.make())).collect()
+    attempts()
+        .iter()
+        .map(|attempt| (attempt.name, attempt.make()))
+        .collect()
 }
 
 impl Attempt {

@@ -179,7 +179,10 @@ async fn when_too_many_pause_the_user_with_most_of_them_loses_one() {
         greedy.push(turn(&turns, 1).await);
     }
     let demoted: Vec<_> = greedy.iter_mut().map(Turn::demote).collect();
-    assert_eq!(demoted, [Ok(true), Ok(false), Ok(false), Err(Refused::Full)]);
+    assert_eq!(
+        demoted,
+        [Ok(true), Ok(false), Ok(false), Err(Refused::Full)]
+    );
     let mut modest = (turn(&turns, 2).await, turn(&turns, 2).await);
     assert_eq!(modest.0.demote(), Ok(true));
     assert_eq!(modest.1.demote(), Ok(false));

@@ -15,7 +15,7 @@ crate::tests! {
 }
 
 /// Runs in the worker: writes what it wants to the socket.
-pub fn forge(what: &str) -> String {
+pub(crate) fn forge(what: &str) -> String {
     let frame = |content: &[u8]| {
         let mut bytes = u32::try_from(content.len()).unwrap().to_le_bytes().to_vec();
         bytes.extend_from_slice(content);
@@ -71,7 +71,11 @@ fn send(mut bytes: &[u8]) {
 
 fn overflow(depth: u64) -> u64 {
     let large = std::hint::black_box([depth; 4096]);
-    if depth == 0 { 0 } else { overflow(depth + 1) + large[7] }
+    if depth == 0 {
+        0
+    } else {
+        overflow(depth + 1) + large[7]
+    }
 }
 
 async fn a_forged_frame_ends_the_worker_and_nothing_else() {
@@ -96,7 +100,11 @@ async fn a_forged_frame_ends_the_worker_and_nothing_else() {
         assert_eq!(execution.outcome, Err(CodeError::Crashed), "{what}");
         assert_eq!(runtime.metrics().killed_breach, breaches + 1, "{what}");
         assert!(began.elapsed() < Duration::from_secs(5), "{what}");
-        assert_eq!(run(&runtime, "return 1").await.outcome.unwrap(), "1", "{what}");
+        assert_eq!(
+            run(&runtime, "return 1").await.outcome.unwrap(),
+            "1",
+            "{what}"
+        );
     }
     assert!(peak_memory() < 300);
 }
@@ -129,6 +137,9 @@ async fn a_forged_answer_is_one_that_the_code_could_have_given() {
     let execution = run(&runtime, "forge: finished twice").await;
     assert_eq!(execution.outcome.unwrap(), "1");
     for _ in 0..3 {
-        assert_eq!(run(&runtime, "return 'honest'").await.outcome.unwrap(), "honest");
+        assert_eq!(
+            run(&runtime, "return 'honest'").await.outcome.unwrap(),
+            "honest"
+        );
     }
 }

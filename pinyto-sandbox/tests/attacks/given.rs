@@ -16,7 +16,7 @@ use pinyto_sandbox::{PythonRuntime, PythonRuntimeBuilder};
 use serde_json::{Map, Value, json};
 
 /// A test: its name and what it does with a tokio runtime of its own.
-pub fn test<F>(name: &str, body: impl FnOnce() -> F + Send + 'static) -> Trial
+pub(crate) fn test<F>(name: &str, body: impl FnOnce() -> F + Send + 'static) -> Trial
 where
     F: Future<Output = ()>,
 {
@@ -35,22 +35,22 @@ where
 #[macro_export]
 macro_rules! tests {
     ($($name:ident,)*) => {
-        pub fn tests() -> Vec<libtest_mimic::Trial> {
+        pub(crate) fn tests() -> Vec<libtest_mimic::Trial> {
             vec![$($crate::given::test(
                 concat!(module_path!(), "::", stringify!($name)), $name)),*]
         }
     };
 }
 
-pub fn small() -> PythonRuntimeBuilder {
+pub(crate) fn small() -> PythonRuntimeBuilder {
     PythonRuntime::builder().at_once(8).ready_workers(1)
 }
 
-pub async fn runtime() -> PythonRuntime {
+pub(crate) async fn runtime() -> PythonRuntime {
     small().start().await.unwrap()
 }
 
-pub fn call(user: i64, code: &str) -> CodeCall {
+pub(crate) fn call(user: i64, code: &str) -> CodeCall {
     CodeCall {
         code: Arc::from(code),
         user: UserId::new(user),
@@ -61,7 +61,7 @@ pub fn call(user: i64, code: &str) -> CodeCall {
 }
 
 /// Smaller than the defaults, so that tests are quick.
-pub fn limits() -> CodeLimits {
+pub(crate) fn limits() -> CodeLimits {
     let mut limits = CodeLimits::default();
     limits.cpu_time = Duration::from_millis(300);
     limits.wall_time = Duration::from_secs(10);
@@ -69,7 +69,7 @@ pub fn limits() -> CodeLimits {
 }
 
 /// Counting gives 42, after a while if that is asked for; everything else raises an exception.
-pub struct Scripted;
+pub(crate) struct Scripted;
 
 #[async_trait]
 impl Services for Scripted {
@@ -93,12 +93,12 @@ impl Services for Scripted {
     }
 }
 
-pub async fn run(runtime: &PythonRuntime, code: &str) -> Execution {
+pub(crate) async fn run(runtime: &PythonRuntime, code: &str) -> Execution {
     runtime.run(&call(1, code), &Scripted).await
 }
 
 /// The name of the limit that was reached.
-pub fn limit(execution: &Execution) -> &'static str {
+pub(crate) fn limit(execution: &Execution) -> &'static str {
     match &execution.outcome {
         Err(CodeError::LimitReached { limit }) => limit.name(),
         other => panic!("no limit: {other:?}"),
@@ -106,22 +106,34 @@ pub fn limit(execution: &Execution) -> &'static str {
 }
 
 /// The most memory this process has had, in MiB.
-pub fn peak_memory() -> u64 {
+pub(crate) fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    peak.split_whitespace()
+        .next()
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1024
 }
 
 /// The workers that this process has started, in the order of their numbers.
-pub fn workers_of_this_process() -> Vec<u32> {
+pub(crate) fn workers_of_this_process() -> Vec<u32> {
     children_of(std::process::id())
 }
 
 /// The children of a process that haven't ended.
-pub fn children_of(parent: u32) -> Vec<u32> {
+pub(crate) fn children_of(parent: u32) -> Vec<u32> {
     let mut children = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
         if parent_of(pid) == Some(parent) {
@@ -133,7 +145,7 @@ pub fn children_of(parent: u32) -> Vec<u32> {
 }
 
 /// Whether a worker of this name has that number and hasn't ended.
-pub fn is_worker(pid: u32) -> bool {
+pub(crate) fn is_worker(pid: u32) -> bool {
     let name = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     name.starts_with(b"pinyto-code-worker") && parent_of(pid).is_some()
 }
@@ -147,7 +159,7 @@ fn parent_of(pid: u32) -> Option<u32> {
 }
 
 /// Waits until something is true.
-pub async fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
     for _ in 0..500 {
         if is_true() {
             return;

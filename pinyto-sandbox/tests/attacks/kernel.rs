@@ -11,7 +11,7 @@ crate::tests! {
 }
 
 /// Runs in the worker.
-pub fn report() -> String {
+pub(crate) fn report() -> String {
     let verdicts: BTreeMap<_, _> = pinyto_sandbox_probe::verdicts().into_iter().collect();
     serde_json::to_string(&verdicts).unwrap()
 }
@@ -30,9 +30,20 @@ async fn every_forbidden_system_call_is_refused_by_the_kernel() {
 /// Otherwise the test above could pass without a filter.
 async fn the_same_calls_are_mostly_allowed_outside() {
     use std::os::unix::fs::OpenOptionsExt;
-    assert!(std::fs::OpenOptions::new().read(true).custom_flags(0).open("/proc/self/status").is_ok());
+    assert!(
+        std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(0)
+            .open("/proc/self/status")
+            .is_ok()
+    );
     assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_ok());
-    assert!(std::process::Command::new("/proc/self/exe").arg("--list").output().is_ok());
+    assert!(
+        std::process::Command::new("/proc/self/exe")
+            .arg("--list")
+            .output()
+            .is_ok()
+    );
 }
 
 async fn a_worker_has_nothing_but_its_socket() {
@@ -41,7 +52,10 @@ async fn a_worker_has_nothing_but_its_socket() {
     let worker = *before.last().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
     let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
         line.trim_start_matches(':').trim().to_owned()
     };
     assert_eq!(field("NoNewPrivs"), "1");
@@ -54,14 +68,20 @@ async fn a_worker_has_nothing_but_its_socket() {
         ("Max processes", "0"),
         ("Max open files", "1"),
     ] {
-        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
         assert_eq!(line.split_whitespace().next(), Some(value), "{name}");
     }
     // Only root may look into a process that can't be dumped.
     if let Ok(open) = std::fs::read_dir(format!("/proc/{worker}/fd")) {
         let open: Vec<_> = open.map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(open, ["0"]);
-        assert_eq!(std::fs::read(format!("/proc/{worker}/environ")).unwrap(), b"");
+        assert_eq!(
+            std::fs::read(format!("/proc/{worker}/environ")).unwrap(),
+            b""
+        );
     }
     drop(runtime);
 }

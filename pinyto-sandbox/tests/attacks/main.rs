@@ -28,6 +28,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let arguments = libtest_mimic::Arguments::from_args();
-    let tests = [forged::tests(), kernel::tests(), python::tests(), workers::tests()];
+    let tests = [
+        forged::tests(),
+        kernel::tests(),
+        python::tests(),
+        workers::tests(),
+    ];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code()
 }

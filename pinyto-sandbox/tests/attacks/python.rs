@@ -112,7 +112,11 @@ async fn what_computes_for_ever_in_one_operation_is_stopped_too() {
 
 async fn deep_recursion_and_nesting_end_without_a_crash() {
     let nested = |open: &str, inner: &str, close: &str, depth: usize| {
-        format!("return {}{inner}{}", open.repeat(depth), close.repeat(depth))
+        format!(
+            "return {}{inner}{}",
+            open.repeat(depth),
+            close.repeat(depth)
+        )
     };
     let codes = [
         "def f(): return f()\nreturn f()".to_owned(),
@@ -140,7 +144,9 @@ async fn deep_recursion_and_nesting_end_without_a_crash() {
         nested("f'{", "1", "}'", 2_000),
         format!("a = 1\nreturn a{}", ".a".repeat(20_000)),
         format!("a = 1\nreturn a{}", "[0]".repeat(20_000)),
-        (0..1000).map(|depth| format!("{}if True:\n", " ".repeat(depth))).collect(),
+        (0..1000)
+            .map(|depth| format!("{}if True:\n", " ".repeat(depth)))
+            .collect(),
     ];
     for code in codes {
         let shown = &code[..code.len().min(100)];
@@ -257,7 +263,12 @@ async fn looking_for_the_interpreters_insides_finds_nothing() {
 }
 
 async fn leaving_the_interpreter_is_no_way_out() {
-    for code in ["exit()", "quit()", "raise SystemExit(65)", "raise KeyboardInterrupt"] {
+    for code in [
+        "exit()",
+        "quit()",
+        "raise SystemExit(65)",
+        "raise KeyboardInterrupt",
+    ] {
         let execution = attack(code).await;
         assert!(
             !matches!(execution.outcome, Ok(_) | Err(CodeError::Crashed)),
@@ -285,7 +296,10 @@ async fn hostile_code_is_checked_within_limits() {
         "\u{0}".repeat(1000),
     ] {
         let checked = runtime.check(&code).await;
-        assert!(matches!(checked, Ok(()) | Err(CodeError::Syntax { .. })), "{checked:?}");
+        assert!(
+            matches!(checked, Ok(()) | Err(CodeError::Syntax { .. })),
+            "{checked:?}"
+        );
     }
     assert!(began.elapsed() < Duration::from_secs(20));
     assert!(peak_memory() < 300);
@@ -302,7 +316,9 @@ async fn the_server_survives_all_of_it() {
         }));
     }
     for honest in 0..20 {
-        let execution = runtime.run(&call(honest, "return db.count({})"), &Scripted).await;
+        let execution = runtime
+            .run(&call(honest, "return db.count({})"), &Scripted)
+            .await;
         assert_eq!(execution.outcome.unwrap(), "42");
     }
     for attack in running {

@@ -31,13 +31,27 @@ crate::tests! {
 async fn a_user_meets_the_same_worker_again_and_nobody_elses() {
     let runtime = runtime().await;
     for _ in 0..20 {
-        runtime.run(&call(1, "return 1"), &Scripted).await.outcome.unwrap();
+        runtime
+            .run(&call(1, "return 1"), &Scripted)
+            .await
+            .outcome
+            .unwrap();
     }
-    eventually("one used, one ready", || runtime.metrics().idle_workers == 2).await;
+    eventually("one used, one ready", || {
+        runtime.metrics().idle_workers == 2
+    })
+    .await;
     assert_eq!(runtime.metrics().started, 2);
     for user in 2..6 {
-        runtime.run(&call(user, "return 1"), &Scripted).await.outcome.unwrap();
-        eventually("a ready one", || runtime.metrics().started == 1 + user as u64).await;
+        runtime
+            .run(&call(user, "return 1"), &Scripted)
+            .await
+            .outcome
+            .unwrap();
+        eventually("a ready one", || {
+            runtime.metrics().started == 1 + user as u64
+        })
+        .await;
     }
 }
 
@@ -56,7 +70,10 @@ async fn a_worker_is_replaced_after_so_many_calls_and_after_a_limit() {
     for _ in 0..9 {
         assert!(run(&runtime, "return 1").await.outcome.is_ok());
     }
-    eventually("three worn out, one ready", || runtime.metrics().started == 4).await;
+    eventually("three worn out, one ready", || {
+        runtime.metrics().started == 4
+    })
+    .await;
     let _ = run(&runtime, "return 'x' * 5000000").await;
     assert!(run(&runtime, "return 1").await.outcome.is_ok());
     eventually("one more", || runtime.metrics().started >= 6).await;
@@ -65,7 +82,10 @@ async fn a_worker_is_replaced_after_so_many_calls_and_after_a_limit() {
 async fn a_dead_worker_is_replaced_before_it_is_used() {
     let runtime = runtime().await;
     run(&runtime, "return 1").await.outcome.unwrap();
-    eventually("one used, one ready", || runtime.metrics().idle_workers == 2).await;
+    eventually("one used, one ready", || {
+        runtime.metrics().idle_workers == 2
+    })
+    .await;
     for worker in workers_of_this_process() {
         let pid = rustix::process::Pid::from_raw(worker as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -133,11 +153,16 @@ async fn others_run_while_some_users_loop() {
     }
     let began = Instant::now();
     for _ in 0..50 {
-        let execution = runtime.run(&call(1, "return db.count({})"), &Scripted).await;
+        let execution = runtime
+            .run(&call(1, "return db.count({})"), &Scripted)
+            .await;
         assert_eq!(execution.outcome.unwrap(), "42");
     }
     let took = began.elapsed();
-    assert!(looping.iter().any(|looping| !looping.is_finished()), "they still loop after {took:?}");
+    assert!(
+        looping.iter().any(|looping| !looping.is_finished()),
+        "they still loop after {took:?}"
+    );
     for looping in looping {
         assert!(looping.await.unwrap().is_err());
     }
@@ -179,18 +204,24 @@ async fn closing_waits_and_then_ends_what_runs() {
     assert_eq!(long.await.unwrap(), Err(CodeError::Unavailable));
     let late = runtime.run(&call(1, "return 1"), &Scripted).await;
     assert_eq!(late.outcome, Err(CodeError::Unavailable));
-    eventually("no process is left", || workers_of_this_process().is_empty()).await;
+    eventually("no process is left", || {
+        workers_of_this_process().is_empty()
+    })
+    .await;
 }
 
 async fn dropping_the_runtime_ends_the_workers() {
     let runtime = runtime().await;
     run(&runtime, "return 1").await.outcome.unwrap();
     drop(runtime);
-    eventually("no process is left", || workers_of_this_process().is_empty()).await;
+    eventually("no process is left", || {
+        workers_of_this_process().is_empty()
+    })
+    .await;
 }
 
 /// A server that runs what it reads, for tests that end it or take its file away.
-pub async fn serve() {
+pub(crate) async fn serve() {
     let runtime = PythonRuntime::builder().start().await.unwrap();
     for line in std::io::stdin().lines() {
         let mut call = call(1, &line.unwrap());
@@ -226,7 +257,9 @@ impl Server {
     fn answer(&mut self) -> String {
         let mut line = String::new();
         let output = self.process.stdout.as_mut().unwrap();
-        BufReader::with_capacity(1, output).read_line(&mut line).unwrap();
+        BufReader::with_capacity(1, output)
+            .read_line(&mut line)
+            .unwrap();
         line.trim_end().to_owned()
     }
 
@@ -274,7 +307,10 @@ async fn workers_start_although_the_programs_file_is_gone() {
     server.run("return 2");
     assert_eq!(server.answer(), "2");
     let after = server.workers();
-    assert!(after.iter().any(|worker| !before.contains(worker)), "{before:?} {after:?}");
+    assert!(
+        after.iter().any(|worker| !before.contains(worker)),
+        "{before:?} {after:?}"
+    );
 }
 
 async fn the_cpu_time_is_counted_from_outside() {
