@@ -39,8 +39,14 @@ pub(in super::super) const CLAIMABLE: &str = "
             PARTITION BY user_id ORDER BY due_at, id) AS nth
         FROM job WHERE nth = 1
     )
-    SELECT id FROM turn LEFT JOIN running USING (user_id)
-    ORDER BY nth + coalesce(runs, 0), due_at, id LIMIT ?2";
+    SELECT turn.id FROM turn LEFT JOIN running ON running.user_id = turn.user_id
+    LEFT JOIN pinyto_job_turns last ON last.user_id = turn.user_id
+    ORDER BY nth + coalesce(runs, 0), coalesce(last.turn, 0), due_at, turn.id LIMIT ?2";
+
+pub(in super::super) const TAKE_TURN: &str = "
+    INSERT INTO pinyto_job_turns (user_id, turn)
+    VALUES (?1, (SELECT coalesce(max(turn), 0) + 1 FROM pinyto_job_turns))
+    ON CONFLICT (user_id) DO UPDATE SET turn = excluded.turn";
 
 #[derive(sqlx::FromRow)]
 struct DueRow {
@@ -116,6 +122,7 @@ async fn claim_one(
     let mut entry = JobEntry::try_from(row.entry)?;
     let is_to_run = entry.claim(claim.lease, claim.now, claim.until);
     write(db, id, &entry).await?;
+    sqlx::query(TAKE_TURN).bind(row.user_id).execute(db).await?;
     Ok(is_to_run.then(|| ClaimedJob {
         lease: Lease {
             entry: JobEntryId::new(id),

@@ -20,7 +20,7 @@ pub(super) use plan::{plan, replan, revive_changed};
 pub(super) use queue::enqueue;
 #[cfg(test)]
 pub(super) use {
-    lease::{CLAIMABLE, DELETE, DUE, EXTEND, HELD, PUT_OFF, REMOVE_DOCUMENT},
+    lease::{CLAIMABLE, DELETE, DUE, EXTEND, HELD, PUT_OFF, REMOVE_DOCUMENT, TAKE_TURN},
     plan::{PLAN, REPLAN, REVIVE_CHANGED},
     queue::{KEY, QUEUED, REVIVE, WAITS},
     row::WRITE,

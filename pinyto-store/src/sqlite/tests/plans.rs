@@ -60,6 +60,7 @@ const STATEMENTS: &[&str] = &[
     job::CLAIMABLE,
     job::DUE,
     job::PUT_OFF,
+    job::TAKE_TURN,
     job::EXTEND,
     job::HELD,
     job::WRITE,
