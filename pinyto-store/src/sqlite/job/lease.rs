@@ -20,13 +20,14 @@ pub(in super::super) const CLAIMABLE: &str = "
         SELECT e.id, e.user_id, e.assembly_id, e.job, e.due_at
         FROM pinyto_job_entries e
         WHERE e.due_at <= ?1 AND NOT EXISTS (
-            SELECT 1 FROM pinyto_job_entries o
+            SELECT 1 FROM pinyto_job_entries o INDEXED BY pinyto_running_jobs
             WHERE o.user_id = e.user_id AND o.assembly_id = e.assembly_id AND o.job = e.job
               AND o.lease IS NOT NULL AND o.due_at > ?1)
-        ORDER BY e.due_at LIMIT 10000
+        ORDER BY e.due_at LIMIT 2000
     ),
     running AS MATERIALIZED (
-        SELECT user_id, count(*) AS runs FROM pinyto_job_entries
+        SELECT user_id, count(*) AS runs
+        FROM pinyto_job_entries INDEXED BY pinyto_running_jobs
         WHERE lease IS NOT NULL AND due_at > ?1 GROUP BY user_id
     ),
     job AS (
