@@ -168,7 +168,8 @@ impl From<Error> for ApiError {
             retry_after: error.retry_after().map(|wait| wait.as_secs()),
             ..Self::new(error.code(), error.to_string())
         };
-        if !new.status.is_server_error() {
+        // A full account is nothing that is wrong with the server.
+        if !new.status.is_server_error() || new.status == StatusCode::INSUFFICIENT_STORAGE {
             return new;
         }
         tracing::error!(code = new.code, error = %Chain(&error), "a request failed");
