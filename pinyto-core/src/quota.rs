@@ -204,3 +204,114 @@ impl Cloud {
         Ok(booked.saturating_add(unwritten))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        Settings,
+        challenge::ServerKey,
+        clock::Clock as _,
+        memory::MemoryStore,
+        testing::{ManualClock, given, rsa::Toy},
+    };
+
+    async fn cloud(quotas: Quotas) -> (Cloud, ManualClock, UserId) {
+        let (store, clock) = (Arc::new(MemoryStore::new()), ManualClock::default());
+        let hugo = given::user(&*store, "hugo", 1).await.id;
+        let settings = Settings {
+            quotas,
+            ..Settings::default()
+        };
+        let server_key = ServerKey::generate(Toy::new()).unwrap();
+        let cloud = Cloud::builder(store, server_key)
+            .clock(Arc::new(clock.clone()))
+            .settings(settings)
+            .build()
+            .unwrap();
+        (cloud, clock, hugo)
+    }
+
+    fn run(n: u64, user: UserId, cpu_time: Duration) -> crate::run::Run {
+        crate::run::Run {
+            cpu_time,
+            ..given::run(n, user, "hugo/Notes")
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_are_counted_by_the_minute_and_refused_with_the_time_there_are_more() {
+        let quotas = Quotas {
+            calls_per_minute: Some(2),
+            ..Quotas::default()
+        };
+        let (cloud, clock, hugo) = cloud(quotas).await;
+        clock.advance(Duration::from_secs(50));
+        for _ in 0..2 {
+            cloud.check_quota(hugo).await.unwrap();
+        }
+        let refused = cloud.check_quota(hugo).await.unwrap_err();
+        assert_eq!(refused.code(), "quota_exceeded");
+        assert_eq!(refused.retry_after(), Some(Duration::from_secs(10)));
+        assert_eq!(
+            refused.to_string(),
+            "You have used up your 2 calls per minute. There is more at 2027-01-15T08:01:00.000Z."
+        );
+        cloud.check_quota(UserId::new(99)).await.unwrap();
+        clock.advance(Duration::from_secs(10));
+        cloud.check_quota(hugo).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn cpu_time_counts_for_its_hour_written_or_not() {
+        let quotas = Quotas {
+            cpu_per_hour: Some(Duration::from_millis(100)),
+            ..Quotas::default()
+        };
+        let (cloud, clock, hugo) = cloud(quotas).await;
+        cloud.check_quota(hugo).await.unwrap();
+        cloud.note_run(run(1, hugo, Duration::from_millis(60)));
+        cloud.check_quota(hugo).await.unwrap();
+        cloud.flush_runs().await.unwrap();
+        cloud.check_quota(hugo).await.unwrap();
+        cloud.note_run(run(2, hugo, Duration::from_millis(40)));
+        let refused = cloud.check_quota(hugo).await.unwrap_err();
+        assert_eq!(refused.retry_after(), Some(Duration::from_secs(3600)));
+        cloud.flush_runs().await.unwrap();
+        assert!(cloud.check_quota(hugo).await.is_err());
+        clock.advance(Duration::from_secs(3599));
+        assert!(cloud.check_quota(hugo).await.is_err(), "read again");
+        clock.advance(Duration::from_secs(1));
+        cloud.check_quota(hugo).await.unwrap();
+        let usage = cloud.store().users().usage(hugo).await.unwrap().unwrap();
+        assert_eq!(usage.cpu_time, Duration::from_millis(100));
+    }
+
+    #[tokio::test]
+    async fn what_other_servers_have_booked_counts_soon() {
+        let quotas = Quotas {
+            cpu_per_hour: Some(Duration::from_millis(100)),
+            ..Quotas::default()
+        };
+        let (cloud, clock, hugo) = cloud(quotas).await;
+        cloud.check_quota(hugo).await.unwrap();
+        let booked = crate::run::CpuBooking {
+            user: hugo,
+            hour: hour_of(clock.now()),
+            used: Duration::from_millis(99),
+        };
+        let batch = crate::run::RunBatch {
+            runs: Vec::new(),
+            cpu: vec![booked],
+        };
+        let runs = cloud.store().runs();
+        let recorded = runs.record(&batch, Default::default(), clock.now());
+        recorded.await.unwrap();
+        cloud.note_run(run(1, hugo, Duration::from_millis(1)));
+        cloud.check_quota(hugo).await.unwrap();
+        cloud.flush_runs().await.unwrap();
+        assert!(cloud.check_quota(hugo).await.is_err());
+    }
+}

@@ -228,3 +228,71 @@ pub(super) fn retry_pause(
     let pause = FIRST_PAUSE * 4_u32.pow(attempt.saturating_sub(1));
     Ok(Some(pause.mul_f64(jitter)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::randomness::OsRandomness;
+
+    fn moment(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_millis(seconds * 1000)
+    }
+
+    fn minutes(minutes: u64) -> Schedule {
+        Schedule::from_minutes(minutes).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn the_next_time_is_the_first_of_the_rhythm_that_has_not_passed(
+            planned in 0..10_000_000_000_i64, late in 0..10_000_000_000_i64, every in 1..1_000_000_u64,
+        ) {
+            let now = planned + late;
+            let at = Timestamp::from_unix_millis;
+            let next = next_planned(at(planned), minutes(every), at(now)).unwrap().unix_millis();
+            let interval = i64::try_from(every * 60_000).unwrap();
+            prop_assert!(now < next && next <= now + interval);
+            prop_assert_eq!((next - planned) % interval, 0);
+        }
+
+        #[test]
+        fn however_wrong_the_clock_is_the_next_time_is_within_an_interval(
+            planned: i64, now: i64, every in 1..=u64::from(Schedule::MAX_MINUTES),
+        ) {
+            let at = Timestamp::from_unix_millis;
+            let next = next_planned(at(planned), minutes(every), at(now)).unwrap();
+            prop_assert!(next >= at(now));
+            let most = std::time::Duration::from_secs(every * 60);
+            prop_assert!(next.saturating_since(at(now)) <= most);
+        }
+    }
+
+    #[test]
+    fn pauses_grow_and_differ_and_end() {
+        let pause = |attempt| retry_pause(attempt, &OsRandomness).unwrap();
+        for (attempt, middle) in [(1, 60), (2, 240), (3, 960), (4, 3840)] {
+            let middle = Duration::from_secs(middle);
+            let pauses: Vec<_> = (0..20).filter_map(|_| pause(attempt)).collect();
+            assert_eq!(pauses.len(), 20);
+            assert!(
+                pauses
+                    .iter()
+                    .all(|p| *p >= middle / 2 && *p <= middle * 3 / 2)
+            );
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+        }
+        assert_eq!(pause(MAX_ATTEMPTS), None);
+    }
+
+    #[test]
+    fn a_claim_of_what_somebody_lost_counts_his_try() {
+        let mut entry = JobEntry::new(Trigger::RunNow, Schedule::default(), moment(0));
+        let lease = |n| LeaseId::from_bytes([n; 16]);
+        assert!(entry.claim(lease(1), moment(0), moment(60)));
+        assert!(entry.is_running(moment(59)) && !entry.is_running(moment(60)));
+        assert!(entry.claim(lease(2), moment(60), moment(120)));
+        assert_eq!((entry.attempts, entry.lease), (2, Some(lease(2))));
+    }
+}

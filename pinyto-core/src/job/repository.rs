@@ -42,8 +42,9 @@ pub enum EnqueueOutcome {
 pub trait JobRepository: Send + Sync {
     /// Leases entries that are due ([`JobEntry::claim`](super::JobEntry::claim)), one at the most
     /// of each job and user, and none of a job that runs for the same user. Fair between users:
-    /// each gets her first before anybody gets a second, counting those that run already; a
-    /// store may look at the 10,000 that are due longest only.
+    /// each gets her first before anybody gets a second, counting those that run already, and
+    /// whoever had her last turn longest ago comes first; a store may look only at the 2,000 that
+    /// are due longest.
     ///
     /// Of several claims at once each entry goes to exactly one.
     ///

@@ -166,7 +166,7 @@ impl Scheduler {
     async fn claim(&self, limit: usize) -> Result<Vec<ClaimedJob>, Error> {
         let now = self.cloud.now();
         // A look is far cheaper than a claim, which writes.
-        if limit == 0 || !self.next_due().await?.is_some_and(|due| due <= now) {
+        if limit == 0 || self.next_due().await?.is_none_or(|due| due > now) {
             return Ok(Vec::new());
         }
         let claim = Claim {

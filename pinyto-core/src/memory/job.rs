@@ -177,7 +177,8 @@ impl State {
             if busy.insert(key) {
                 let turn = turns.entry(key.user).or_default();
                 *turn += 1;
-                found.push((*turn, due_at, id));
+                let last = self.job_turns.get(&key.user).copied().unwrap_or(0);
+                found.push((*turn, last, due_at, id));
             }
         }
         found.sort();
@@ -186,11 +187,13 @@ impl State {
     }
 
     fn claim(&mut self, id: JobEntryId, claim: &Claim) -> Option<ClaimedJob> {
+        let turn = self.next_id();
         let (key, entry) = self.job_entries.get_mut(&id)?;
         if !entry.claim(claim.lease, claim.now, claim.until) {
             return None;
         }
         let (key, entry) = (key.clone(), entry.clone());
+        self.job_turns.insert(key.user, turn);
         let (_, assembly) = self.assemblies.get(&key.assembly)?;
         let job = assembly.source.jobs().iter().find(|j| j.name == key.name)?;
         Some(ClaimedJob {

@@ -52,6 +52,8 @@ struct State {
     documents: BTreeMap<(UserId, DocumentId), document::Stored>,
     runs: BTreeMap<(UserId, RunId), Run>,
     job_entries: job::JobEntries,
+    /// When each user had her last turn, as a number that grows.
+    job_turns: BTreeMap<UserId, i64>,
 }
 
 struct UserState {

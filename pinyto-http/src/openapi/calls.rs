@@ -264,7 +264,7 @@ fn documents() -> Vec<Call> {
         Call::session::<StoreDocument>("documents", "/{author}/{assembly}/store", "Stores a document in the name of an assembly that the user has installed.")
             .details("Kept are the type, the present time (UTC), the tags, the assembly and the data. No function of an assembly is reachable under this name.")
             .gives::<StoredAnswer>("The document is stored.")
-            .fails(&["invalid_document_type", "document_too_deep", "assembly_not_installed"]),
+            .fails(&["invalid_document_type", "document_too_deep", "assembly_not_installed", "storage_full"]),
         Call::session::<OnlyToken>("documents", "/{author}/{assembly}/{function}", "Calls a function of an assembly that the user has installed.")
             .details("The function gets the whole body. What it returns is the answer; a value with the member `error` has the status 400.")
             .gives_other(super::JSON, "What the function returns.")
@@ -275,6 +275,7 @@ fn documents() -> Vec<Call> {
                 "code_crashed",
                 "code_answer_invalid",
                 "code_runtime_unavailable",
+                "quota_exceeded",
             ]),
         Call::session::<OnlyToken>("documents", "/statistics", "Tells what the user has used, and how many assemblies there are.")
             .gives::<StatisticsAnswer>("The figures."),

@@ -68,8 +68,15 @@ CREATE UNIQUE INDEX pinyto_scheduled_jobs ON pinyto_job_entries (user_id, assemb
     WHERE cause = 'schedule';
 CREATE INDEX pinyto_queued_jobs ON pinyto_job_entries (user_id) WHERE cause <> 'schedule';
 CREATE INDEX pinyto_due_jobs ON pinyto_job_entries (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX pinyto_running_jobs ON pinyto_job_entries (due_at, user_id)
+-- Small: as many as run, on all servers together.
+CREATE INDEX pinyto_running_jobs ON pinyto_job_entries (user_id, assembly_id, job, due_at)
     WHERE lease IS NOT NULL;
+
+-- Who had her last turn longest ago has the next.
+CREATE TABLE pinyto_job_turns (
+    user_id INTEGER PRIMARY KEY REFERENCES pinyto_users (id) ON DELETE CASCADE,
+    turn    INTEGER NOT NULL UNIQUE
+) STRICT;
 
 -- What is installed already was never run.
 INSERT INTO pinyto_job_entries

@@ -163,6 +163,24 @@ pub async fn each_user_has_her_turn_before_anybody_has_two(store: Arc<dyn Store>
     );
 }
 
+pub async fn who_had_her_last_turn_longest_ago_has_the_next(store: Arc<dyn Store>) {
+    let jobs = [("a", "", 60), ("b", "", 60), ("c", "", 60)];
+    let (hugo, notes) = hugo(&*store, &jobs).await;
+    let erna = given::user(&*store, "erna", 2).await;
+    let karl = given::user(&*store, "karl", 3).await;
+    for user in [&erna, &karl] {
+        let assemblies = store.assemblies();
+        let installed = assemblies.install(user.id, &notes, 9, given::at(1));
+        installed.await.unwrap();
+    }
+    let mut turns = Vec::new();
+    while let Some(job) = runs(&*store, 2).await {
+        turns.push(job.user.id);
+    }
+    let round = [hugo.id, erna.id, karl.id];
+    assert_eq!(turns, [round, round, round].concat());
+}
+
 pub async fn uninstalling_while_a_job_runs_takes_its_lease_away(store: Arc<dyn Store>) {
     let (hugo, notes) = hugo(&*store, &[("tidy", "", 60)]).await;
     let running = claim_one(&*store, 1, 0).await.unwrap();

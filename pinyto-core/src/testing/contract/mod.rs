@@ -270,6 +270,7 @@ macro_rules! __store_contract {
                 of_completions_at_once_one_counts
                 one_job_never_runs_twice_at_once_for_one_user
                 each_user_has_her_turn_before_anybody_has_two
+                who_had_her_last_turn_longest_ago_has_the_next
                 uninstalling_while_a_job_runs_takes_its_lease_away
                 a_job_that_a_save_drops_while_it_runs_takes_its_lease_away
             }

@@ -20,13 +20,14 @@ pub(in super::super) const CLAIMABLE: &str = "
         SELECT e.id, e.user_id, e.assembly_id, e.job, e.due_at
         FROM pinyto_job_entries e
         WHERE e.due_at <= ?1 AND NOT EXISTS (
-            SELECT 1 FROM pinyto_job_entries o
+            SELECT 1 FROM pinyto_job_entries o INDEXED BY pinyto_running_jobs
             WHERE o.user_id = e.user_id AND o.assembly_id = e.assembly_id AND o.job = e.job
               AND o.lease IS NOT NULL AND o.due_at > ?1)
-        ORDER BY e.due_at LIMIT 10000
+        ORDER BY e.due_at LIMIT 2000
     ),
     running AS MATERIALIZED (
-        SELECT user_id, count(*) AS runs FROM pinyto_job_entries
+        SELECT user_id, count(*) AS runs
+        FROM pinyto_job_entries INDEXED BY pinyto_running_jobs
         WHERE lease IS NOT NULL AND due_at > ?1 GROUP BY user_id
     ),
     job AS (
@@ -39,8 +40,14 @@ pub(in super::super) const CLAIMABLE: &str = "
             PARTITION BY user_id ORDER BY due_at, id) AS nth
         FROM job WHERE nth = 1
     )
-    SELECT id FROM turn LEFT JOIN running USING (user_id)
-    ORDER BY nth + coalesce(runs, 0), due_at, id LIMIT ?2";
+    SELECT turn.id FROM turn LEFT JOIN running ON running.user_id = turn.user_id
+    LEFT JOIN pinyto_job_turns last ON last.user_id = turn.user_id
+    ORDER BY nth + coalesce(runs, 0), coalesce(last.turn, 0), due_at, turn.id LIMIT ?2";
+
+pub(in super::super) const TAKE_TURN: &str = "
+    INSERT INTO pinyto_job_turns (user_id, turn)
+    VALUES (?1, (SELECT coalesce(max(turn), 0) + 1 FROM pinyto_job_turns))
+    ON CONFLICT (user_id) DO UPDATE SET turn = excluded.turn";
 
 #[derive(sqlx::FromRow)]
 struct DueRow {
@@ -116,6 +123,7 @@ async fn claim_one(
     let mut entry = JobEntry::try_from(row.entry)?;
     let is_to_run = entry.claim(claim.lease, claim.now, claim.until);
     write(db, id, &entry).await?;
+    sqlx::query(TAKE_TURN).bind(row.user_id).execute(db).await?;
     Ok(is_to_run.then(|| ClaimedJob {
         lease: Lease {
             entry: JobEntryId::new(id),

@@ -20,7 +20,7 @@ pub(super) use plan::{plan, replan, revive_changed};
 pub(super) use queue::enqueue;
 #[cfg(test)]
 pub(super) use {
-    lease::{CLAIMABLE, DELETE, DUE, EXTEND, HELD, PUT_OFF, REMOVE_DOCUMENT},
+    lease::{CLAIMABLE, DELETE, DUE, EXTEND, HELD, PUT_OFF, REMOVE_DOCUMENT, TAKE_TURN},
     plan::{PLAN, REPLAN, REVIVE_CHANGED},
     queue::{KEY, QUEUED, REVIVE, WAITS},
     row::WRITE,
@@ -34,7 +34,7 @@ use row::{EntryRow, NameRow, entry_columns};
 pub(super) const NEXT_DUE: &str = "
     SELECT e.due_at FROM pinyto_job_entries e
     WHERE e.due_at IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM pinyto_job_entries o
+        SELECT 1 FROM pinyto_job_entries o INDEXED BY pinyto_running_jobs
         WHERE o.user_id = e.user_id AND o.assembly_id = e.assembly_id AND o.job = e.job
           AND o.id <> e.id AND o.lease IS NOT NULL AND o.due_at > ?1)
     ORDER BY e.due_at LIMIT 1";

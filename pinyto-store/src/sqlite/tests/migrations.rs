@@ -1,6 +1,9 @@
 //! What a later migration may do, and may not.
 
-use pinyto_core::{document::DocumentRepository as _, key::KeyRepository as _, testing::given};
+use pinyto_core::{
+    document::DocumentRepository as _, job::JobRepository as _, key::KeyRepository as _,
+    testing::given,
+};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::{
@@ -101,4 +104,27 @@ async fn what_an_embedder_leaves_dangling_stops_no_migration() {
     let migrations = [MIGRATIONS, &[(NEXT, "next", second)]].concat();
     let opened = migration::open(&options.writer().unwrap(), &migrations).await;
     assert!(opened.is_ok(), "{opened:?}");
+}
+
+#[tokio::test]
+async fn what_was_installed_before_there_were_jobs_is_planned() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pinyto.db");
+    let options = SqliteOptions::new(format!("sqlite:{}?mode=rwc", path.display()));
+    let first = &MIGRATIONS[..1];
+    let mut db = migration::open(&options.writer().unwrap(), first)
+        .await
+        .unwrap();
+    let installed = "
+        INSERT INTO pinyto_users (name, created_at, calculated_at) VALUES ('ann', 0, 0);
+        INSERT INTO pinyto_assemblies (author_id, name, description, only_own_data, saved_at)
+        VALUES (1, 'Notes', '', 1, 0);
+        INSERT INTO pinyto_jobs VALUES (1, 0, 'tidy', 'pass', 60);
+        INSERT INTO pinyto_installations VALUES (1, 1, 5000)";
+    sqlx::raw_sql(installed).execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+
+    let store = SqliteStore::open(options).await.unwrap();
+    let due = store.next_due(given::at(0)).await.unwrap();
+    assert_eq!(due.map(|due| due.unix_millis()), Some(5000));
 }
