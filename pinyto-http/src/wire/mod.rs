@@ -9,8 +9,10 @@ mod field;
 
 pub mod assembly;
 pub mod document;
+pub mod job;
 pub mod key;
 pub mod keyserver;
+pub mod run;
 pub mod server;
 pub mod user;
 
@@ -78,6 +80,8 @@ pub struct Exception {
     pub line: Option<u32>,
 }
 
+const ANY_NAME: &str = "a string";
+const COUNT: &str = "a whole number that is not negative";
 const NAME: &str = "a string of 1 to 42 ASCII letters, digits and _";
 const USER_NAME: &str = "a string of 1 to 30 ASCII letters, digits and _";
 const PUBLIC_KEY: &str = "an object with the strings N and e";
