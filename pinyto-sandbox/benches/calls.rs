@@ -1,6 +1,11 @@
 //! What a call costs: time and CPU time on both sides, memory, and who waits for whom.
 //!
 //! `cargo bench -p pinyto-sandbox --bench calls`; numbers go to standard output.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a bench ends when anything fails"
+)]
 
 use std::{
     sync::{

@@ -16,7 +16,6 @@ use rustix::{
     net::{RecvFlags, recv},
     process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, setpriority_process, waitid},
 };
-use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -25,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    frame::{self, FrameError},
+    frame::{self, FrameError, Order},
     worker::{self, Start},
 };
 
@@ -198,10 +197,10 @@ pub(crate) enum LinkError {
 }
 
 impl Link {
-    /// Sends a frame.
-    pub(crate) async fn send(&mut self, frame: &impl Serialize) -> Result<(), LinkError> {
+    /// Sends an order.
+    pub(crate) async fn send(&mut self, order: &Order<'_>) -> Result<(), LinkError> {
         self.out.clear();
-        frame::write(frame, &mut self.out)?;
+        frame::write(order, &mut self.out)?;
         let sent = self.socket.write_all(&self.out).await;
         if self.out.capacity() > KEPT {
             self.out = Vec::new();

@@ -5,12 +5,21 @@
 //! harmless where it is allowed.
 #![cfg(target_os = "linux")]
 
-use std::ptr;
+use std::cell::UnsafeCell;
 
 use libc::{c_long, syscall};
 
 /// What the kernel said: 0 if it did as it was asked, otherwise the error number.
 pub type Verdict = i32;
+
+/// A path and a buffer that exist as long as the process.
+static PATH: &[u8] = b"/proc/self/status\0";
+static BUFFER: Buffer = Buffer(UnsafeCell::new([0; 64]));
+
+struct Buffer(UnsafeCell<[u64; 64]>);
+
+// SAFETY: only the kernel and `Attempt::make` touch it, one call after the other.
+unsafe impl Sync for Buffer {}
 
 /// A system call with its arguments.
 struct Attempt {
@@ -20,11 +29,8 @@ struct Attempt {
 }
 
 fn attempts() -> Vec<Attempt> {
-    // A path and a buffer that exist as long as the process.
-    static PATH: &[u8] = b"/proc/self/status\0";
-    static mut BUFFER: [u64; 64] = [0; 64];
     let path = PATH.as_ptr() as usize;
-    let buffer = ptr::addr_of_mut!(BUFFER) as usize;
+    let buffer = BUFFER.0.get() as usize;
     let here = libc::AT_FDCWD as usize;
     let parent = std::os::unix::process::parent_id() as usize;
     let own = std::process::id() as usize;
@@ -227,7 +233,7 @@ fn attempts() -> Vec<Attempt> {
         libc::SYS_remap_file_pages,
         &[buffer & !4095, 4096, 0, 0, 0],
     );
-    add("shmget", libc::SYS_shmget, &[0, 4096, 0o1600]);
+    add("shmget", libc::SYS_shmget, &[0, 0, 0o1600]);
     add("mlock", libc::SYS_mlock, &[buffer & !4095, 4096]);
     add("userfaultfd", libc::SYS_userfaultfd, &[1]);
     // Rights.
@@ -315,6 +321,7 @@ fn attempts() -> Vec<Attempt> {
 /// Makes all calls and gives the kernel's verdict on each.
 ///
 /// Only within a process that can be lost: where nothing forbids them, some of them change it.
+/// Not from two threads at once.
 #[must_use]
 pub fn verdicts() -> Vec<(&'static str, Verdict)> {
     attempts()
@@ -326,6 +333,9 @@ pub fn verdicts() -> Vec<(&'static str, Verdict)> {
 impl Attempt {
     fn make(&self) -> Verdict {
         let [a, b, c, d, e, f] = self.arguments;
+        // What an earlier call has left there must not become an argument.
+        // SAFETY: nothing else uses the buffer.
+        unsafe { BUFFER.0.get().write([0; 64]) };
         // SAFETY: the pointers among the arguments point to statics that live for ever and that
         // nothing else uses; the process is expendable.
         let result = unsafe { syscall(self.number, a, b, c, d, e, f) };

@@ -35,7 +35,7 @@ async fn turn(turns: &Arc<Turns>, user: i64) -> Turn {
     now(turns.wait(who(user))).await.unwrap().unwrap()
 }
 
-type Queued<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Turn, Refused>> + 'a>>;
+type Queued<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Turn, Refused>> + Send + 'a>>;
 
 /// Someone in the queue.
 async fn queued(turns: &Arc<Turns>, user: i64) -> Queued<'_> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pinyto_core::runtime::CodeError;
+use pinyto_core::runtime::{CodeError, CodeRuntime};
 use rustix::{io::write, stdio::stdin};
 
 use crate::given::*;
@@ -129,17 +129,19 @@ async fn a_worker_that_says_nothing_ends_at_its_limits() {
     assert!(execution.cpu_time >= limits().cpu_time);
 }
 
-/// What it says after the end of the call is never taken for the answer of the next one.
 async fn a_forged_answer_is_one_that_the_code_could_have_given() {
     let runtime = runtime().await;
-    let execution = run(&runtime, "forge: answer").await;
-    assert_eq!(execution.outcome.unwrap(), "abc");
-    let execution = run(&runtime, "forge: finished twice").await;
-    assert_eq!(execution.outcome.unwrap(), "1");
-    for _ in 0..3 {
-        assert_eq!(
-            run(&runtime, "return 'honest'").await.outcome.unwrap(),
-            "honest"
-        );
+    for (what, answer) in [("answer", "abc"), ("finished twice", "1")] {
+        let execution = run(&runtime, &format!("forge: {what}")).await;
+        assert_eq!(execution.outcome.unwrap(), answer);
+        // It never reaches anybody else; the same user may find her worker useless.
+        for _ in 0..3 {
+            let other = runtime.run(&call(2, "return 'honest'"), &Scripted).await;
+            assert_eq!(other.outcome.unwrap(), "honest");
+        }
+        match run(&runtime, "return 'honest'").await.outcome {
+            Ok(answer) => assert_eq!(answer, "honest"),
+            Err(error) => assert!(matches!(error, CodeError::LimitReached { .. })),
+        }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn call(user: i64, code: &str) -> CodeCall {
 pub(crate) fn limits() -> CodeLimits {
     let mut limits = CodeLimits::default();
     limits.cpu_time = Duration::from_millis(300);
-    limits.wall_time = Duration::from_secs(10);
+    limits.wall_time = Duration::from_secs(40);
     limits
 }
 

@@ -29,8 +29,9 @@ async fn attack(code: &str) -> Execution {
     let runtime = runtime().await;
     let began = Instant::now();
     let execution = run(&runtime, code).await;
-    // The CPU limit is 0.3 s, on a machine that may be busy with other tests.
-    assert!(began.elapsed() < Duration::from_secs(9), "{code}");
+    // The CPU limit is 0.3 s, but what computes for long gets only the time that nobody else on
+    // the machine wants.
+    assert!(began.elapsed() < limits().wall_time, "{code}");
     assert!(execution.cpu_time < Duration::from_secs(1), "{code}");
     assert!(peak_memory() < 300, "{code}: {} MiB", peak_memory());
     execution
@@ -53,7 +54,7 @@ async fn endless_loops_end_at_the_cpu_limit() {
         "while True: pass",
         "while True:\n    try:\n        while True: pass\n    except: pass\n    finally: continue",
         "def f(): return f\nwhile f(): f()",
-        "[0 for a in range(10**9) for b in range(10**9)]",
+        "for a in range(10**9):\n    for b in range(10**9): pass",
         "n = 0\nfor _ in range(10**18): n += 1\nreturn n",
     ] {
         let execution = attack(code).await;
@@ -203,7 +204,8 @@ async fn large_arguments_are_refused() {
         "return db.insert({'data': [{}] * 1000000})",
     ] {
         let execution = attack(code).await;
-        let refused = is_exception(&execution) || limit(&execution) == "service_bytes";
+        let refused =
+            is_exception(&execution) || ["service_bytes", "memory"].contains(&limit(&execution));
         assert!(refused, "{code}: {execution:?}");
     }
 }
