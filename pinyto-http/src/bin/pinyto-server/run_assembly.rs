@@ -45,6 +45,7 @@ pub(crate) struct Trial {
     request: String,
     documents: Option<PathBuf>,
     write: bool,
+    pack: bool,
     user: UserName,
 }
 
@@ -92,7 +93,7 @@ fn command() -> Command {
             Arg::new("file")
                 .value_name("FILE")
                 .required(true)
-                .help("A file.py with the body of one function, or a file.json with an assembly as the field data of save_assembly has it"),
+                .help("A file.py with the body of one function, or a file.json with an assembly as the field data of save_assembly has it; a part may name a code_file beside it in place of its code"),
         )
         .arg(option("function", "NAME", "Which function to call; needn't be said if there is one only"))
         .arg(option("job", "NAME", "Which job to run").conflicts_with("function"))
@@ -104,6 +105,12 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .requires("documents")
                 .help("Write the documents back as the code leaves them"),
+        )
+        .arg(
+            Arg::new("pack")
+                .long("pack")
+                .action(ArgAction::SetTrue)
+                .help("Run nothing: print the assembly with all its code, as save_assembly takes it"),
         )
         .arg(option("user", "NAME", "For whom it runs").default_value("me"))
 }
@@ -122,6 +129,7 @@ impl Trial {
             request: text("request").unwrap_or_default(),
             documents: text("documents").map(PathBuf::from),
             write: matches.get_flag("write"),
+            pack: matches.get_flag("pack"),
             user: UserName::parse(&user).map_err(|error| format!("--user {user:?}: {error}"))?,
         })
     }
@@ -133,6 +141,11 @@ impl Trial {
     /// One sentence about what kept it from being run.
     pub(crate) async fn run(&self, settings: &Settings) -> Result<bool, String> {
         let source = self.source()?;
+        if self.pack {
+            let data = serde_json::to_string(&source).map_err(|error| error.to_string())?;
+            say(&data);
+            return Ok(true);
+        }
         let store = Arc::new(MemoryStore::new());
         let (session, assembly) = self.prepare(&store, &source).await?;
         let runtime = code::runtime(settings).await?;
@@ -167,12 +180,31 @@ impl Trial {
                 AssemblySource::new(name("Trial")?, description, vec![function], vec![], true);
             return source.map_err(|error| error.to_string());
         }
-        let data: Value = serde_json::from_str(&text)
-            .map_err(|error| format!("{shown} has neither the ending .py nor JSON: {error}."))?;
+        let data = self.with_code(&text)?;
         let request = json!({"original_name": "", "data": data}).to_string();
         let request: SaveAssembly = decode(request.as_bytes()).map_err(|error| error.to_string())?;
         let source = request.data.0.into_source().map_err(pinyto_core::Error::from);
         source.map_err(|error| error.to_string())
+    }
+
+    /// The assembly in `text`, with the code of its files.
+    fn with_code(&self, text: &str) -> Result<Value, String> {
+        let mut data: Value = serde_json::from_str(text).map_err(|error| {
+            let shown = self.file.display();
+            format!("{shown} has neither the ending .py nor JSON: {error}.")
+        })?;
+        for list in ["api_functions", "jobs"] {
+            let parts = data.get_mut(list).and_then(Value::as_array_mut);
+            for part in parts.into_iter().flatten().filter_map(Value::as_object_mut) {
+                if let Some(file) = part.remove("code_file") {
+                    let file = self.file.with_file_name(file.as_str().unwrap_or_default());
+                    let code = fs::read_to_string(&file)
+                        .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
+                    part.insert("code".to_owned(), code.into());
+                }
+            }
+        }
+        Ok(data)
     }
 
     /// Puts user, assembly and documents into the store.
