@@ -11,9 +11,9 @@ use ruff_text_size::TextSize;
 
 use super::{
     failure,
-    inspect::{self, DELETE_ITEM, Findings},
+    inspect::{self, Findings},
     modules::{self, HIDDEN_FUNCTIONS, IN_SCOPE},
-    wrap,
+    supplement, wrap,
 };
 
 /// Code that can be run.
@@ -126,11 +126,13 @@ fn complete(text: &str, findings: &Findings) -> String {
         rest = end;
     }
     program.push_str(text.get(rest..).unwrap_or_default());
+    let (supplements, needed) = supplement::text(findings.supplements.clone());
     for module in IN_SCOPE {
-        if findings.names.contains(module) {
+        if findings.names.contains(module) || needed.contains(module) {
             program.push_str(&format!("import {module}\n"));
         }
     }
+    program.push_str(&supplements);
     for name in HIDDEN_FUNCTIONS {
         if findings.names.contains(name) {
             let message = modules::missing_name(name).unwrap_or_default();
@@ -138,13 +140,6 @@ fn complete(text: &str, findings: &Findings) -> String {
                 "def {name}(*args, **kwargs): raise NameError({message:?})\n"
             ));
         }
-    }
-    if findings.deletes_items {
-        program.push_str(&format!(
-            "def {DELETE_ITEM}(container, key):\n \
-             if isinstance(container, (dict, list)): container.pop(key)\n \
-             else: raise TypeError(f\"'{{type(container).__name__}}' object doesn't support item deletion\")\n"
-        ));
     }
     let parameters = wrap::PARAMETERS.join(", ");
     program.push_str(&format!("{}({parameters})\n", wrap::FUNCTION));

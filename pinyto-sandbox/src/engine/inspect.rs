@@ -6,19 +6,17 @@
 
 use std::collections::BTreeSet;
 
+use monty_types::ExcType;
 use ruff_python_ast::{
     self as ast, Expr, Stmt,
     visitor::{self, Visitor},
 };
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
-use super::modules;
+use super::{modules, names::Names, supplement};
 
 /// How deeply the visitor follows expressions and blocks. The interpreter refuses less.
-const MAX_DEPTH: u32 = 400;
-
-/// The function that takes the place of `del container[key]`.
-pub(super) const DELETE_ITEM: &str = "_delete_item";
+pub(super) const MAX_DEPTH: u32 = 400;
 
 /// What was found in a text.
 #[derive(Default)]
@@ -31,8 +29,8 @@ pub(super) struct Findings {
     pub(super) names: BTreeSet<String>,
     /// Names of attributes that are used somewhere.
     pub(super) attributes: BTreeSet<String>,
-    /// Whether [`DELETE_ITEM`] is needed.
-    pub(super) deletes_items: bool,
+    /// The functions of [`supplement`] that are needed.
+    pub(super) supplements: BTreeSet<&'static str>,
 }
 
 /// Something that can't be run.
@@ -47,9 +45,12 @@ pub(super) struct Refused {
 pub(super) fn inspect(text: &str, body: &[Stmt]) -> Findings {
     let mut inspector = Inspector {
         text,
+        names: Names::of(body),
         findings: Findings::default(),
+        consumed: BTreeSet::new(),
         depth: 0,
         guarded: 0,
+        formatted: 0,
     };
     inspector.visit_body(body);
     let mut findings = inspector.findings;
@@ -59,8 +60,13 @@ pub(super) fn inspect(text: &str, body: &[Stmt]) -> Findings {
 
 struct Inspector<'t> {
     text: &'t str,
+    names: Names,
     findings: Findings,
+    /// Where expressions begin and end whose values are gone through right where they are.
+    consumed: BTreeSet<(TextSize, TextSize)>,
     depth: u32,
+    /// How many f-strings are around. They may show their own text, so it stays.
+    formatted: u32,
     /// How many `try` blocks with handlers are around.
     guarded: u32,
 }
@@ -88,6 +94,7 @@ impl<'a> Visitor<'a> for Inspector<'_> {
         if comprehension.is_async {
             self.refuse(comprehension.start(), ASYNC);
         }
+        self.consume(&comprehension.iter);
         visitor::walk_comprehension(self, comprehension);
     }
 }
@@ -95,6 +102,15 @@ impl<'a> Visitor<'a> for Inspector<'_> {
 const ASYNC: &str = "async and await can't be used here: calls of db and Http wait by themselves, write a plain def";
 const GENERATORS: &str =
     "generators (yield) can't be used here: build a list, append to it and return it";
+
+/// Functions that go through what they are given, at once.
+const CONSUMERS: [&str; 16] = [
+    "all", "any", "dict", "enumerate", "filter", "frozenset", "iter", "list", "map", "max", "min",
+    "set", "sorted", "sum", "tuple", "zip",
+];
+
+/// Functions that make iterators in Python.
+const PRODUCERS: [&str; 5] = ["enumerate", "filter", "map", "reversed", "zip"];
 
 impl Inspector<'_> {
     fn refuse(&mut self, at: TextSize, message: impl Into<String>) {
@@ -139,6 +155,7 @@ impl Inspector<'_> {
                 self.refuse(function.start(), ASYNC)
             }
             Stmt::For(block) if block.is_async => self.refuse(block.start(), ASYNC),
+            Stmt::For(block) => self.consume(&block.iter),
             Stmt::With(block) if block.is_async => self.refuse(block.start(), ASYNC),
             Stmt::Try(block) if block.is_star => {
                 self.refuse(block.start(), "except* can't be used here: write except")
@@ -174,19 +191,192 @@ impl Inspector<'_> {
                 expression.start(),
                 "template strings (t\"...\") can't be used here: write an f-string",
             ),
-            Expr::Name(name) if name.ctx.is_load() => {
-                self.findings.names.insert(name.id.to_string());
+            Expr::FString(_) => {
+                self.formatted += 1;
+                visitor::walk_expr(self, expression);
+                self.formatted -= 1;
+                return;
             }
+            Expr::Starred(starred) => self.consume(&starred.value),
+            Expr::Name(name) if name.ctx.is_load() => self.name(name),
+            Expr::Generator(_) => self.iterator(expression.range()),
             Expr::Attribute(attribute) => {
                 self.findings.attributes.insert(attribute.attr.to_string());
+                self.attribute(attribute);
+            }
+            Expr::Call(call) => {
+                self.call(call);
+                if let Expr::Attribute(method) = &*call.func {
+                    // A method that is called is none that is used as a value.
+                    self.findings.attributes.insert(method.attr.to_string());
+                    self.visit_expr(&method.value);
+                    self.visit_arguments(&call.arguments);
+                    return;
+                }
             }
             _ => {}
         }
         visitor::walk_expr(self, expression);
     }
 
+    /// Whether a name means what it means in Python.
+    fn is_pythons(&self, name: &str) -> bool {
+        !self.names.bound.contains(name)
+    }
+
+    fn consume(&mut self, expression: &Expr) {
+        self.consumed.insert((expression.start(), expression.end()));
+    }
+
+    /// The interpreter makes lists where Python makes iterators. That matters unless they are
+    /// gone through at once.
+    fn iterator(&mut self, range: TextRange) {
+        if self.formatted == 0 && !self.consumed.contains(&(range.start(), range.end())) {
+            self.insert(range.start(), "iter(");
+            self.insert(range.end(), ")");
+        }
+    }
+
+    fn insert(&mut self, at: TextSize, text: &str) {
+        self.findings
+            .edits
+            .push((TextRange::empty(at), text.to_owned()));
+    }
+
+    fn name(&mut self, name: &ast::ExprName) {
+        let id = name.id.as_str();
+        self.findings.names.insert(id.to_owned());
+        if self.formatted > 0 || !self.is_pythons(id) {
+            return;
+        }
+        let calling: &[(&str, &str)] = if self.names.functions_call_services {
+            &supplement::CALLING
+        } else {
+            &[]
+        };
+        let length = ("len", "_len");
+        let length = (self.names.bound.contains("__len__")).then_some(&length);
+        let supplied = supplement::ALWAYS.iter().chain(calling).chain(length);
+        if let Some((_, ours)) = supplied.into_iter().find(|(theirs, _)| *theirs == id) {
+            let ours: &'static str = ours;
+            self.findings.supplements.insert(ours);
+            self.findings.edits.push((name.range(), ours.to_owned()));
+        }
+    }
+
+    fn attribute(&mut self, attribute: &ast::ExprAttribute) {
+        if self.formatted > 0 || !attribute.ctx.is_load() {
+            return;
+        }
+        let name = attribute.attr.as_str();
+        if name == "__class__" {
+            self.around_receiver(attribute, attribute.end(), "type(", ")");
+        } else if supplement::VALUES.contains(&format!(" {name} ")) {
+            let call = format!(", \"{name}\", lambda o, *a, **k: o.{name}(*a, **k))");
+            if self.around_receiver(attribute, attribute.end(), "_bound(", &call) {
+                self.findings.supplements.insert("_bound");
+            }
+        }
+    }
+
+    /// Puts `before` in front of what has the attribute, and `after` in the place of everything
+    /// behind it up to `end`.
+    fn around_receiver(
+        &mut self,
+        attribute: &ast::ExprAttribute,
+        end: TextSize,
+        before: &str,
+        after: &str,
+    ) -> bool {
+        // Between them are brackets, white space and the dot.
+        let gap = TextRange::new(attribute.value.end(), attribute.attr.start());
+        let between = &self.text[gap];
+        let Some(dot) = between.rfind('.').filter(|_| !between.contains('#')) else {
+            return false;
+        };
+        let start = attribute.start();
+        let text = format!("{}{}{after}", &between[..dot], &between[dot + 1..]);
+        self.insert(start, before);
+        self.findings.edits.push((TextRange::new(gap.start(), end), text));
+        true
+    }
+
+    fn call(&mut self, call: &ast::ExprCall) {
+        match &*call.func {
+            Expr::Name(name) if self.is_pythons(&name.id) => {
+                let name = name.id.as_str();
+                if CONSUMERS.contains(&name) {
+                    for argument in &call.arguments.args {
+                        self.consume(argument);
+                    }
+                }
+                if PRODUCERS.contains(&name) {
+                    self.iterator(call.range());
+                }
+                if name.parse::<ExcType>().is_ok() {
+                    self.exception(&call.arguments);
+                }
+            }
+            Expr::Attribute(method) => {
+                let name = method.attr.as_str();
+                if matches!(name, "join" | "extend" | "update" | "union") {
+                    for argument in &call.arguments.args {
+                        self.consume(argument);
+                    }
+                }
+                if self.formatted > 0 {
+                    return;
+                }
+                let supplied = supplement::METHODS.iter().find(|(theirs, _)| *theirs == name);
+                let ours = match supplied {
+                    Some((_, ours)) => *ours,
+                    None if name == "dumps" && call.arguments.find_keyword("default").is_some() => {
+                        "_dumps"
+                    }
+                    None => return,
+                };
+                let open = call.arguments.start() + TextSize::from(1);
+                if self.around_receiver(method, open, &format!("{ours}("), ", ") {
+                    self.findings.supplements.insert(ours);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The interpreter's exceptions take at most one text.
+    fn exception(&mut self, arguments: &ast::Arguments) {
+        let fits = match &*arguments.args {
+            [] => true,
+            [only] => matches!(only, Expr::StringLiteral(_) | Expr::FString(_)),
+            _ => false,
+        };
+        let plain = !arguments.args.iter().any(Expr::is_starred_expr);
+        if let (Some(first), Some(last)) = (arguments.args.first(), arguments.args.last())
+            && !fits
+            && plain
+            && arguments.keywords.is_empty()
+            && self.formatted == 0
+        {
+            // Brackets around an argument are no part of it: the edits go to the call's own.
+            let open = arguments.start() + TextSize::from(1);
+            let close = arguments.end() - TextSize::from(1);
+            debug_assert!(open <= first.start() && last.end() <= close);
+            self.insert(open, "_said(");
+            self.insert(close, ")");
+            self.findings.supplements.insert("_said");
+        }
+    }
+
     fn class(&mut self, class: &ast::StmtClassDef) {
         if let Some(arguments) = &class.arguments
+            && let [Expr::Name(only)] = &*arguments.args
+            && only.id.as_str() == "object"
+            && arguments.keywords.is_empty()
+        {
+            // Every class is one of these anyway.
+            self.edit(arguments.start(), arguments.end(), "");
+        } else if let Some(arguments) = &class.arguments
             && let Some(base) = arguments
                 .args
                 .iter()
@@ -272,10 +462,10 @@ impl Inspector<'_> {
                         );
                         return;
                     } else {
-                        self.edit(from, item.value.start(), &format!("{before}{DELETE_ITEM}("));
+                        self.edit(from, item.value.start(), &format!("{before}_delete_item("));
                         self.edit(item.value.end(), item.slice.start(), ", (");
                         self.edit(item.slice.end(), item.end(), "))");
-                        self.findings.deletes_items = true;
+                        self.findings.supplements.insert("_delete_item");
                     }
                 }
                 other => {

@@ -10,7 +10,9 @@ mod host;
 mod inspect;
 mod json;
 mod modules;
+mod names;
 mod page;
+mod supplement;
 mod wrap;
 
 #[cfg(test)]
