@@ -27,7 +27,8 @@ const WORKER: u64 = 64 * 1024 * 1024;
 /// How often the workers that have waited for too long are ended.
 const TIDYING: Duration = Duration::from_secs(5);
 
-/// CPU time after which the kernel ends a worker if the server doesn't.
+/// CPU time after which the kernel ends a worker if the server doesn't. A worker is replaced
+/// after a quarter of it, so the rest is the longest that a single call can have.
 const CPU_BACKSTOP: Duration = Duration::from_secs(600);
 
 /// Runs Python code in locked-down processes.
