@@ -188,6 +188,16 @@ pub enum InvalidAssembly {
     /// An index is of no path.
     #[error("An index is a path. {0}")]
     InvalidIndex(#[from] InvalidPath),
+    /// Code that can't be run, whatever it is asked.
+    #[error("The code of the {kind} {name} can't be run: {reason}.")]
+    InvalidCode {
+        /// `function` or `job`.
+        kind: &'static str,
+        /// Its name.
+        name: AssemblyName,
+        /// What is wrong, with the line.
+        reason: String,
+    },
     /// NUL characters, which no Python source may contain.
     #[error("Descriptions and code must not contain NUL characters.")]
     NulCharacter,

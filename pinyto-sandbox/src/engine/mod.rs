@@ -11,7 +11,6 @@ mod inspect;
 mod json;
 mod modules;
 mod names;
-mod page;
 mod supplement;
 mod wrap;
 
