@@ -22,6 +22,7 @@ enum Object {
     Page(usize),
 }
 
+/// The identities before are those of the other objects and of a module.
 const FIRST_PAGE: u128 = 16;
 
 impl Object {
@@ -117,6 +118,33 @@ const fn service(object: Object, method: &str) -> Option<Service> {
         (Object::Http, b"post") => Service::HttpPost,
         _ => return None,
     })
+}
+
+/// A module that is supplied here; the interpreter has none of that name.
+pub(super) fn module(name: &str) -> Option<MontyObject> {
+    if name != "string" {
+        return None;
+    }
+    let attributes = [
+        ("ascii_lowercase", "abcdefghijklmnopqrstuvwxyz"),
+        ("ascii_uppercase", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        (
+            "ascii_letters",
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        ),
+        ("digits", "0123456789"),
+        ("hexdigits", "0123456789abcdefABCDEF"),
+        ("octdigits", "01234567"),
+        ("punctuation", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"),
+        ("whitespace", " \t\n\r\x0b\x0c"),
+    ];
+    let attributes =
+        attributes.map(|(name, text)| (MontyObject::string(name), MontyObject::string(text)));
+    Some(MontyObject::module(
+        name,
+        MontyUuid::from_u128(6),
+        attributes,
+    ))
 }
 
 /// How a call ends for the code.

@@ -5,6 +5,7 @@
 //! runs the process that this is in.
 
 mod compile;
+mod depth;
 mod failure;
 mod host;
 mod inspect;
@@ -169,6 +170,15 @@ struct Printer<'p> {
     outside: &'p mut dyn Outside,
 }
 
+impl<'p> Printer<'p> {
+    fn new(output: &'p mut Output, host: &'p mut Host<'_>) -> Self {
+        Self {
+            output,
+            outside: &mut *host.outside,
+        }
+    }
+}
+
 impl PrintWriterCallback for Printer<'_> {
     fn stdout_write(&mut self, output: Cow<'_, str>) -> Result<(), MontyException> {
         if self.output.truncated || output.is_empty() {
@@ -206,10 +216,7 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
     // Why the code was stopped from here.
     let mut ended = None;
     let mut progress = {
-        let mut printer = Printer {
-            output: &mut *output,
-            outside: &mut *host.outside,
-        };
+        let mut printer = Printer::new(output, &mut host);
         compiled
             .program
             .clone()
@@ -229,10 +236,7 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
             RunProgress::FunctionCall(mut call) => {
                 let arguments = std::mem::take(&mut call.args);
                 let reply = host.call(call.object_id, &call.function_name, arguments);
-                let mut printer = Printer {
-                    output: &mut *output,
-                    outside: &mut *host.outside,
-                };
+                let mut printer = Printer::new(output, &mut host);
                 let print = PrintWriter::Callback(&mut printer);
                 match reply {
                     Reply::Value(value) => call.resume(value, print),
@@ -252,10 +256,7 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
                     Some(id) => host.attribute(id, &lookup.name),
                     None => Ok(None),
                 };
-                let mut printer = Printer {
-                    output: &mut *output,
-                    outside: &mut *host.outside,
-                };
+                let mut printer = Printer::new(output, &mut host);
                 let print = PrintWriter::Callback(&mut printer);
                 match answer {
                     Ok(Some(value)) => lookup.resume(value, print),
@@ -276,12 +277,16 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
                 }
             }
             RunProgress::OsCall(call) => {
-                let exception = out_of_reach(&call.function_call);
-                let mut printer = Printer {
-                    output: &mut *output,
-                    outside: &mut *host.outside,
+                let result = match &call.function_call {
+                    OsFunctionCall::Import(name) => host::module(name),
+                    _ => None,
                 };
-                call.resume(exception, PrintWriter::Callback(&mut printer))
+                let result = result.map_or_else(
+                    || ExtFunctionResult::Error(out_of_reach(&call.function_call)),
+                    ExtFunctionResult::Return,
+                );
+                let mut printer = Printer::new(output, &mut host);
+                call.resume(result, PrintWriter::Callback(&mut printer))
             }
             RunProgress::ResolveFutures(futures) => futures.abort(stopped(), PrintWriter::Disabled),
         };
