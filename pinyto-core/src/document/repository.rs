@@ -169,10 +169,6 @@ pub trait DocumentRepository: Send + Sync {
     /// # Errors
     ///
     /// [`StoreError`] if the store failed; then nothing was changed.
-    async fn remove(
-        &self,
-        scope: Scope,
-        id: DocumentId,
-        at: Timestamp,
-    ) -> Result<bool, StoreError>;
+    async fn remove(&self, scope: Scope, id: DocumentId, at: Timestamp)
+    -> Result<bool, StoreError>;
 }

@@ -78,9 +78,8 @@ impl Scan {
         sort: Option<&Sort>,
         is_indexed: impl Fn(&Path) -> bool,
     ) -> Self {
-        let missing = |path: &&Path| {
-            !Self::ALWAYS_INDEXED.contains(&path.as_str()) && !is_indexed(path)
-        };
+        let missing =
+            |path: &&Path| !Self::ALWAYS_INDEXED.contains(&path.as_str()) && !is_indexed(path);
         let missing_index = if examined > Self::MANY {
             let mut paths = Vec::new();
             collect_selecting(query.condition(), &mut paths);
@@ -147,7 +146,11 @@ mod tests {
             (json!({"$or": [{"a": 1}, {"b": 1}]}), None, None),
             (json!({"type": "book", "time": "x", "_id": "x"}), None, None),
             (json!({"data.isbn": 1}), Some("data.isbn"), None),
-            (json!({"data.isbn": 1}), Some("data.year"), Some("data.year")),
+            (
+                json!({"data.isbn": 1}),
+                Some("data.year"),
+                Some("data.year"),
+            ),
             (json!({"data.isbn": 1, "a": {"$in": [1]}}), None, Some("a")),
         ] {
             assert_eq!(missing(9_999, &query, sort).as_deref(), path, "{query}");

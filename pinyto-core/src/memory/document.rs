@@ -131,7 +131,10 @@ impl DocumentRepository for MemoryStore {
             document,
             max_bytes,
         } = entry;
-        let Some(assembly) = state.installed(user, &document.assembly).map(|found| found.id) else {
+        let Some(assembly) = state
+            .installed(user, &document.assembly)
+            .map(|found| found.id)
+        else {
             return Ok(InsertOutcome::NotInstalled);
         };
         if state.documents.contains_key(&(user, document.id)) {

@@ -15,7 +15,9 @@ use crate::{
     },
     challenge::SessionTokenHash,
     clock::Timestamp,
-    document::{Document, DocumentId, InsertOutcome, NewEntry, ScanLimits, Scope, Search, Searched},
+    document::{
+        Document, DocumentId, InsertOutcome, NewEntry, ScanLimits, Scope, Search, Searched,
+    },
     id::KeyId,
     key::{AddKeyOutcome, KeyHash, NewKey},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},

@@ -50,7 +50,7 @@ fn aliases(schemas: &mut Value) {
     }
 }
 
-/// An answer always has all its fields.
+/// An answer always has all its fields, but for a younger one that older clients don't know.
 fn answers(schemas: &mut Value) {
     for (both, answer) in ANSWERS {
         schemas[answer] = schemas[both].clone();
@@ -65,7 +65,8 @@ fn answers(schemas: &mut Value) {
     };
     for (_, schema) in members.filter(|(name, _)| is_answer(name)) {
         let fields = schema["properties"].as_object().into_iter().flatten();
-        schema["required"] = fields.map(|(name, _)| name.as_str()).collect();
+        let names = fields.map(|(name, _)| name.as_str());
+        schema["required"] = names.filter(|name| *name != "indexes").collect();
     }
 }
 

@@ -1,7 +1,8 @@
 //! Assemblies.
 
-use pinyto_core::assembly::{
-    AssemblyName, AssemblySource, Function, InvalidAssembly, InvalidAssemblyName, Job,
+use pinyto_core::{
+    assembly::{AssemblyName, AssemblySource, Function, InvalidAssembly, InvalidAssemblyName, Job},
+    query::Path,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,8 @@ impl Request for SaveAssembly {
             "a whole number of minutes from 0 to 5270400",
         ),
         ("data.only_own_data", "true or false"),
+        ("data.indexes", "a list of strings"),
+        ("data.indexes[]", "a string"),
     ];
 }
 
@@ -68,6 +71,11 @@ pub struct AssemblyData {
     #[serde(default = "yes")]
     #[cfg_attr(feature = "openapi", schema(required = false, default = true))]
     pub only_own_data: bool,
+    /// Dotted paths (such as `data.isbn`) that its code looks documents up or sorts them by; at
+    /// most 16. Left out of answers if there are none.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub indexes: Vec<String>,
 }
 
 /// A function of an assembly.
@@ -136,6 +144,9 @@ impl AssemblyData {
                 schedule: data.schedule.0,
             })
         };
+        let indexes = self.indexes.iter().map(|path| Path::parse(path));
+        let indexes: Result<Vec<Path>, _> = indexes.collect();
+        let indexes = indexes.map_err(|reason| NoAssembly::Whole(reason.into()))?;
         AssemblySource::new(
             name(&self.name)?,
             self.description,
@@ -149,6 +160,7 @@ impl AssemblyData {
                 .collect::<Result<_, NoAssembly>>()?,
             self.only_own_data,
         )
+        .and_then(|source| source.with_indexes(indexes))
         .map_err(NoAssembly::Whole)
     }
 }
@@ -204,6 +216,10 @@ pub struct SourceAnswer<'a> {
     /// What runs on a schedule or when queued.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<JobData>))]
     pub jobs: &'a [Job],
+    /// What its code looks documents up or sorts them by. Left out if there are none.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false))]
+    pub indexes: &'a [String],
 }
 
 /// What a list says about an assembly.

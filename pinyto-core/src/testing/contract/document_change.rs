@@ -93,9 +93,19 @@ pub async fn a_removed_document_is_gone_and_that_once(store: Arc<dyn Store>) {
     given::stored(&*store, &hugo, &gone).await;
     given::stored(&*store, &hugo, &stays).await;
     let (documents, scope) = (store.documents(), Scope::all_of(hugo.id));
-    assert!(documents.remove(scope, gone.id, given::at(1)).await.unwrap());
+    assert!(
+        documents
+            .remove(scope, gone.id, given::at(1))
+            .await
+            .unwrap()
+    );
     assert_eq!(find(&*store, &hugo, &gone).await, None);
-    assert!(!documents.remove(scope, gone.id, given::at(2)).await.unwrap());
+    assert!(
+        !documents
+            .remove(scope, gone.id, given::at(2))
+            .await
+            .unwrap()
+    );
     assert_eq!(find(&*store, &hugo, &stays).await, Some(stays.clone()));
     assert_eq!(given::document_count(&*store, &hugo).await, 1);
     // What is gone can't be saved; its identifier is free.
@@ -143,7 +153,13 @@ pub async fn nobody_changes_a_document_of_another_user_or_assembly(store: Arc<dy
     );
     let saved = save(&*store, own, 1, &replacement(&json!({"a": 1}))).await;
     assert_eq!(saved, SaveOutcome::Saved);
-    assert!(store.documents().remove(own, his.id, given::at(1)).await.unwrap());
+    assert!(
+        store
+            .documents()
+            .remove(own, his.id, given::at(1))
+            .await
+            .unwrap()
+    );
 }
 
 pub async fn an_assemblys_documents_stay_its_own_under_another_name(store: Arc<dyn Store>) {
@@ -239,7 +255,9 @@ pub async fn of_those_who_remove_a_document_at_once_one_does(store: Arc<dyn Stor
         async move { store.documents().remove(scope, id, given::at(1)).await }
     }))
     .await;
-    let removed = removed.into_iter().filter(|removed| *removed.as_ref().unwrap());
+    let removed = removed
+        .into_iter()
+        .filter(|removed| *removed.as_ref().unwrap());
     assert_eq!(removed.count(), 1);
     assert_eq!(usage(&*store, &hugo).await.bytes, 0);
 }
@@ -350,7 +368,10 @@ pub async fn usage_is_exact_whatever_comes_changes_and_goes(store: Arc<dyn Store
         assert_eq!(found.bytes, model.values().map(Document::size).sum::<u64>());
     }
     for document in model.values() {
-        assert_eq!(find(&*store, &hugo, document).await.as_ref(), Some(document));
+        assert_eq!(
+            find(&*store, &hugo, document).await.as_ref(),
+            Some(document)
+        );
     }
     assert_eq!(
         given::document_count(&*store, &hugo).await,

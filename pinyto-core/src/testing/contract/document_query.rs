@@ -33,7 +33,13 @@ async fn indexed(
     let source = given::source(name).with_indexes(indexes).unwrap();
     let saved = store
         .assemblies()
-        .save(author.id, original_name, &source, given::NO_LIMITS, given::at(0))
+        .save(
+            author.id,
+            original_name,
+            &source,
+            given::NO_LIMITS,
+            given::at(0),
+        )
         .await;
     saved.unwrap();
     AssemblyRef {
@@ -88,7 +94,10 @@ fn numbers(documents: &[Document]) -> Vec<u64> {
 /// Books with title and year, and something else.
 async fn books(store: &dyn Store, user: &User, notes: &AssemblyRef) -> Vec<Document> {
     let all = [
-        ("book", json!({"title": "b", "year": 1949, "tags": ["x", "y"]})),
+        (
+            "book",
+            json!({"title": "b", "year": 1949, "tags": ["x", "y"]}),
+        ),
         ("book", json!({"title": "a", "year": 1932, "tags": []})),
         ("film", json!({"title": "a", "year": 1949})),
         ("book", json!({"title": "c", "tags": ["y", "z"]})),
@@ -113,26 +122,66 @@ pub async fn a_search_finds_what_matches_in_order(store: Arc<dyn Store>) {
     for (query, sort, expected) in [
         (json!({}), None, vec![0, 1, 2, 3, 4]),
         (json!({"type": "book"}), None, vec![0, 1, 3, 4]),
-        (json!({"type": "book"}), Some(("data.year", up)), vec![3, 1, 0, 4]),
-        (json!({"type": "book"}), Some(("data.year", down)), vec![4, 0, 1, 3]),
+        (
+            json!({"type": "book"}),
+            Some(("data.year", up)),
+            vec![3, 1, 0, 4],
+        ),
+        (
+            json!({"type": "book"}),
+            Some(("data.year", down)),
+            vec![4, 0, 1, 3],
+        ),
         (json!({}), Some(("data.title", up)), vec![1, 2, 0, 3, 4]),
         (json!({}), Some(("data.title", down)), vec![4, 3, 0, 2, 1]),
         (json!({}), Some(("time", up)), vec![4, 3, 2, 1, 0]),
         (json!({}), Some(("_id", down)), vec![4, 3, 2, 1, 0]),
         (json!({"data.year": 1949}), None, vec![0, 2]),
-        (json!({"data.year": {"$gt": 1932, "$lt": 1980}}), None, vec![0, 2]),
-        (json!({"data.year": {"$in": [1984.5, 1932.0, null]}}), None, vec![1, 3, 4]),
+        (
+            json!({"data.year": {"$gt": 1932, "$lt": 1980}}),
+            None,
+            vec![0, 2],
+        ),
+        (
+            json!({"data.year": {"$in": [1984.5, 1932.0, null]}}),
+            None,
+            vec![1, 3, 4],
+        ),
         (json!({"data.year": null}), None, vec![3]),
         (json!({"data.tags": "z"}), None, vec![3, 4]),
         (json!({"data.tags": {"$regex": "^[xy]$"}}), None, vec![0, 3]),
-        (json!({"$or": [{"data.title": "a"}, {"data.year": 1984.5}]}), None, vec![1, 2, 4]),
-        (json!({"data.year": {"$not": {"$gt": 1940}}}), None, vec![1, 3]),
+        (
+            json!({"$or": [{"data.title": "a"}, {"data.year": 1984.5}]}),
+            None,
+            vec![1, 2, 4],
+        ),
+        (
+            json!({"data.year": {"$not": {"$gt": 1940}}}),
+            None,
+            vec![1, 3],
+        ),
         (json!({"_id": books[3].id.to_string()}), None, vec![3]),
-        (json!({"_id": {"$gt": books[2].id.to_string()}}), None, vec![3, 4]),
+        (
+            json!({"_id": {"$gt": books[2].id.to_string()}}),
+            None,
+            vec![3, 4],
+        ),
         (json!({"time": books[2].time.to_string()}), None, vec![2]),
-        (json!({"time": {"$gte": "2027-01-15T08:00:08"}}), Some(("time", up)), vec![2, 1, 0]),
-        (json!({"time": {"$lt": "2028"}, "type": "film"}), None, vec![2]),
-        (json!({"assembly": "hugo/Notes", "data.title": "c"}), None, vec![3]),
+        (
+            json!({"time": {"$gte": "2027-01-15T08:00:08"}}),
+            Some(("time", up)),
+            vec![2, 1, 0],
+        ),
+        (
+            json!({"time": {"$lt": "2028"}, "type": "film"}),
+            None,
+            vec![2],
+        ),
+        (
+            json!({"assembly": "hugo/Notes", "data.title": "c"}),
+            None,
+            vec![3],
+        ),
         (json!({"assembly": "hugo/Other"}), None, vec![]),
     ] {
         let wanted = given::search(&query, sort);
@@ -166,11 +215,31 @@ pub async fn nobody_finds_documents_of_another_user_or_assembly(store: Arc<dyn S
     let papers_id = assembly_id(&*store, &papers).await;
     let data = given::path("data");
     for (scope, all, odd, values) in [
-        (Scope::all_of(hugo.id), vec![1, 2, 4], vec![1], json!([0, 1])),
-        (Scope::stored_by(hugo.id, notes_id), vec![1, 4], vec![1], json!([0, 1])),
-        (Scope::stored_by(hugo.id, papers_id), vec![2], vec![], json!([0])),
+        (
+            Scope::all_of(hugo.id),
+            vec![1, 2, 4],
+            vec![1],
+            json!([0, 1]),
+        ),
+        (
+            Scope::stored_by(hugo.id, notes_id),
+            vec![1, 4],
+            vec![1],
+            json!([0, 1]),
+        ),
+        (
+            Scope::stored_by(hugo.id, papers_id),
+            vec![2],
+            vec![],
+            json!([0]),
+        ),
         (Scope::all_of(erna.id), vec![3], vec![3], json!([1])),
-        (Scope::stored_by(erna.id, papers_id), vec![], vec![], json!([])),
+        (
+            Scope::stored_by(erna.id, papers_id),
+            vec![],
+            vec![],
+            json!([]),
+        ),
     ] {
         for (query, expected) in [
             (json!({}), &all),
@@ -198,9 +267,19 @@ pub async fn skip_and_limit_cut_a_part_out_of_the_order(store: Arc<dyn Store>) {
     let (hugo, notes) = hugo(&*store, &["data.year"]).await;
     books(&*store, &hugo, &notes).await;
     let scope = Scope::all_of(hugo.id);
-    for sort in [None, Some("data.title"), Some("data.year"), Some("time"), Some("data.tags")] {
+    for sort in [
+        None,
+        Some("data.title"),
+        Some("data.year"),
+        Some("time"),
+        Some("data.tags"),
+    ] {
         for direction in [Direction::Ascending, Direction::Descending] {
-            for query in [json!({}), json!({"type": "book"}), json!({"data.year": {"$gt": 1}})] {
+            for query in [
+                json!({}),
+                json!({"type": "book"}),
+                json!({"data.year": {"$gt": 1}}),
+            ] {
                 let all = given::search(&query, sort.map(|path| (path, direction)));
                 let whole = numbers(&search(&*store, scope, &all).await);
                 for (skip, limit) in [(0, 1), (1, 2), (0, 0), (3, 9), (9, 9), (2, u64::MAX)] {
@@ -213,7 +292,10 @@ pub async fn skip_and_limit_cut_a_part_out_of_the_order(store: Arc<dyn Store>) {
                     let limit = usize::try_from(limit.min(99)).unwrap();
                     let skip = usize::try_from(skip).unwrap();
                     let expected: Vec<_> = whole.iter().copied().skip(skip).take(limit).collect();
-                    assert_eq!(part, expected, "{query} {sort:?} {direction:?} {skip} {limit}");
+                    assert_eq!(
+                        part, expected,
+                        "{query} {sort:?} {direction:?} {skip} {limit}"
+                    );
                 }
             }
         }
@@ -237,8 +319,17 @@ pub async fn values_are_told_once_in_order(store: Arc<dyn Store>) {
         assert_eq!(json!(values), expected, "{query} {path}");
     }
     // Of equal values the first one counts, whatever else has been first in an index.
-    for (n, data) in [(20, json!(2)), (21, json!(1.0)), (22, json!(1)), (23, json!(2.0))] {
-        let document = given::document(n, &notes, json!({"n": data, "year": -data.as_f64().unwrap()}));
+    for (n, data) in [
+        (20, json!(2)),
+        (21, json!(1.0)),
+        (22, json!(1)),
+        (23, json!(2.0)),
+    ] {
+        let document = given::document(
+            n,
+            &notes,
+            json!({"n": data, "year": -data.as_f64().unwrap()}),
+        );
         given::stored(&*store, &hugo, &document).await;
     }
     let query = given::query(&json!({"data.year": {"$lt": 0}}));
@@ -276,7 +367,10 @@ pub async fn a_query_that_would_look_at_too_many_documents_is_stopped(store: Arc
         let limits = limits(examined);
         let searched = documents.search(scope, &all, limits).await.unwrap();
         let counted = documents.count(scope, &nothing, limits).await.unwrap();
-        let told = documents.distinct(scope, &nothing, &path, limits).await.unwrap();
+        let told = documents
+            .distinct(scope, &nothing, &path, limits)
+            .await
+            .unwrap();
         if examined < 20 {
             for stopped in [
                 matches!(&searched, Searched::TooMuch(ScanLimit::Examined, scan) if scan.examined == examined),
@@ -286,9 +380,13 @@ pub async fn a_query_that_would_look_at_too_many_documents_is_stopped(store: Arc
                 assert!(stopped, "{examined}: {searched:?} {counted:?} {told:?}");
             }
         } else {
-            assert!(matches!(&searched, Searched::Found(none, scan) if none.is_empty() && scan.examined == 20));
+            assert!(
+                matches!(&searched, Searched::Found(none, scan) if none.is_empty() && scan.examined == 20)
+            );
             assert!(matches!(&counted, Searched::Found(0, scan) if scan.examined == 20));
-            assert!(matches!(&told, Searched::Found(none, scan) if none.is_empty() && scan.examined == 20));
+            assert!(
+                matches!(&told, Searched::Found(none, scan) if none.is_empty() && scan.examined == 20)
+            );
         }
     }
     // What is found before that needs no more.
@@ -297,7 +395,9 @@ pub async fn a_query_that_would_look_at_too_many_documents_is_stopped(store: Arc
         ..given::search(&json!({"data.text": {"$regex": "x"}}), None)
     };
     let searched = documents.search(scope, &first, limits(3)).await.unwrap();
-    assert!(matches!(&searched, Searched::Found(three, scan) if three.len() == 3 && scan.examined == 3));
+    assert!(
+        matches!(&searched, Searched::Found(three, scan) if three.len() == 3 && scan.examined == 3)
+    );
 }
 
 pub async fn a_query_that_would_find_too_many_bytes_is_stopped(store: Arc<dyn Store>) {
@@ -313,21 +413,33 @@ pub async fn a_query_that_would_find_too_many_bytes_is_stopped(store: Arc<dyn St
         let all = given::search(&json!({}), sort.map(|path| (path, Direction::Ascending)));
         let searched = documents.search(scope, &all, limits(bytes)).await.unwrap();
         assert_eq!(found(searched).len(), 20);
-        let searched = documents.search(scope, &all, limits(bytes - 1)).await.unwrap();
+        let searched = documents
+            .search(scope, &all, limits(bytes - 1))
+            .await
+            .unwrap();
         assert!(matches!(searched, Searched::TooMuch(ScanLimit::Bytes, _)));
         let one = Search {
             skip: 10,
             limit: 1,
             ..all
         };
-        let searched = documents.search(scope, &one, limits(bytes / 10)).await.unwrap();
+        let searched = documents
+            .search(scope, &one, limits(bytes / 10))
+            .await
+            .unwrap();
         assert_eq!(found(searched).len(), 1, "only what is handed out counts");
     }
     let (query, path) = (Query::default(), given::path("data.n"));
     // Ten numbers with one digit, ten with two.
-    let told = documents.distinct(scope, &query, &path, limits(30)).await.unwrap();
+    let told = documents
+        .distinct(scope, &query, &path, limits(30))
+        .await
+        .unwrap();
     assert_eq!(found(told).len(), 20);
-    let told = documents.distinct(scope, &query, &path, limits(29)).await.unwrap();
+    let told = documents
+        .distinct(scope, &query, &path, limits(29))
+        .await
+        .unwrap();
     assert!(matches!(told, Searched::TooMuch(ScanLimit::Bytes, _)));
     let counted = documents.count(scope, &query, limits(0)).await.unwrap();
     assert_eq!(found(counted), 20);
@@ -341,21 +453,34 @@ pub async fn a_query_without_time_is_stopped(store: Arc<dyn Store>) {
         time: Duration::ZERO,
         ..given::NO_SCAN_LIMITS
     };
-    let (query, path) = (given::query(&json!({"data.n": {"$regex": "x"}})), given::path("a"));
+    let (query, path) = (
+        given::query(&json!({"data.n": {"$regex": "x"}})),
+        given::path("a"),
+    );
     let all = given::search(&json!({"data.n": {"$regex": "x"}}), None);
     let searched = documents.search(scope, &all, limits).await.unwrap();
-    assert!(matches!(searched, Searched::TooMuch(ScanLimit::Time, _)), "{searched:?}");
+    assert!(
+        matches!(searched, Searched::TooMuch(ScanLimit::Time, _)),
+        "{searched:?}"
+    );
     let counted = documents.count(scope, &query, limits).await.unwrap();
-    assert!(matches!(counted, Searched::TooMuch(ScanLimit::Time, _)), "{counted:?}");
-    let told = documents.distinct(scope, &query, &path, limits).await.unwrap();
-    assert!(matches!(told, Searched::TooMuch(ScanLimit::Time, _)), "{told:?}");
+    assert!(
+        matches!(counted, Searched::TooMuch(ScanLimit::Time, _)),
+        "{counted:?}"
+    );
+    let told = documents
+        .distinct(scope, &query, &path, limits)
+        .await
+        .unwrap();
+    assert!(
+        matches!(told, Searched::TooMuch(ScanLimit::Time, _)),
+        "{told:?}"
+    );
     // Nobody else suffers from it.
     assert_eq!(given::document_count(&*store, &hugo).await, 10);
 }
 
-pub async fn a_query_that_looked_at_many_documents_names_the_index_it_lacks(
-    store: Arc<dyn Store>,
-) {
+pub async fn a_query_that_looked_at_many_documents_names_the_index_it_lacks(store: Arc<dyn Store>) {
     let (hugo, notes) = hugo(&*store, &[]).await;
     many(&*store, &hugo, &notes, 1_001).await;
     let scope = Scope::all_of(hugo.id);
@@ -386,7 +511,11 @@ pub async fn a_query_that_looked_at_many_documents_names_the_index_it_lacks(
 }
 
 /// What a store has to find, told by the meaning of queries alone.
-fn expected(documents: &BTreeMap<u64, (AssemblyId, Document)>, scope: Scope, wanted: &Search) -> Vec<u64> {
+fn expected(
+    documents: &BTreeMap<u64, (AssemblyId, Document)>,
+    scope: Scope,
+    wanted: &Search,
+) -> Vec<u64> {
     let mut found: Vec<&Document> = documents
         .values()
         .filter(|(assembly, _)| scope.assembly.is_none_or(|own| own == *assembly))
@@ -395,7 +524,10 @@ fn expected(documents: &BTreeMap<u64, (AssemblyId, Document)>, scope: Scope, wan
         .collect();
     wanted.sort.sort(&mut found);
     let bound = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let part = found.into_iter().skip(bound(wanted.skip)).take(bound(wanted.limit));
+    let part = found
+        .into_iter()
+        .skip(bound(wanted.skip))
+        .take(bound(wanted.limit));
     numbers(&part.cloned().collect::<Vec<_>>())
 }
 
@@ -427,7 +559,11 @@ async fn ask(
     path: &Path,
 ) {
     let told = numbers(&search(store, scope, wanted).await);
-    assert_eq!(told, expected(documents, scope, wanted), "{scope:?} {wanted:#?}");
+    assert_eq!(
+        told,
+        expected(documents, scope, wanted),
+        "{scope:?} {wanted:#?}"
+    );
     let all = Search {
         skip: 0,
         limit: u64::MAX,
@@ -438,7 +574,11 @@ async fn ask(
     assert_eq!(counted, matching, "{scope:?} {wanted:#?}");
     let values = distinct(store, scope, &wanted.query, path).await;
     let right = expected_values(documents, scope, &wanted.query, path);
-    assert_eq!(json!(values).to_string(), json!(right).to_string(), "{scope:?} {wanted:#?} {path}");
+    assert_eq!(
+        json!(values).to_string(),
+        json!(right).to_string(),
+        "{scope:?} {wanted:#?} {path}"
+    );
 }
 
 const INDEXES: &[&str] = &["data", "data.a", "data.a.b", "data.l", "tags"];
@@ -447,7 +587,10 @@ pub async fn whatever_is_asked_the_answer_is_what_the_query_means(store: Arc<dyn
     let (hugo, notes) = hugo(&*store, INDEXES).await;
     let other = indexed(&*store, &hugo, "Other", "Other", &[]).await;
     given::installed(&*store, &hugo, &other).await;
-    let ids = [assembly_id(&*store, &notes).await, assembly_id(&*store, &other).await];
+    let ids = [
+        assembly_id(&*store, &notes).await,
+        assembly_id(&*store, &other).await,
+    ];
     let mut dice = Dice::new(2);
     let mut documents = BTreeMap::new();
     for n in 0..150 {

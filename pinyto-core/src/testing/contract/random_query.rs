@@ -18,9 +18,33 @@ const NAMES: &[&str] = &[
 ];
 
 const PATHS: &[&str] = &[
-    "data", "data.a", "data.a", "data.a.b", "data.b", "data.l", "data.l", "data.l.0", "data.l.a",
-    "data.0", "data.a.0.b", "tags", "tags.1", "type", "type", "time", "_id", "assembly", "missing",
-    "data.q\"r", "data.ä", "data.x y", "data.c\\d", "data.'", "time.x", "_id.0", "data.a.b.a",
+    "data",
+    "data.a",
+    "data.a",
+    "data.a.b",
+    "data.b",
+    "data.l",
+    "data.l",
+    "data.l.0",
+    "data.l.a",
+    "data.0",
+    "data.a.0.b",
+    "tags",
+    "tags.1",
+    "type",
+    "type",
+    "time",
+    "_id",
+    "assembly",
+    "missing",
+    "data.q\"r",
+    "data.ä",
+    "data.x y",
+    "data.c\\d",
+    "data.'",
+    "time.x",
+    "_id.0",
+    "data.a.b.a",
 ];
 
 /// Too long for the key of an index; the ends differ.
@@ -167,10 +191,15 @@ fn operator(dice: &mut Dice, path: &str, documents: &Documents) -> (String, Valu
         16 => ("$nin", several(dice)),
         17 => ("$exists", json!(dice.roll(2) == 0)),
         18 => {
-            let names = &["string", "number", "int", "long", "double", "bool", "object", "array", "null"];
+            let names = &[
+                "string", "number", "int", "long", "double", "bool", "object", "array", "null",
+            ];
             ("$type", json!([*dice.one_of(names), *dice.one_of(names)]))
         }
-        19 => ("$regex", json!(*dice.one_of(&["^a", "b", "o+", "", "long 1$"]))),
+        19 => (
+            "$regex",
+            json!(*dice.one_of(&["^a", "b", "o+", "", "long 1$"])),
+        ),
         20..22 => ("$all", several(dice)),
         22 => ("$size", json!(dice.roll(4))),
         23 => ("$mod", json!([dice.roll(3) + 1, dice.roll(2)])),
