@@ -69,7 +69,8 @@ mod tests {
         assert_eq!(millis("1970-01-01T00:00:00.000Z"), 0);
         assert_eq!(first_time("1970-01-01T00:00:00.000Z", true), 1);
         assert_eq!(millis("1970"), 0);
-        assert_eq!(millis("1970-01-01T00:00:00.0005"), 1);
+        assert_eq!(millis("1970-01-01T00:00:00.0005"), 0, "0005 is before 000Z");
+        assert_eq!(millis("1970-01-01T00:00:00.001"), 1);
         assert_eq!(millis("2026-03-01T12:00:00.007Z"), 1_772_366_400_007);
         assert_eq!(millis(""), FIRST_TIME);
         assert_eq!(millis("x"), LAST_TIME + 1);

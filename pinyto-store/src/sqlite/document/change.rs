@@ -27,6 +27,9 @@ use crate::query::entry::{self, Listing};
 #[cfg(test)]
 pub(in super::super) const STATEMENTS: &[&str] = &[INSERT, CIRCUMSTANCES, STORED, SAVE, REMOVE];
 
+// Statements that are several have parameters with `$`: with `?` SQLite counts those that a statement
+// leaves out, too, and the driver then stops binding when it has counted beyond the last.
+
 /// How indexes list a document, as JSON for a statement: path, key in hexadecimal digits, role and
 /// traits of each entry.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -75,19 +78,19 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
         })
 }
 
-/// Adds the entries `$listings` of document ?2 of user ?1, if `$condition`. Indexes that are gone
+/// Adds the entries `$listings` of document $2 of user $1, if `$condition`. Indexes that are gone
 /// meanwhile are left out.
 macro_rules! add_entries {
     ($listings:literal, $condition:literal) => {
         concat!(
             "INSERT INTO pinyto_index_entries (index_id, key, document_id, assembly_id, role)
-            SELECT x.id, unhex(e.value ->> 1), ?2,
-                   (SELECT assembly_id FROM pinyto_documents WHERE user_id = ?1 AND id = ?2),
+            SELECT x.id, unhex(e.value ->> 1), $2,
+                   (SELECT assembly_id FROM pinyto_documents WHERE user_id = $1 AND id = $2),
                    e.value ->> 2
             FROM json_each(",
             $listings,
             ") AS e
-            CROSS JOIN pinyto_indexes x ON x.user_id = ?1 AND x.path = e.value ->> 0
+            CROSS JOIN pinyto_indexes x ON x.user_id = $1 AND x.path = e.value ->> 0
             WHERE ",
             $condition,
             "
@@ -96,7 +99,7 @@ macro_rules! add_entries {
             FROM json_each(",
             $listings,
             ") AS e
-            WHERE x.user_id = ?1 AND x.path = e.value ->> 0 AND (e.value ->> 3) & ~x.traits
+            WHERE x.user_id = $1 AND x.path = e.value ->> 0 AND (e.value ->> 3) & ~x.traits
                 AND ",
             $condition
         )
@@ -125,7 +128,7 @@ macro_rules! account {
                 calculated_at = max(calculated_at, ",
             $at,
             ")
-            WHERE id = ?1"
+            WHERE id = $1"
         )
     };
 }
@@ -196,31 +199,31 @@ fn text(fields: &Map<String, Value>) -> Result<String, StoreError> {
 /// index that the listings don't know.
 const INSERT: &str = concat!(
     "INSERT INTO pinyto_documents (user_id, id, assembly, assembly_id, time, size, body)
-    SELECT ?1, ?2, author.name || '/' || a.name, a.id, ?3, ?4, jsonb(?7)
+    SELECT $1, $2, author.name || '/' || a.name, a.id, $3, $4, jsonb($7)
     FROM pinyto_users author
-    JOIN pinyto_assemblies a ON a.author_id = author.id AND a.name = ?6
-    JOIN pinyto_installations i ON i.assembly_id = a.id AND i.user_id = ?1
-    WHERE author.name = ?5
-        AND (SELECT bytes FROM pinyto_users WHERE id = ?1) <= ?8 - ?4
+    JOIN pinyto_assemblies a ON a.author_id = author.id AND a.name = $6
+    JOIN pinyto_installations i ON i.assembly_id = a.id AND i.user_id = $1
+    WHERE author.name = $5
+        AND (SELECT bytes FROM pinyto_users WHERE id = $1) <= $8 - $4
         AND NOT EXISTS (
-            SELECT 1 FROM pinyto_indexes x WHERE x.user_id = ?1
-                AND x.path NOT IN (SELECT e.value ->> 0 FROM json_each(?9) AS e));
+            SELECT 1 FROM pinyto_indexes x WHERE x.user_id = $1
+                AND x.path NOT IN (SELECT e.value ->> 0 FROM json_each($9) AS e));
     ",
-    account!("?3", "?4", "0"),
+    account!("$3", "$4", "0"),
     " AND changes() = 1;
     ",
-    add_entries!("?9", "changes() > 0")
+    add_entries!("$9", "changes() > 0")
 );
 
 /// Why nothing was inserted.
 const CIRCUMSTANCES: &str = "
     SELECT EXISTS (
                SELECT 1 FROM pinyto_users author
-               JOIN pinyto_assemblies a ON a.author_id = author.id AND a.name = ?3
-               JOIN pinyto_installations i ON i.assembly_id = a.id AND i.user_id = ?1
-               WHERE author.name = ?2),
-           (SELECT bytes FROM pinyto_users WHERE id = ?1),
-           (SELECT json_group_array(path) FROM pinyto_indexes WHERE user_id = ?1)";
+               JOIN pinyto_assemblies a ON a.author_id = author.id AND a.name = $3
+               JOIN pinyto_installations i ON i.assembly_id = a.id AND i.user_id = $1
+               WHERE author.name = $2),
+           (SELECT bytes FROM pinyto_users WHERE id = $1),
+           (SELECT json_group_array(path) FROM pinyto_indexes WHERE user_id = $1)";
 
 #[async_trait]
 impl Intent for Insert {
@@ -289,9 +292,9 @@ const STORED: &str = concat!(
     "SELECT d.id, d.assembly, d.time, d.size, u.bytes, ",
     body!(),
     " AS body,
-        (SELECT json_group_array(path) FROM pinyto_indexes WHERE user_id = ?1) AS paths
+        (SELECT json_group_array(path) FROM pinyto_indexes WHERE user_id = $1) AS paths
     FROM pinyto_documents d JOIN pinyto_users u ON u.id = d.user_id
-    WHERE d.user_id = ?1 AND d.id = ?2 AND (?3 IS NULL OR d.assembly_id = ?3)"
+    WHERE d.user_id = $1 AND d.id = $2 AND ($3 IS NULL OR d.assembly_id = $3)"
 );
 
 async fn stored(
@@ -316,16 +319,16 @@ async fn stored(
     }))
 }
 
-/// Removes the entries `$listings` of document ?2 of user ?1.
+/// Removes the entries `$listings` of document $2 of user $1.
 macro_rules! remove_entries {
     ($listings:literal) => {
         concat!(
             "DELETE FROM pinyto_index_entries WHERE (index_id, key, document_id) IN (
-                SELECT x.id, unhex(e.value ->> 1), ?2
+                SELECT x.id, unhex(e.value ->> 1), $2
                 FROM json_each(",
             $listings,
             ") AS e
-                CROSS JOIN pinyto_indexes x ON x.user_id = ?1 AND x.path = e.value ->> 0)"
+                CROSS JOIN pinyto_indexes x ON x.user_id = $1 AND x.path = e.value ->> 0)"
         )
     };
 }
@@ -349,16 +352,16 @@ impl Save {
 }
 
 const SAVE: &str = concat!(
-    "UPDATE pinyto_documents SET time = ?3, size = ?4, body = jsonb(?5)
-    WHERE user_id = ?1 AND id = ?2;
+    "UPDATE pinyto_documents SET time = $3, size = $4, body = jsonb($5)
+    WHERE user_id = $1 AND id = $2;
     ",
-    account!("?6", "?4", "?7"),
+    account!("$6", "$4", "$7"),
     ";
     ",
-    remove_entries!("?8"),
+    remove_entries!("$8"),
     ";
     ",
-    add_entries!("?9", "true")
+    add_entries!("$9", "true")
 );
 
 #[async_trait]
@@ -406,12 +409,12 @@ pub(in super::super) struct Remove {
 }
 
 const REMOVE: &str = concat!(
-    "DELETE FROM pinyto_documents WHERE user_id = ?1 AND id = ?2;
+    "DELETE FROM pinyto_documents WHERE user_id = $1 AND id = $2;
     ",
-    account!("?3", "0", "?4"),
+    account!("$3", "0", "$4"),
     ";
     ",
-    remove_entries!("?5")
+    remove_entries!("$5")
 );
 
 #[async_trait]

@@ -83,7 +83,7 @@ macro_rules! refresh {
     ($users:literal) => {
         concat!(
             "INSERT INTO pinyto_indexes (user_id, path, state)
-            SELECT DISTINCT i.user_id, p.path, 'building'
+            SELECT i.user_id, p.path, 'building'
             FROM pinyto_installations i
             JOIN pinyto_assembly_indexes p ON p.assembly_id = i.assembly_id
             WHERE i.user_id IN (",

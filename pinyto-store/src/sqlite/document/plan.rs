@@ -122,6 +122,24 @@ impl Way {
         !matches!(self, Self::Times { .. } | Self::Sorted { .. })
     }
 
+    /// Whether this leads to what the other does, only in another order.
+    fn is_way_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Sorted {
+                    index,
+                    span: Some(span),
+                    ..
+                },
+                Self::Keys {
+                    index: other_index,
+                    span: other_span,
+                },
+            ) => index == other_index && span == other_span,
+            (one, other) => one == other,
+        }
+    }
+
     /// Where the documents come from.
     pub(super) fn sql(&self, scope: Scope, direction: Direction, binds: &mut Binds) -> From {
         let direction = sql_of(direction);
@@ -379,6 +397,9 @@ impl Ways {
                     Some(way) => (way.clone(), true),
                     None => (sorted.clone(), true),
                 }
+            }
+            (Some((_, way)), Purpose::First, Some(sorted)) if sorted.is_way_of(way) => {
+                (sorted.clone(), true)
             }
             (Some((_, way)), ..) => (way.clone(), in_order(way)),
             (None, Purpose::First, Some(sorted)) => (sorted.clone(), true),

@@ -415,6 +415,7 @@ impl<'a> Reading<'a> {
             Err(_) => return Ok(Searched::TooMuch(ScanLimit::Time, scan)),
             Ok(Err(Stop::Failed(failure))) => return Err(named(failure).into()),
             Ok(Err(Stop::Limit(limit))) => Searched::TooMuch(limit, scan),
+            Ok(Ok(_)) if work > self.limits.time => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Ok(found)) => Searched::Found(found, scan),
         };
         if let Ok(db) = lent.connection()
