@@ -35,6 +35,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         include_str!("../../migrations/sqlite/0001_accounts_assemblies_documents.sql"),
     ),
     (
+        2,
+        "document indexes",
+        include_str!("../../migrations/sqlite/0002_document_indexes.sql"),
+    ),
+    (
         3,
         "runs and jobs",
         include_str!("../../migrations/sqlite/0003_runs_and_jobs.sql"),
