@@ -247,7 +247,7 @@ impl Cloud {
             assembly: found.assembly,
             assembly_name: assembly.clone(),
             only_own_data: found.only_own_data,
-            http_hosts: None,
+            http_hosts: found.http_hosts,
             code,
             request: request.clone(),
         };

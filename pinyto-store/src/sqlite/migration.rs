@@ -44,6 +44,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "runs and jobs",
         include_str!("../../migrations/sqlite/0003_runs_and_jobs.sql"),
     ),
+    (
+        4,
+        "hosts",
+        include_str!("../../migrations/sqlite/0004_hosts.sql"),
+    ),
 ];
 
 fn migrator(migrations: &Migrations) -> Migrator {

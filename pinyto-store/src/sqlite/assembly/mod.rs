@@ -14,8 +14,11 @@ use pinyto_core::{
 };
 use sqlx::SqliteConnection;
 
+#[cfg(test)]
+pub(super) use function::FIND_FUNCTION;
+pub(super) use function::FunctionOfUser;
 use function::Wanted;
-pub(super) use function::{FIND_FUNCTION, FunctionOfUser};
+pub(super) use row::hosts;
 use row::{AssemblyRow, SummaryRow};
 
 use super::{
@@ -35,7 +38,8 @@ macro_rules! select_assemblies {
                     (SELECT json_group_array(json_array(position, json_array(name, code, schedule)))
                      FROM pinyto_jobs WHERE assembly_id = a.id) AS jobs,
                     (SELECT json_group_array(json_array(position, path))
-                     FROM pinyto_assembly_indexes WHERE assembly_id = a.id) AS indexes
+                     FROM pinyto_assembly_indexes WHERE assembly_id = a.id) AS indexes,
+                    a.http_hosts
              FROM ",
             $from
         )
@@ -101,12 +105,13 @@ pub(super) const NAMESAKES: &str = "
             WHERE author_id = ?1 AND name <> ?2)";
 
 const INSERT: &str = "
-    INSERT INTO pinyto_assemblies (author_id, name, description, only_own_data, saved_at, size)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO pinyto_assemblies (author_id, name, description, only_own_data, saved_at, size,
+        http_hosts)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 pub(super) const REPLACE: &str = "
     UPDATE pinyto_assemblies SET name = ?2, description = ?3, only_own_data = ?4, saved_at = ?5,
-        size = ?6
+        size = ?6, http_hosts = ?7
     WHERE id = ?1;
     DELETE FROM pinyto_functions WHERE assembly_id = ?1;
     DELETE FROM pinyto_jobs WHERE assembly_id = ?1;
@@ -157,6 +162,7 @@ impl Intent for Save {
             .bind(source.only_own_data())
             .bind(self.at.unix_millis())
             .bind(i64::try_from(source.size()).unwrap_or(i64::MAX))
+            .bind(source.http_hosts().map(json).transpose()?)
             .execute(&mut *db)
             .await?;
         let indexes: Vec<&str> = source.indexes().iter().map(Path::as_str).collect();

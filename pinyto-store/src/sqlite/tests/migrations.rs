@@ -1,9 +1,6 @@
 //! What a later migration may do, and may not.
 
-use pinyto_core::{
-    document::DocumentRepository as _, job::JobRepository as _, key::KeyRepository as _,
-    testing::given,
-};
+use pinyto_core::{job::JobRepository as _, key::KeyRepository as _, testing::given};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::{

@@ -62,7 +62,6 @@ const STATEMENTS: &[&str] = &[
     job::HELD,
     job::WRITE,
     job::DELETE,
-    job::REMOVE_DOCUMENT,
     job::NEXT_DUE,
     job::LIST_OF_USER,
 ];
