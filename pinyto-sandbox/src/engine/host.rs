@@ -2,9 +2,7 @@
 //!
 //! They are of no class of the interpreter's: what the code does with them arrives here.
 
-use monty_types::{
-    CallArgs, MontyException, MontyObject, MontyUuid, ObjectRef,
-};
+use monty_types::{CallArgs, MontyException, MontyObject, MontyUuid, ObjectRef};
 use pinyto_core::runtime::{CodeError, CodeLimit, CodeLimits, Service};
 
 use super::{
@@ -245,7 +243,12 @@ impl<'r> Host<'r> {
     }
 
     /// Answers a call of a function or of an object's method.
-    pub(super) fn call(&mut self, id: Option<MontyUuid>, name: &str, arguments: CallArgs) -> Reply {
+    pub(super) fn call(
+        &mut self,
+        id: Option<MontyUuid>,
+        name: &str,
+        arguments: &CallArgs,
+    ) -> Reply {
         let called = match id {
             Some(id) => Object::of_id(id).map(|object| (object, name)),
             None => Object::of_method(name),
@@ -254,12 +257,12 @@ impl<'r> Host<'r> {
             return Reply::Unknown;
         };
         if let Some(service) = service(object, method) {
-            return self.serve(service, method, &arguments);
+            return self.serve(service, method, arguments);
         }
         match (object, method) {
-            (Object::Factory, "create") => self.create(&arguments),
+            (Object::Factory, "create") => self.create(arguments),
             (Object::Page(index), _) if object.methods().contains(&method) => {
-                self.look(index, method, &arguments)
+                self.look(index, method, arguments)
             }
             _ => Reply::raise(
                 "AttributeError",
@@ -304,9 +307,10 @@ impl<'r> Host<'r> {
                 Err(ReadError::TooMany) => {
                     Reply::End(failure::limit(CodeLimit::Memory(self.limits.memory)))
                 }
-                Err(ReadError::Malformed | ReadError::TooDeep) => {
-                    Reply::raise("RuntimeError", format!("{method}(): the answer can't be read"))
-                }
+                Err(ReadError::Malformed | ReadError::TooDeep) => Reply::raise(
+                    "RuntimeError",
+                    format!("{method}(): the answer can't be read"),
+                ),
             },
             Err(Refusal::Raise { exception, message }) => Reply::raise(&exception, message),
             Err(Refusal::End) => Reply::End(CodeError::Unavailable),
@@ -363,7 +367,10 @@ impl<'r> Host<'r> {
             ),
             (Some(other), _) => {
                 let known = "there are \"Http\" and \"ParseHtml\"";
-                Reply::raise("ValueError", format!("no service is named {other:?}: {known}"))
+                Reply::raise(
+                    "ValueError",
+                    format!("no service is named {other:?}: {known}"),
+                )
             }
             (None, _) => {
                 let message = format!("create(): name must be str, not {}", name.type_name());
@@ -410,7 +417,10 @@ impl<'r> Host<'r> {
         };
         match json::read(&found.to_string(), self.max_nodes()) {
             Ok(value) => Reply::Value(value),
-            Err(_) => Reply::raise("RuntimeError", format!("{method}(): the answer can't be read")),
+            Err(_) => Reply::raise(
+                "RuntimeError",
+                format!("{method}(): the answer can't be read"),
+            ),
         }
     }
 }
@@ -418,9 +428,8 @@ impl<'r> Host<'r> {
 fn json_value(value: ObjectRef<'_>, max: usize) -> Result<serde_json::Value, WriteError> {
     let mut text = String::new();
     json::write(&mut text, value, Purpose::Argument, max)?;
-    serde_json::from_str(&text).map_err(|_| {
-        WriteError::Raise("ValueError", "the argument can't be read".to_owned())
-    })
+    serde_json::from_str(&text)
+        .map_err(|_| WriteError::Raise("ValueError", "the argument can't be read".to_owned()))
 }
 
 /// Which argument each parameter gets, as Python decides it.
@@ -448,10 +457,14 @@ fn bind<'a>(
     for (name, value) in arguments.kwargs() {
         let name = name.as_str().unwrap_or_default();
         let Some(index) = parameters.iter().position(|parameter| *parameter == name) else {
-            return Err(format!("{method}() got an unexpected keyword argument '{name}'"));
+            return Err(format!(
+                "{method}() got an unexpected keyword argument '{name}'"
+            ));
         };
         if bound[index].replace(value).is_some() {
-            return Err(format!("{method}() got multiple values for argument '{name}'"));
+            return Err(format!(
+                "{method}() got multiple values for argument '{name}'"
+            ));
         }
     }
     let missing: Vec<String> = parameters[..required]

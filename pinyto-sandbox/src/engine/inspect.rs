@@ -99,15 +99,28 @@ impl<'a> Visitor<'a> for Inspector<'_> {
     }
 }
 
-const ASYNC: &str =
-    "async and await can't be used here: calls of db and Http wait by themselves, write a plain def";
+const ASYNC: &str = "async and await can't be used here: calls of db and Http wait by themselves, write a plain def";
 const GENERATORS: &str =
     "generators (yield) can't be used here: build a list, append to it and return it";
 
 /// Functions that go through what they are given, at once.
 const CONSUMERS: [&str; 16] = [
-    "all", "any", "dict", "enumerate", "filter", "frozenset", "iter", "list", "map", "max", "min",
-    "set", "sorted", "sum", "tuple", "zip",
+    "all",
+    "any",
+    "dict",
+    "enumerate",
+    "filter",
+    "frozenset",
+    "iter",
+    "list",
+    "map",
+    "max",
+    "min",
+    "set",
+    "sorted",
+    "sum",
+    "tuple",
+    "zip",
 ];
 
 /// Functions that make iterators in Python.
@@ -155,14 +168,15 @@ impl Inspector<'_> {
                     self.import([module.as_str()].into_iter(), statement.range());
                 }
             }
-            Stmt::FunctionDef(function) if function.is_async => self.refuse(function.start(), ASYNC),
+            Stmt::FunctionDef(function) if function.is_async => {
+                self.refuse(function.start(), ASYNC);
+            }
             Stmt::For(block) if block.is_async => self.refuse(block.start(), ASYNC),
             Stmt::For(block) => self.consume(&block.iter),
             Stmt::With(block) if block.is_async => self.refuse(block.start(), ASYNC),
-            Stmt::Try(block) if block.is_star => self.refuse(
-                block.start(),
-                "except* can't be used here: write except",
-            ),
+            Stmt::Try(block) if block.is_star => {
+                self.refuse(block.start(), "except* can't be used here: write except");
+            }
             Stmt::TypeAlias(alias) => self.refuse(
                 alias.start(),
                 "type aliases can't be used here: leave the statement out",
@@ -300,7 +314,9 @@ impl Inspector<'_> {
         let start = attribute.start();
         let text = format!("{}{}{after}", &between[..dot], &between[dot + 1..]);
         self.insert(start, before);
-        self.findings.edits.push((TextRange::new(gap.start(), end), text));
+        self.findings
+            .edits
+            .push((TextRange::new(gap.start(), end), text));
         true
     }
 
@@ -321,7 +337,9 @@ impl Inspector<'_> {
                     && call.arguments.args.len() == 1
                     && call.arguments.keywords.is_empty()
                 {
-                    self.findings.edits.push((call.func.range(), "_bytes".to_owned()));
+                    self.findings
+                        .edits
+                        .push((call.func.range(), "_bytes".to_owned()));
                     self.findings.supplements.insert("_bytes");
                 }
                 if name.parse::<ExcType>().is_ok() {
@@ -338,7 +356,9 @@ impl Inspector<'_> {
                 if self.formatted > 0 {
                     return;
                 }
-                let supplied = supplement::METHODS.iter().find(|(theirs, _)| *theirs == name);
+                let supplied = supplement::METHODS
+                    .iter()
+                    .find(|(theirs, _)| *theirs == name);
                 let ours = match supplied {
                     Some((_, ours)) => *ours,
                     None if name == "dumps" && call.arguments.find_keyword("default").is_some() => {
@@ -474,7 +494,10 @@ impl Inspector<'_> {
         let mut before = "";
         for target in &targets {
             if !ends_alone(&self.text[TextRange::new(from, target.start())]) {
-                self.refuse(target.start(), "del can't span lines here: write one del for each");
+                self.refuse(
+                    target.start(),
+                    "del can't span lines here: write one del for each",
+                );
                 return;
             }
             match target {
@@ -482,7 +505,9 @@ impl Inspector<'_> {
                     // The first half raises for what isn't there.
                     let (id, range) = (name.id.as_str(), name.range());
                     let text = format!("{before}{id}; {id} = None");
-                    self.findings.edits.push((TextRange::new(from, range.end()), text));
+                    self.findings
+                        .edits
+                        .push((TextRange::new(from, range.end()), text));
                 }
                 Expr::Subscript(item) => {
                     let slice = matches!(&*item.slice, Expr::Slice(slice) if slice.step.is_none());

@@ -23,10 +23,13 @@ pub(super) fn missing(name: &str) -> Option<String> {
         return None;
     }
     let instead = match top {
-        "requests" | "urllib" | "http" | "httpx" | "aiohttp" => "use factory.create(\"Http\")".to_owned(),
+        "requests" | "urllib" | "http" | "httpx" | "aiohttp" => {
+            "use factory.create(\"Http\")".to_owned()
+        }
         "bs4" | "html" | "lxml" | "xml" => "use factory.create(\"ParseHtml\", html)".to_owned(),
-        "socket" | "ssl" | "subprocess" | "ctypes" | "importlib" | "threading" | "multiprocessing"
-        | "signal" | "shutil" | "tempfile" | "io" | "builtins" | "inspect" | "pickle" | "sqlite3" => {
+        "socket" | "ssl" | "subprocess" | "ctypes" | "importlib" | "threading"
+        | "multiprocessing" | "signal" | "shutil" | "tempfile" | "io" | "builtins" | "inspect"
+        | "pickle" | "sqlite3" => {
             "an assembly reaches nothing outside of itself but db and factory".to_owned()
         }
         _ => {
