@@ -84,5 +84,5 @@ fn line(exception: &MontyException, place: &Place) -> Option<u32> {
         .traceback()
         .iter()
         .rev()
-        .find_map(|frame| place.line(u32::from(frame.start.line)))
+        .find_map(|frame| place.line(frame.start.line))
 }

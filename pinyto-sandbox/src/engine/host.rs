@@ -243,7 +243,12 @@ impl<'r> Host<'r> {
     }
 
     /// Answers a call of a function or of an object's method.
-    pub(super) fn call(&mut self, id: Option<MontyUuid>, name: &str, arguments: CallArgs) -> Reply {
+    pub(super) fn call(
+        &mut self,
+        id: Option<MontyUuid>,
+        name: &str,
+        arguments: &CallArgs,
+    ) -> Reply {
         let called = match id {
             Some(id) => Object::of_id(id).map(|object| (object, name)),
             None => Object::of_method(name),
@@ -252,12 +257,12 @@ impl<'r> Host<'r> {
             return Reply::Unknown;
         };
         if let Some(service) = service(object, method) {
-            return self.serve(service, method, &arguments);
+            return self.serve(service, method, arguments);
         }
         match (object, method) {
-            (Object::Factory, "create") => self.create(&arguments),
+            (Object::Factory, "create") => self.create(arguments),
             (Object::Page(index), _) if object.methods().contains(&method) => {
-                self.look(index, method, &arguments)
+                self.look(index, method, arguments)
             }
             _ => Reply::raise(
                 "AttributeError",

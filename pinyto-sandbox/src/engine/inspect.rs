@@ -169,13 +169,13 @@ impl Inspector<'_> {
                 }
             }
             Stmt::FunctionDef(function) if function.is_async => {
-                self.refuse(function.start(), ASYNC)
+                self.refuse(function.start(), ASYNC);
             }
             Stmt::For(block) if block.is_async => self.refuse(block.start(), ASYNC),
             Stmt::For(block) => self.consume(&block.iter),
             Stmt::With(block) if block.is_async => self.refuse(block.start(), ASYNC),
             Stmt::Try(block) if block.is_star => {
-                self.refuse(block.start(), "except* can't be used here: write except")
+                self.refuse(block.start(), "except* can't be used here: write except");
             }
             Stmt::TypeAlias(alias) => self.refuse(
                 alias.start(),
@@ -337,7 +337,9 @@ impl Inspector<'_> {
                     && call.arguments.args.len() == 1
                     && call.arguments.keywords.is_empty()
                 {
-                    self.findings.edits.push((call.func.range(), "_bytes".to_owned()));
+                    self.findings
+                        .edits
+                        .push((call.func.range(), "_bytes".to_owned()));
                     self.findings.supplements.insert("_bytes");
                 }
                 if name.parse::<ExcType>().is_ok() {

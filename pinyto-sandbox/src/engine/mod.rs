@@ -18,7 +18,7 @@ mod wrap;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, rc::Rc};
 
 use monty::RunProgress;
 use monty_types::{
@@ -74,15 +74,15 @@ const KEPT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Runs code. Keeps what it has compiled.
 pub(crate) struct Engine {
-    compiled: Cache<String, Arc<Compiled>, TextLength>,
+    compiled: Cache<String, Rc<Compiled>, TextLength>,
 }
 
 /// Weighs an entry by its text; nothing is weightless.
 #[derive(Clone)]
 struct TextLength;
 
-impl Weighter<String, Arc<Compiled>> for TextLength {
-    fn weight(&self, code: &String, _: &Arc<Compiled>) -> u64 {
+impl Weighter<String, Rc<Compiled>> for TextLength {
+    fn weight(&self, code: &String, _: &Rc<Compiled>) -> u64 {
         (code.len() as u64).max(KEPT_BYTES / KEPT as u64)
     }
 }
@@ -137,12 +137,12 @@ impl Engine {
         }
     }
 
-    fn compiled(&mut self, code: &str) -> Result<Arc<Compiled>, CodeError> {
+    fn compiled(&mut self, code: &str) -> Result<Rc<Compiled>, CodeError> {
         if let Some(compiled) = self.compiled.get(code) {
-            return Ok(Arc::clone(compiled));
+            return Ok(Rc::clone(compiled));
         }
-        let compiled = Arc::new(compile::compile(code)?);
-        self.compiled.insert(code.to_owned(), Arc::clone(&compiled));
+        let compiled = Rc::new(compile::compile(code)?);
+        self.compiled.insert(code.to_owned(), Rc::clone(&compiled));
         Ok(compiled)
     }
 }
@@ -233,9 +233,8 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
         };
         progress = match step {
             RunProgress::Complete(value) => return answer(&value, limits),
-            RunProgress::FunctionCall(mut call) => {
-                let arguments = std::mem::take(&mut call.args);
-                let reply = host.call(call.object_id, &call.function_name, arguments);
+            RunProgress::FunctionCall(call) => {
+                let reply = host.call(call.object_id, &call.function_name, &call.args);
                 let mut printer = Printer::new(output, &mut host);
                 let print = PrintWriter::Callback(&mut printer);
                 match reply {

@@ -1,7 +1,8 @@
 //! What the tables take, seen by another program.
 
 use pinyto_core::{
-    job::{EnqueueOutcome, JobRef, Trigger},
+    document::InsertOutcome,
+    job::{JobRef, Trigger},
     store::Store as _,
     testing::given,
 };

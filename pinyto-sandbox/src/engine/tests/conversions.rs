@@ -9,7 +9,12 @@ use super::{
 
 fn written(text: &str, max: usize) -> Result<String, WriteError> {
     let mut out = String::new();
-    write(&mut out, read(text, 1000).unwrap().as_ref(), Purpose::Argument, max)?;
+    write(
+        &mut out,
+        read(text, 1000).unwrap().as_ref(),
+        Purpose::Argument,
+        max,
+    )?;
     Ok(out)
 }
 
@@ -19,7 +24,9 @@ fn value() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_filter("finite", |number| number.is_finite()).prop_map(Value::from),
+        any::<f64>()
+            .prop_filter("finite", |number| number.is_finite())
+            .prop_map(Value::from),
         any::<String>().prop_map(Value::from),
     ];
     leaf.prop_recursive(5, 60, 6, |inner| {
@@ -56,13 +63,29 @@ proptest! {
 
 #[test]
 fn whole_numbers_of_any_size_stay_exact() {
-    for number in ["0", "-1", "9223372036854775807", "9223372036854775808", "-9223372036854775809", "18446744073709551616", "123456789012345678901234567890123456789"] {
+    for number in [
+        "0",
+        "-1",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551616",
+        "123456789012345678901234567890123456789",
+    ] {
         assert_eq!(written(number, 100).unwrap(), number);
     }
-    for (number, python) in [("1e2", "100.0"), ("0.1", "0.1"), ("1E400", "inf"), ("-0.0", "-0.0")] {
+    for (number, python) in [
+        ("1e2", "100.0"),
+        ("0.1", "0.1"),
+        ("1E400", "inf"),
+        ("-0.0", "-0.0"),
+    ] {
         match written(number, 100) {
             Ok(text) => assert_eq!(text, python),
-            Err(error) => assert!(matches!(error, WriteError::Raise("ValueError", _)), "{number}"),
+            Err(error) => assert!(
+                matches!(error, WriteError::Raise("ValueError", _)),
+                "{number}"
+            ),
         }
     }
 }
@@ -78,12 +101,31 @@ fn bounds_hold_to_the_byte_and_to_the_value() {
         read(&format!("{}{}", "[".repeat(102), "]".repeat(102)), 1000).unwrap_err(),
         ReadError::TooDeep
     );
-    for text in ["", "[", "[1,]", "{\"a\"}", "{1:2}", "1 2", "nul", "\"\\x\"", "NaN", "[Infinity]", "\"\u{1}\""] {
-        assert_eq!(read(text, 1000).unwrap_err(), ReadError::Malformed, "{text}");
+    for text in [
+        "",
+        "[",
+        "[1,]",
+        "{\"a\"}",
+        "{1:2}",
+        "1 2",
+        "nul",
+        "\"\\x\"",
+        "NaN",
+        "[Infinity]",
+        "\"\u{1}\"",
+    ] {
+        assert_eq!(
+            read(text, 1000).unwrap_err(),
+            ReadError::Malformed,
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn texts_are_escaped_as_json_wants_it() {
-    assert_eq!(written(r#""\"\\\n\t\r\u0000\u001f/é\u2028😀""#, 100).unwrap(), "\"\\\"\\\\\\n\\t\\r\\u0000\\u001f/é\u{2028}😀\"");
+    assert_eq!(
+        written(r#""\"\\\n\t\r\u0000\u001f/é\u2028😀""#, 100).unwrap(),
+        "\"\\\"\\\\\\n\\t\\r\\u0000\\u001f/é\u{2028}😀\""
+    );
 }

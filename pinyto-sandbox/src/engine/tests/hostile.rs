@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::*;
 
 fn limited(code: &str, limits: &CodeLimits, script: &mut Script) -> Result<String, CodeError> {
-    Engine::new().run(code, "{}", "jana", limits, script).outcome
+    Engine::new()
+        .run(code, "{}", "jana", limits, script)
+        .outcome
 }
 
 fn limit_of(code: &str) -> CodeLimit {
@@ -41,9 +43,15 @@ fn code_cannot_catch_its_end() {
 fn nothing_larger_than_its_limit_leaves() {
     let shared = "x = [1]\nfor i in range(40): x = [x, x]\n";
     assert_eq!(limit_of(&format!("{shared}return x")).name(), "answer");
-    assert_eq!(limit_of(&format!("{shared}db.insert({{'x': x}})")).name(), "service_bytes");
+    assert_eq!(
+        limit_of(&format!("{shared}db.insert({{'x': x}})")).name(),
+        "service_bytes"
+    );
     assert_eq!(limit_of("return 'x' * 5000000").name(), "answer");
-    assert_eq!(limit_of("db.insert({'x': 'x' * 5000000})").name(), "service_bytes");
+    assert_eq!(
+        limit_of("db.insert({'x': 'x' * 5000000})").name(),
+        "service_bytes"
+    );
     assert_eq!(limit_of("return 'x' * 10 ** 11").name(), "memory");
     assert_eq!(limit_of("return [0] * 10 ** 11").name(), "memory");
     assert_eq!(limit_of("return 10 ** 10 ** 9").name(), "memory");
@@ -52,13 +60,17 @@ fn nothing_larger_than_its_limit_leaves() {
     let mut script = Script::answering([json!("x".repeat(60))]);
     assert!(matches!(
         limited("return db.count({})", &bounds, &mut script),
-        Err(CodeError::LimitReached { limit: CodeLimit::ServiceBytes(50) })
+        Err(CodeError::LimitReached {
+            limit: CodeLimit::ServiceBytes(50)
+        })
     ));
     let bounds = limits(|limits| limits.memory = 96 * 100);
     let mut script = Script::answering([json!(vec![0; 200])]);
     assert!(matches!(
         limited("return db.count({})", &bounds, &mut script),
-        Err(CodeError::LimitReached { limit: CodeLimit::Memory(_) })
+        Err(CodeError::LimitReached {
+            limit: CodeLimit::Memory(_)
+        })
     ));
 }
 
@@ -72,13 +84,21 @@ fn depth_has_an_end_in_every_direction() {
         assert_eq!(kind, "ValueError");
         assert!(message.contains("100 levels"), "{message}");
     }
-    assert_eq!(raised("def f(n): return f(n + 1)\nf(0)").0, "RecursionError");
+    assert_eq!(
+        raised("def f(n): return f(n + 1)\nf(0)").0,
+        "RecursionError"
+    );
     let deep = format!("{}{}", "[".repeat(120), "]".repeat(120));
     let finished = run_with("return request.json", &deep, &mut Script::default());
     assert_eq!(finished.outcome, Ok("null".to_owned()));
-    let mut script = Script { answers: [Ok(deep)].into(), ..Script::default() };
+    let mut script = Script {
+        answers: [Ok(deep)].into(),
+        ..Script::default()
+    };
     let finished = run_with("return db.count({})", "{}", &mut script);
-    assert!(matches!(finished.outcome, Err(CodeError::Exception { kind, .. }) if kind == "RuntimeError"));
+    assert!(
+        matches!(finished.outcome, Err(CodeError::Exception { kind, .. }) if kind == "RuntimeError")
+    );
 }
 
 #[test]
@@ -90,7 +110,9 @@ fn texts_that_are_hard_to_parse_are_refused_or_run() {
         format!("return x{}", ".y".repeat(100_000)),
         format!("return x{}", "()".repeat(100_000)),
         format!("x = {}1", "lambda: ".repeat(5000)),
-        (0..500).map(|depth| format!("{}if 1:\n", " ".repeat(depth))).collect(),
+        (0..500)
+            .map(|depth| format!("{}if 1:\n", " ".repeat(depth)))
+            .collect(),
         format!("return '{}'", "x".repeat(200_000)),
         format!("x = 1{}", "\nx = x + 1".repeat(20_000)),
         format!("f'{}'", "{".repeat(5000)),
@@ -108,8 +130,12 @@ fn texts_that_are_hard_to_parse_are_refused_or_run() {
 
 #[test]
 fn a_service_can_end_the_code() {
-    let mut script = Script { answers: [Err(Refusal::End)].into(), ..Script::default() };
-    let code = "try:\n    db.count({})\nexcept:\n    pass\nfinally:\n    print('not seen')\nreturn 1";
+    let mut script = Script {
+        answers: [Err(Refusal::End)].into(),
+        ..Script::default()
+    };
+    let code =
+        "try:\n    db.count({})\nexcept:\n    pass\nfinally:\n    print('not seen')\nreturn 1";
     let finished = run_with(code, "{}", &mut script);
     assert_eq!(finished.outcome, Err(CodeError::Unavailable));
     assert_eq!(script.printed, "");
@@ -132,7 +158,11 @@ fn regular_expressions_end() {
 fn a_run_leaves_nothing_to_the_next() {
     let mut engine = Engine::new();
     let bounds = CodeLimits::default();
-    let mut run = |code: &str| engine.run(code, "{}", "jana", &bounds, &mut Nothing).outcome;
+    let mut run = |code: &str| {
+        engine
+            .run(code, "{}", "jana", &bounds, &mut Nothing)
+            .outcome
+    };
     let code = "
 global seen
 try:

@@ -6,9 +6,8 @@ mod corpus;
 mod hostile;
 mod language;
 mod objects;
+
 mod wrapping;
-mod probe;
-mod speed;
 
 use std::collections::VecDeque;
 

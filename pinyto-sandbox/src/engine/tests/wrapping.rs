@@ -33,7 +33,14 @@ fn all_line_ends_and_indentations_are_understood() {
 
 #[test]
 fn a_body_without_statements_returns_none() {
-    for code in ["", "\n\n", "# a comment", "   \n\t# a comment\n", "\x0c", "pass"] {
+    for code in [
+        "",
+        "\n\n",
+        "# a comment",
+        "   \n\t# a comment\n",
+        "\x0c",
+        "pass",
+    ] {
         assert_eq!(outcome(code), Ok("null".to_owned()), "{code:?}");
     }
 }
@@ -55,7 +62,10 @@ fn nothing_gets_out_of_the_function() {
     ] {
         match Engine::new().run(code, "{}", "jana", &CodeLimits::default(), &mut Nothing) {
             Finished {
-                outcome: Err(CodeError::Syntax { line: Some(line), .. }),
+                outcome:
+                    Err(CodeError::Syntax {
+                        line: Some(line), ..
+                    }),
                 ..
             } => assert!((1..=3).contains(&line), "{code:?}: {line}"),
             Finished {
@@ -70,7 +80,9 @@ fn nothing_gets_out_of_the_function() {
 #[test]
 fn names_of_ours_are_the_authors_to_use() {
     assert_eq!(
-        returned("def _assembly(x): return x\n_bound = 3\nreturn [_assembly(1), _bound, 'a'.upper()]"),
+        returned(
+            "def _assembly(x): return x\n_bound = 3\nreturn [_assembly(1), _bound, 'a'.upper()]"
+        ),
         json!([1, 3, "A"])
     );
 }
@@ -84,10 +96,19 @@ fn errors_have_the_authors_line() {
         ("def f():\n    return 1 / 0\n\nf()", 2),
         ("x = [\n    1,\n    int('a'),\n]", 3),
         ("d = {'a': 1}\ndel d['a']\ndel d['a']", 3),
-        ("xs = sorted(['a'],\n  key=str.lower)\nraise KeyError(xs)", 3),
-        ("from collections import (OrderedDict,\n  Counter)\nraise KeyError('x')", 3),
+        (
+            "xs = sorted(['a'],\n  key=str.lower)\nraise KeyError(xs)",
+            3,
+        ),
+        (
+            "from collections import (OrderedDict,\n  Counter)\nraise KeyError('x')",
+            3,
+        ),
         ("x = 1\nopen('file')", 2),
-        ("try:\n    import os\nexcept ImportError:\n    raise ValueError('x')", 4),
+        (
+            "try:\n    import os\nexcept ImportError:\n    raise ValueError('x')",
+            4,
+        ),
     ] {
         assert_eq!(raised(code).2, Some(line), "{code}");
     }
