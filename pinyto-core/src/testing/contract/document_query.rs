@@ -2,14 +2,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{dice::Dice, random_query as random};
 use crate::{
     assembly::AssemblyRef,
     document::{Document, Replacement, Scan, ScanLimit, ScanLimits, Scope, Search, Searched},
     id::AssemblyId,
     query::{Direction, Path, Query, SortKey},
     store::Store,
-    testing::given,
+    testing::{
+        given,
+        random::{self, Dice, Documents},
+    },
     user::User,
 };
 
@@ -511,11 +513,7 @@ pub async fn a_query_that_looked_at_many_documents_names_the_index_it_lacks(stor
 }
 
 /// What a store has to find, told by the meaning of queries alone.
-fn expected(
-    documents: &BTreeMap<u64, (AssemblyId, Document)>,
-    scope: Scope,
-    wanted: &Search,
-) -> Vec<u64> {
+fn expected(documents: &Documents, scope: Scope, wanted: &Search) -> Vec<u64> {
     let mut found: Vec<&Document> = documents
         .values()
         .filter(|(assembly, _)| scope.assembly.is_none_or(|own| own == *assembly))
@@ -531,12 +529,7 @@ fn expected(
     numbers(&part.cloned().collect::<Vec<_>>())
 }
 
-fn expected_values(
-    documents: &BTreeMap<u64, (AssemblyId, Document)>,
-    scope: Scope,
-    query: &Query,
-    path: &Path,
-) -> Vec<Value> {
+fn expected_values(documents: &Documents, scope: Scope, query: &Query, path: &Path) -> Vec<Value> {
     let mut values = BTreeMap::new();
     for (assembly, document) in documents.values() {
         let in_scope = scope.assembly.is_none_or(|own| own == *assembly);
@@ -551,13 +544,7 @@ fn expected_values(
 }
 
 /// Asks everything that can be asked with one query, and compares.
-async fn ask(
-    store: &dyn Store,
-    documents: &BTreeMap<u64, (AssemblyId, Document)>,
-    scope: Scope,
-    wanted: &Search,
-    path: &Path,
-) {
+async fn ask(store: &dyn Store, documents: &Documents, scope: Scope, wanted: &Search, path: &Path) {
     let told = numbers(&search(store, scope, wanted).await);
     assert_eq!(
         told,

@@ -2,7 +2,6 @@
 //! name is the sentence it shows. The documentation of the repository traits is what they follow.
 
 mod assembly;
-mod dice;
 mod document;
 mod document_change;
 mod document_query;
@@ -10,7 +9,6 @@ mod installation;
 mod key;
 mod key_change;
 mod keyserver;
-mod random_query;
 mod session;
 mod user;
 
