@@ -372,13 +372,23 @@ impl Ways {
         matches!(self.sorted, Some(Way::All { .. }))
     }
 
+    fn are_in_order(&self, way: &Way) -> bool {
+        self.is_by_id() && way.is_by_id()
+    }
+
+    /// All ways, with whether the documents come in the order that is wanted.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> Vec<(Way, bool)> {
+        let direct = self.direct.iter();
+        let direct = direct.map(|way| (way.clone(), self.are_in_order(way)));
+        let sorted = self.sorted.iter().map(|way| (way.clone(), true));
+        direct.chain(sorted).chain([(ALL, false)]).collect()
+    }
+
     /// The way to take, and whether the documents come in the order that is wanted. `lengths` has
     /// one for each of the direct ways, or is empty.
     pub(super) fn choose(&self, purpose: Purpose, lengths: &[i64]) -> (Way, bool) {
-        let in_order = |way: &Way| match &self.sorted {
-            Some(sorted) => sorted.is_by_id() && way.is_by_id(),
-            None => false,
-        };
+        let in_order = |way: &Way| self.are_in_order(way);
         let length = |at: usize| lengths.get(at).copied().unwrap_or(0);
         let best = self
             .direct

@@ -261,10 +261,23 @@ impl<'a> Reading<'a> {
             return Ok(Vec::new());
         }
         let ways = Ways::of(self.query, self.sort, self.scope, &self.indexes);
-        let enough = search.skip.saturating_add(search.limit);
         let (way, in_order) = self.choose(db, &ways, Purpose::First).await?;
+        self.follow(db, search, &way, in_order, (&condition, binds))
+            .await
+    }
+
+    /// Finds the documents along a way.
+    async fn follow(
+        &mut self,
+        db: &mut SqliteConnection,
+        search: &Search,
+        way: &Way,
+        in_order: bool,
+        (condition, binds): (&Truth, Binds),
+    ) -> Result<Vec<Document>, Stop> {
+        let enough = search.skip.saturating_add(search.limit);
         let direction = search.sort.direction;
-        let statement = documents(&way, self.scope, direction, &condition, binds);
+        let statement = documents(way, self.scope, direction, condition, binds);
         let mut found = Vec::new();
         if in_order {
             let mut matching = 0;
@@ -533,6 +546,31 @@ pub(super) async fn distinct(
     let db = lent.connection().map_err(Failure::from)?;
     let result = timeout(limits.time, reading.distinct(db, path)).await;
     reading.end(readers, lent, result).await
+}
+
+/// What is found along each way there is.
+#[cfg(test)]
+pub(in super::super) async fn along_all_ways(
+    readers: &Readers,
+    scope: Scope,
+    search: &Search,
+) -> Vec<(String, Vec<Document>)> {
+    let mut lent = readers.borrow().await.unwrap();
+    let db = lent.connection().unwrap();
+    let limits = pinyto_core::testing::given::NO_SCAN_LIMITS;
+    let mut reading = Reading::new(scope, &search.query, Some(&search.sort), limits);
+    assert!(reading.begin(db).await.is_ok());
+    let ways = Ways::of(&search.query, reading.sort, scope, &reading.indexes);
+    let mut along = Vec::new();
+    for (way, in_order) in ways.all() {
+        let (condition, binds) = reading.translate();
+        let found = reading.follow(db, search, &way, in_order, (&condition, binds));
+        let Ok(found) = found.await else {
+            panic!("{way:?} doesn't end");
+        };
+        along.push((format!("{way:?}"), found));
+    }
+    along
 }
 
 /// How SQLite goes about the statement that a search, or else a count, makes.

@@ -3,13 +3,23 @@
 use std::sync::Arc;
 
 use pinyto_core::{
-    assembly::AssemblyRepository, document::Scope, query::Direction, testing::given, user::User,
+    assembly::AssemblyRepository,
+    document::{Document, Scope},
+    query::Direction,
+    testing::{
+        given,
+        random::{self, Dice, Documents},
+    },
+    user::User,
 };
 use serde_json::{Value, json};
 use tokio::time::{Duration, timeout};
 
 use super::{
-    super::{SqliteStore, document::search::explain},
+    super::{
+        SqliteStore,
+        document::search::{along_all_ways, explain},
+    },
     store,
 };
 
@@ -47,6 +57,12 @@ async fn library() -> (Arc<SqliteStore>, tempfile::TempDir, User) {
     for writer in writing.collect::<Vec<_>>() {
         writer.await.unwrap();
     }
+    settled(&store).await;
+    (store, directory, ann)
+}
+
+/// Waits until all indexes are used.
+async fn settled(store: &SqliteStore) {
     let unfinished = "SELECT count(*) FROM pinyto_indexes WHERE state <> 'ready'";
     let settled = async {
         while store
@@ -60,7 +76,6 @@ async fn library() -> (Arc<SqliteStore>, tempfile::TempDir, User) {
         }
     };
     timeout(Duration::from_secs(60), settled).await.unwrap();
-    (store, directory, ann)
 }
 
 const DOCUMENT: &str =
@@ -204,4 +219,59 @@ async fn counting_what_indexes_know_reads_no_document() {
         let plan = explain(&store.readers, scope, &query, None).await;
         assert_eq!(plan, expected, "{query:?}");
     }
+}
+
+#[tokio::test]
+async fn all_ways_lead_to_the_same_documents_in_the_same_order() {
+    let (store, _directory) = store(|options| options).await;
+    let ann = given::user(store.as_ref(), "ann", 1).await;
+    let paths = ["data", "data.a", "data.a.b", "data.b", "data.l", "tags"];
+    let source = given::source("Notes").with_indexes(paths.map(given::path).to_vec());
+    let (notes, at) = (given::assembly_ref("ann/Notes"), given::at(0));
+    AssemblyRepository::save(
+        store.as_ref(),
+        ann.id,
+        "",
+        &source.unwrap(),
+        given::NO_LIMITS,
+        at,
+    )
+    .await
+    .unwrap();
+    given::installed(store.as_ref(), &ann, &notes).await;
+    let id = AssemblyRepository::find(store.as_ref(), &notes).await;
+    let id = id.unwrap().unwrap().id;
+    let (mut dice, mut documents) = (Dice::new(7), Documents::new());
+    for n in 0..60 {
+        let document = random::document(&mut dice, n, &notes);
+        given::stored(store.as_ref(), &ann, &document).await;
+        documents.insert(n, (id, document));
+    }
+    settled(&store).await;
+    let mut ways = 0;
+    for _ in 0..1_500 {
+        let search = random::search(&mut dice, &documents);
+        let mut all: Vec<&Document> = documents
+            .values()
+            .map(|(_, document)| document)
+            .filter(|document| search.query.matches(*document))
+            .collect();
+        search.sort.sort(&mut all);
+        let part = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let expected: Vec<Document> = all
+            .into_iter()
+            .skip(part(search.skip))
+            .take(part(search.limit))
+            .cloned()
+            .collect();
+        let scope = Scope {
+            user: ann.id,
+            assembly: [None, Some(id)][dice.roll(2)],
+        };
+        for (way, found) in along_all_ways(&store.readers, scope, &search).await {
+            assert_eq!(found, expected, "{way} {search:#?}");
+            ways += 1;
+        }
+    }
+    assert!(ways > 3_000, "{ways}");
 }
