@@ -286,18 +286,6 @@ impl JobRepository for FaultyStore {
         self.store.jobs().next_due(now).await
     }
 
-    async fn enqueue(
-        &self,
-        user: UserId,
-        document: DocumentId,
-        job: &JobRef,
-        limit: usize,
-        at: Timestamp,
-    ) -> Result<EnqueueOutcome, StoreError> {
-        let jobs = self.store.jobs();
-        jobs.enqueue(user, document, job, limit, at).await
-    }
-
     async fn run_now(
         &self,
         user: UserId,
