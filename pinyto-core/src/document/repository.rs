@@ -5,6 +5,7 @@ use super::{Document, DocumentId, ScanLimits, Search, Searched};
 use crate::{
     clock::Timestamp,
     id::{AssemblyId, UserId},
+    job::{EnqueueOutcome, JobRef},
     query::{Path, Query},
     store::StoreError,
 };
@@ -46,6 +47,17 @@ pub struct NewEntry {
     /// The most bytes the user may have stored afterwards, counted as [`Document::size`]; `None`:
     /// any number.
     pub max_bytes: Option<u64>,
+    /// The job that it queues; it is stored only if that can be queued.
+    pub job: Option<QueuedJob>,
+}
+
+/// A job that a new document queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedJob {
+    /// Which one.
+    pub job: JobRef,
+    /// The most runs that may be queued for the user.
+    pub limit: usize,
 }
 
 /// What a stored document is to become.
@@ -71,6 +83,9 @@ pub enum InsertOutcome {
     NotInstalled,
     /// The user would have stored more bytes than allowed; nothing was changed.
     StorageFull,
+    /// The job can't be queued: its assembly is not installed, has no such job, or too many wait;
+    /// nothing was changed.
+    NotQueued(EnqueueOutcome),
 }
 
 /// What became of a document that was to be replaced.

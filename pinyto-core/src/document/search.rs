@@ -17,6 +17,28 @@ pub struct Search {
     pub limit: u64,
 }
 
+/// What one query of an assembly's code may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueryLimits {
+    /// Documents that it finds: there are never more in an answer. Default: 10,000.
+    pub found: u64,
+    /// Documents that it looks at; more end it. Default: 200,000.
+    pub examined: u64,
+    /// How long the store may work on it. Default: 2 s.
+    pub time: Duration,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self {
+            found: 10_000,
+            examined: 200_000,
+            time: Duration::from_secs(2),
+        }
+    }
+}
+
 /// How much of a user's documents one query may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanLimits {

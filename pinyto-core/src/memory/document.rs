@@ -10,10 +10,11 @@ use super::{MemoryStore, State};
 use crate::{
     clock::Timestamp,
     document::{
-        Document, DocumentId, DocumentRepository, InsertOutcome, NewEntry, Replacement,
+        Document, DocumentId, DocumentRepository, InsertOutcome, NewEntry, QueuedJob, Replacement,
         SaveOutcome, Scan, ScanLimit, ScanLimits, Scope, Search, Searched,
     },
     id::{AssemblyId, UserId},
+    job::EnqueueOutcome,
     query::{Path, Query, Sort, SortKey},
     store::StoreError,
     usage::Usage,
@@ -34,6 +35,16 @@ impl State {
             .map(|(_, stored)| stored)
             .filter(move |stored| stored.is_in(scope))
             .map(|stored| &stored.document)
+    }
+
+    /// Removes the document, if there is one, and what it has queued.
+    pub(super) fn remove_document(&mut self, user: UserId, id: DocumentId, at: Timestamp) {
+        let removed = self.documents.remove(&(user, id));
+        if let (Some(removed), Some(found)) = (removed, self.users.get_mut(&user)) {
+            let size = removed.document.size();
+            found.usage = found.usage.with_storage_changed(at, 0, size);
+        }
+        self.cancel_job_of(user, id);
     }
 
     fn is_indexed(&self, user: UserId, path: &Path) -> bool {
@@ -130,6 +141,7 @@ impl DocumentRepository for MemoryStore {
         let NewEntry {
             document,
             max_bytes,
+            job,
         } = entry;
         let Some(assembly) = state
             .installed(user, &document.assembly)
@@ -140,11 +152,18 @@ impl DocumentRepository for MemoryStore {
         if state.documents.contains_key(&(user, document.id)) {
             return Err(StoreError::corrupt("documents", "an identifier came twice"));
         }
-        if let Some(found) = state.users.get_mut(&user) {
-            let size = document.size();
-            if is_full(&found.usage, size, 0, *max_bytes) {
-                return Ok(InsertOutcome::StorageFull);
+        let size = document.size();
+        let usage = state.users.get(&user).map(|found| &found.usage);
+        if usage.is_some_and(|usage| is_full(usage, size, 0, *max_bytes)) {
+            return Ok(InsertOutcome::StorageFull);
+        }
+        if let Some(QueuedJob { job, limit }) = job {
+            match state.enqueue(user, document.id, job, *limit, document.time) {
+                EnqueueOutcome::Queued => {}
+                refused => return Ok(InsertOutcome::NotQueued(refused)),
             }
+        }
+        if let Some(found) = state.users.get_mut(&user) {
             found.usage = found.usage.with_storage_changed(document.time, size, 0);
         }
         let stored = Stored {
@@ -274,18 +293,11 @@ impl DocumentRepository for MemoryStore {
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut state = self.lock();
-        let State {
-            documents, users, ..
-        } = &mut *state;
-        let there = documents.get(&(scope.user, id));
-        if !there.is_some_and(|stored| stored.is_in(scope)) {
-            return Ok(false);
+        let there = state.documents.get(&(scope.user, id));
+        let is_there = there.is_some_and(|stored| stored.is_in(scope));
+        if is_there {
+            state.remove_document(scope.user, id, at);
         }
-        let removed = documents.remove(&(scope.user, id));
-        if let (Some(removed), Some(found)) = (removed, users.get_mut(&scope.user)) {
-            let size = removed.document.size();
-            found.usage = found.usage.with_storage_changed(at, 0, size);
-        }
-        Ok(true)
+        Ok(is_there)
     }
 }

@@ -6,12 +6,10 @@ use pinyto_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Minutes, NAME, Object, Request};
+use super::{ANY_NAME, COUNT, Minutes, NAME, Object, Request};
 
 const LIST: &str = "a list of objects";
 const PART: &str = "an object with the strings name and code";
-const ANY_NAME: &str = "a string";
-const COUNT: &str = "a whole number that is not negative";
 
 /// Saves an assembly of the user.
 #[derive(Deserialize)]
@@ -47,7 +45,7 @@ impl Request for SaveAssembly {
         ),
         ("data.only_own_data", "true or false"),
         ("data.indexes", "a list of strings"),
-        ("data.indexes[]", "a string"),
+        ("data.indexes[]", "a dotted path such as data.isbn"),
     ];
 }
 
@@ -71,8 +69,8 @@ pub struct AssemblyData {
     #[serde(default = "yes")]
     #[cfg_attr(feature = "openapi", schema(required = false, default = true))]
     pub only_own_data: bool,
-    /// Dotted paths (such as `data.isbn`) that its code looks documents up or sorts them by; at
-    /// most 16. Left out of answers if there are none.
+    /// Dotted paths, such as `data.isbn`, that its code looks documents up or sorts them by, so that
+    /// this is fast; at most 16.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub indexes: Vec<String>,
@@ -144,10 +142,13 @@ impl AssemblyData {
                 schedule: data.schedule.0,
             })
         };
-        let indexes = self.indexes.iter().map(|path| Path::parse(path));
-        let indexes: Result<Vec<Path>, _> = indexes.collect();
-        let indexes = indexes.map_err(|reason| NoAssembly::Whole(reason.into()))?;
-        AssemblySource::new(
+        let index = |text: &String| {
+            let path = Path::parse(text).map_err(InvalidAssembly::from);
+            path.map_err(NoAssembly::Whole)
+        };
+        let indexes = self.indexes.iter().map(index);
+        let indexes = indexes.collect::<Result<_, NoAssembly>>()?;
+        let source = AssemblySource::new(
             name(&self.name)?,
             self.description,
             self.api_functions
@@ -159,9 +160,10 @@ impl AssemblyData {
                 .map(job)
                 .collect::<Result<_, NoAssembly>>()?,
             self.only_own_data,
-        )
-        .and_then(|source| source.with_indexes(indexes))
-        .map_err(NoAssembly::Whole)
+        );
+        source
+            .and_then(|source| source.with_indexes(indexes))
+            .map_err(NoAssembly::Whole)
     }
 }
 
@@ -198,7 +200,7 @@ impl Request for AnyAssembly {
 pub struct ListAllAssemblies {
     /// How many of the oldest are left out. Default: 0.
     pub skip: Option<u64>,
-    /// How many are listed at the most; never more than 10000, which is the default.
+    /// How many are listed at the most; never more than 1000, which is the default.
     pub count: Option<u64>,
 }
 

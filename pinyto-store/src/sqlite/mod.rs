@@ -5,12 +5,14 @@ mod changes;
 mod document;
 mod error;
 mod inspect;
+mod job;
 mod key;
 mod keyserver;
 mod lookup;
 mod migration;
 mod options;
 mod pool;
+mod run;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -23,8 +25,10 @@ use async_trait::async_trait;
 use pinyto_core::{
     assembly::AssemblyRepository,
     document::DocumentRepository,
+    job::JobRepository,
     key::KeyRepository,
     keyserver::KeyserverRepository,
+    run::RunRepository,
     session::SessionRepository,
     store::{Store, StoreError},
     user::UserRepository,
@@ -36,6 +40,7 @@ pub use migration::OpenError;
 pub use options::{SqliteOptions, Synchronous};
 
 use {
+    assembly::FunctionOfUser,
     changes::Changes,
     document::{Indexer, KnownPaths},
     key::KeysOfUser,
@@ -53,6 +58,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     sessions_by_id: Lookup<SessionById>,
     keys_of_user: Lookup<KeysOfUser>,
+    functions_of_users: Lookup<FunctionOfUser>,
 }
 
 impl SqliteStore {
@@ -89,7 +95,12 @@ impl SqliteStore {
                 Arc::clone(&changes),
                 options.patience,
             ),
-            keys_of_user: Lookup::start(Arc::clone(&readers), changes, options.patience),
+            keys_of_user: Lookup::start(
+                Arc::clone(&readers),
+                Arc::clone(&changes),
+                options.patience,
+            ),
+            functions_of_users: Lookup::start(Arc::clone(&readers), changes, options.patience),
             readers,
         })
     }
@@ -140,11 +151,20 @@ impl Store for SqliteStore {
         self
     }
 
+    fn runs(&self) -> &dyn RunRepository {
+        self
+    }
+
+    fn jobs(&self) -> &dyn JobRepository {
+        self
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         let serving = self.writer.is_serving()
             && self.indexer.is_serving()
             && self.sessions_by_id.is_serving()
-            && self.keys_of_user.is_serving();
+            && self.keys_of_user.is_serving()
+            && self.functions_of_users.is_serving();
         if !serving {
             return Err(StoreError::unavailable("a task of the store has ended"));
         }

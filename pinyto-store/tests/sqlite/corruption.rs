@@ -2,6 +2,7 @@
 
 use pinyto_core::{
     document::{Replacement, Scope},
+    job::{Claim, LeaseId},
     query::Query,
     store::{Store, StoreError},
     testing::given,
@@ -194,4 +195,35 @@ async fn a_missing_table_is_an_inconsistency_and_no_panic() {
         matches!(count, Err(StoreError::Corrupt { .. })),
         "{count:?}"
     );
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_stops_no_other() {
+    let place = Place::new();
+    let store = place.store().await;
+    let ann = given::user(&store, "ann", 1).await;
+    let bob = given::user(&store, "bob", 2).await;
+    let notes = given::assembly(&store, &ann, "Notes").await;
+    given::installed(&store, &ann, &notes).await;
+    given::installed(&store, &bob, &notes).await;
+    let claim = |second, n| Claim {
+        lease: LeaseId::from_bytes([n; 16]),
+        now: given::at(second),
+        until: given::at(second + 60),
+        limit: 9,
+    };
+    place
+        .meddle("UPDATE pinyto_job_entries SET schedule = 99999999999 WHERE user_id = 1")
+        .await;
+    let jobs = store.jobs();
+    let claimed = jobs.claim_due(&claim(0, 1)).await.unwrap();
+    let users: Vec<_> = claimed.into_iter().map(|job| job.user).collect();
+    assert_eq!(users, [bob]);
+    // It is tried again now and then; meanwhile somebody may have mended it.
+    assert_eq!(jobs.claim_due(&claim(1, 2)).await.unwrap(), []);
+    place
+        .meddle("UPDATE pinyto_job_entries SET schedule = 5 WHERE user_id = 1")
+        .await;
+    let claimed = jobs.claim_due(&claim(3600, 3)).await.unwrap();
+    assert!(claimed.iter().any(|job| job.user == ann), "{claimed:?}");
 }

@@ -196,6 +196,7 @@ pub async fn no_more_bytes_are_stored_than_allowed(store: Arc<dyn Store>) {
         let entry = NewEntry {
             document: document(n),
             max_bytes: Some(max_bytes),
+            job: None,
         };
         store.documents().insert(hugo.id, &entry).await.unwrap()
     };
@@ -236,6 +237,7 @@ pub async fn documents_stored_by_many_at_once_stop_at_the_bytes_allowed(store: A
         let entry = NewEntry {
             document: given::document(n, &notes, json!(1)),
             max_bytes: Some(7 * size),
+            job: None,
         };
         async move { store.documents().insert(hugo.id, &entry).await.unwrap() }
     }))
@@ -312,6 +314,7 @@ pub async fn usage_is_exact_whatever_comes_changes_and_goes(store: Arc<dyn Store
                 let entry = NewEntry {
                     document: document.clone(),
                     max_bytes: Some(max),
+                    job: None,
                 };
                 let inserted = store.documents().insert(hugo.id, &entry).await.unwrap();
                 if expected.bytes + document.size() <= max {

@@ -6,9 +6,13 @@ mod document;
 mod document_change;
 mod document_query;
 mod installation;
+mod job;
+mod job_failure;
+mod job_lease;
 mod key;
 mod key_change;
 mod keyserver;
+mod run;
 mod session;
 mod user;
 
@@ -180,6 +184,7 @@ macro_rules! __store_contract {
             }
             installation {
                 an_installed_assembly_is_found_for_its_user_alone
+                a_function_is_found_by_those_who_have_installed_its_assembly
                 an_assembly_that_is_not_there_is_not_installed
                 installing_again_changes_nothing_not_even_at_the_limit
                 uninstalling_is_for_the_user_alone_and_once
@@ -227,6 +232,56 @@ macro_rules! __store_contract {
                 whatever_is_asked_the_answer_is_what_the_query_means
                 answers_stay_right_while_documents_indexes_and_names_change
                 readers_see_a_change_in_all_indexes_or_in_none
+            }
+            run {
+                a_recorded_run_comes_back_exactly
+                runs_are_listed_newest_first_for_their_user_alone
+                a_list_of_runs_may_be_of_one_assembly
+                of_each_user_the_newest_runs_stay
+                runs_that_are_too_old_go
+                an_author_lists_the_runs_of_her_assembly_alone
+                who_is_gone_is_skipped
+                cpu_time_is_booked_in_all_and_for_its_hour
+                batches_recorded_by_many_at_once_are_exact
+            }
+            job {
+                a_job_is_due_at_once_for_whoever_installs_it
+                nothing_is_due_before_its_time
+                a_job_runs_in_the_rhythm_it_was_planned_in
+                after_a_downtime_a_job_runs_once
+                a_job_without_schedule_runs_once_per_installation
+                a_save_plans_what_is_new_and_forgets_what_is_gone
+                another_schedule_is_in_force_after_one_interval_at_the_latest
+                another_schedule_leaves_a_running_job_alone
+                a_job_follows_its_assembly_to_another_name
+                nothing_is_run_of_what_is_uninstalled_or_deleted
+                a_job_queued_by_a_document_takes_it_along_when_it_is_done
+                a_job_whose_document_is_removed_is_not_run
+                what_cannot_be_queued_is_told
+                a_job_wanted_now_runs_once_more_however_often_that_is_said
+                a_list_tells_how_it_stands_with_each_job
+            }
+            job_lease {
+                of_claims_at_once_each_entry_goes_to_one
+                an_expired_lease_is_taken_over_and_its_holder_refused
+                an_extended_lease_is_not_taken_over
+                a_lease_that_has_expired_is_held_until_somebody_claims
+                a_run_is_completed_once
+                of_completions_at_once_one_counts
+                one_job_never_runs_twice_at_once_for_one_user
+                each_user_has_her_turn_before_anybody_has_two
+                who_had_her_last_turn_longest_ago_has_the_next
+                uninstalling_while_a_job_runs_takes_its_lease_away
+                a_job_that_a_save_drops_while_it_runs_takes_its_lease_away
+            }
+            job_failure {
+                a_failed_run_is_tried_again_when_its_pause_is_over
+                a_scheduled_job_goes_on_after_its_last_try
+                everything_else_is_parked_until_it_is_wanted_now
+                other_code_gives_a_parked_job_another_chance
+                a_failing_job_keeps_its_document
+                what_is_put_back_counts_as_no_try
+                a_run_that_takes_its_server_along_each_time_is_given_up
             }
         }
     };

@@ -1,10 +1,11 @@
+mod function;
 mod row;
 
 use async_trait::async_trait;
 use pinyto_core::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, SaveOutcome,
+        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
     },
     clock::Timestamp,
     id::UserId,
@@ -13,12 +14,18 @@ use pinyto_core::{
 };
 use sqlx::SqliteConnection;
 
+#[cfg(test)]
+pub(super) use function::FIND_FUNCTION;
+pub(super) use function::FunctionOfUser;
+use function::Wanted;
+pub(super) use row::hosts;
 use row::{AssemblyRow, SummaryRow};
 
 use super::{
     Intent, SqliteStore,
     document::index,
     error::{Corrupt, Failure, corrupt},
+    job,
 };
 
 /// An assembly with everything it lists, in one row; `$from` names it `a` and its author `u`.
@@ -31,7 +38,8 @@ macro_rules! select_assemblies {
                     (SELECT json_group_array(json_array(position, json_array(name, code, schedule)))
                      FROM pinyto_jobs WHERE assembly_id = a.id) AS jobs,
                     (SELECT json_group_array(json_array(position, path))
-                     FROM pinyto_assembly_indexes WHERE assembly_id = a.id) AS indexes
+                     FROM pinyto_assembly_indexes WHERE assembly_id = a.id) AS indexes,
+                    a.http_hosts
              FROM ",
             $from
         )
@@ -50,12 +58,6 @@ macro_rules! select_summaries {
 pub(super) const FIND: &str = select_assemblies!(
     "pinyto_users u JOIN pinyto_assemblies a ON a.author_id = u.id
      WHERE u.name = ?1 AND a.name = ?2"
-);
-
-pub(super) const FIND_INSTALLED: &str = select_assemblies!(
-    "pinyto_users u JOIN pinyto_assemblies a ON a.author_id = u.id
-     JOIN pinyto_installations i ON i.assembly_id = a.id
-     WHERE u.name = ?1 AND a.name = ?2 AND i.user_id = ?3"
 );
 
 pub(super) const LIST_OF_AUTHOR: &str = select_assemblies!(
@@ -103,12 +105,13 @@ pub(super) const NAMESAKES: &str = "
             WHERE author_id = ?1 AND name <> ?2)";
 
 const INSERT: &str = "
-    INSERT INTO pinyto_assemblies (author_id, name, description, only_own_data, saved_at, size)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO pinyto_assemblies (author_id, name, description, only_own_data, saved_at, size,
+        http_hosts)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 pub(super) const REPLACE: &str = "
     UPDATE pinyto_assemblies SET name = ?2, description = ?3, only_own_data = ?4, saved_at = ?5,
-        size = ?6
+        size = ?6, http_hosts = ?7
     WHERE id = ?1;
     DELETE FROM pinyto_functions WHERE assembly_id = ?1;
     DELETE FROM pinyto_jobs WHERE assembly_id = ?1;
@@ -144,6 +147,10 @@ impl Intent for Save {
         if count(others_bytes).saturating_add(source.size()) > self.limits.bytes {
             return Ok(SaveOutcome::TooManyBytes);
         }
+        let jobs = json(source.jobs())?;
+        if let Some(replaced) = original {
+            job::revive_changed(db, replaced, &jobs, self.at).await?;
+        }
         let (statement, outcome) = match original {
             Some(_) => (REPLACE, SaveOutcome::Replaced),
             None => (INSERT, SaveOutcome::Created),
@@ -155,17 +162,19 @@ impl Intent for Save {
             .bind(source.only_own_data())
             .bind(self.at.unix_millis())
             .bind(i64::try_from(source.size()).unwrap_or(i64::MAX))
+            .bind(source.http_hosts().map(json).transpose()?)
             .execute(&mut *db)
             .await?;
         let indexes: Vec<&str> = source.indexes().iter().map(Path::as_str).collect();
         sqlx::query(INSERT_PARTS)
             .bind(original.unwrap_or(saved.last_insert_rowid()))
             .bind(json(source.api_functions())?)
-            .bind(json(source.jobs())?)
+            .bind(jobs)
             .bind(json(&indexes)?)
             .execute(&mut *db)
             .await?;
         if let Some(replaced) = original {
+            job::replan(db, replaced, self.at).await?;
             index::refresh_of_assembly(db, replaced).await?;
         }
         Ok(outcome)
@@ -242,6 +251,7 @@ impl Intent for Install {
             .bind(self.at.unix_millis())
             .execute(&mut *db)
             .await?;
+        job::plan(db, self.user, assembly, self.at).await?;
         index::refresh_of_user(db, self.user).await?;
         Ok(InstallOutcome::Installed)
     }
@@ -319,17 +329,19 @@ impl AssemblyRepository for SqliteStore {
         Ok(row.map(Assembly::try_from).transpose()?)
     }
 
-    async fn find_installed(
+    async fn find_function(
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-    ) -> Result<Option<Assembly>, StoreError> {
-        let query = sqlx::query_as::<_, AssemblyRow>(FIND_INSTALLED)
-            .bind(assembly.author.as_str())
-            .bind(assembly.name.as_str())
-            .bind(user.get());
-        let row = self.readers.one(query).await?;
-        Ok(row.map(Assembly::try_from).transpose()?)
+        function: &AssemblyName,
+    ) -> Result<Option<InstalledFunction>, StoreError> {
+        let (assembly, function) = (assembly.clone(), function.clone());
+        let wanted = Wanted {
+            user,
+            assembly,
+            function,
+        };
+        self.functions_of_users.find(wanted.into()).await
     }
 
     async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError> {

@@ -2,6 +2,7 @@
 
 use pinyto_core::{
     assembly::{Assembly, AssemblyName, AssemblySource, AssemblySummary, Function, Job, Schedule},
+    egress::HostPattern,
     id::AssemblyId,
     query::Path,
     user::UserName,
@@ -38,6 +39,15 @@ pub(super) struct AssemblyRow {
     functions: String,
     jobs: String,
     indexes: String,
+    http_hosts: Option<String>,
+}
+
+/// The hosts in a JSON array, if there is one.
+pub(in super::super) fn hosts(column: Option<&str>) -> Result<Option<Vec<HostPattern>>, Corrupt> {
+    column
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(corrupt("pinyto_assemblies.http_hosts"))
 }
 
 #[derive(Deserialize)]
@@ -103,8 +113,10 @@ impl TryFrom<AssemblyRow> for Assembly {
         let functions = gathered::<FunctionRow, _>("pinyto_functions", &row.functions)?;
         let jobs = gathered::<JobRow, _>("pinyto_jobs", &row.jobs)?;
         let indexes = gathered::<IndexRow, _>("pinyto_assembly_indexes", &row.indexes)?;
+        let hosts = hosts(row.http_hosts.as_deref())?;
         let source = AssemblySource::new(name, description, functions, jobs, row.only_own_data)
-            .and_then(|source| source.with_indexes(indexes));
+            .and_then(|source| source.with_indexes(indexes))
+            .and_then(|source| source.with_http_hosts(hosts));
         Ok(Self {
             id: AssemblyId::new(row.id),
             author,

@@ -6,7 +6,9 @@ use std::{collections::HashSet, sync::Arc};
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    document::{Document, DocumentId, InsertOutcome, NewEntry, Replacement, SaveOutcome, Scope},
+    document::{
+        Document, DocumentId, InsertOutcome, NewEntry, QueuedJob, Replacement, SaveOutcome, Scope,
+    },
     id::UserId,
     query::Path,
     store::StoreError,
@@ -19,6 +21,7 @@ use super::{
     super::{
         Intent,
         error::{Corrupt, Failure, corrupt},
+        job,
     },
     DocumentRow, KnownPaths, body,
 };
@@ -139,6 +142,7 @@ pub(super) struct Insert {
     size: i64,
     body: String,
     max_bytes: i64,
+    job: Option<QueuedJob>,
     known: Arc<KnownPaths>,
     /// Made before its turn comes, from the paths the user had last.
     listings: String,
@@ -156,6 +160,7 @@ impl Insert {
             size: size(&document),
             body: text(&document.fields)?,
             max_bytes: max_bytes(entry.max_bytes),
+            job: entry.job.clone(),
             listings: Listings::of(&document, known.of(user).iter()).json(),
             known,
             document,
@@ -179,6 +184,16 @@ impl Insert {
             .execute(db)
             .await?;
         Ok(inserted.rows_affected() > 0)
+    }
+}
+
+impl Insert {
+    /// Queues the job that the document asks for.
+    async fn inserted(&self, db: &mut SqliteConnection) -> Result<InsertOutcome, Failure> {
+        if let Some(QueuedJob { job, .. }) = &self.job {
+            job::enqueue(db, self.user, &self.document, job).await?;
+        }
+        Ok(InsertOutcome::Inserted)
     }
 }
 
@@ -230,8 +245,13 @@ impl Intent for Insert {
     type Outcome = InsertOutcome;
 
     async fn run(&self, db: &mut SqliteConnection) -> Result<InsertOutcome, Failure> {
-        if self.insert(db, &self.listings).await? {
-            return Ok(InsertOutcome::Inserted);
+        // Before anything is written.
+        let refused = match &self.job {
+            Some(QueuedJob { job, limit }) => job::refusal(db, self.user, job, *limit).await?,
+            None => None,
+        };
+        if refused.is_none() && self.insert(db, &self.listings).await? {
+            return self.inserted(db).await;
         }
         let assembly = &self.document.assembly;
         let (installed, bytes, paths): (bool, Option<i64>, String) = sqlx::query_as(CIRCUMSTANCES)
@@ -246,12 +266,15 @@ impl Intent for Insert {
         if bytes.unwrap_or(0) > self.max_bytes.saturating_sub(self.size) {
             return Ok(InsertOutcome::StorageFull);
         }
+        if let Some(refused) = refused {
+            return Ok(InsertOutcome::NotQueued(refused));
+        }
         // An index has come into being.
         let paths = index_paths(&paths)?;
         let listings = Listings::of(&self.document, &paths).json();
         self.known.note(self.user, paths);
         match self.insert(db, &listings).await? {
-            true => Ok(InsertOutcome::Inserted),
+            true => self.inserted(db).await,
             false => Err(unchanged("pinyto_indexes.path")),
         }
     }

@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::{
-    super::{assembly, document, key, keyserver, session, user},
+    super::{assembly, document, job, key, keyserver, run, session, user},
     store,
 };
 
@@ -30,7 +30,7 @@ const STATEMENTS: &[&str] = &[
     keyserver::CHANGE,
     keyserver::REHASH,
     assembly::FIND,
-    assembly::FIND_INSTALLED,
+    assembly::FIND_FUNCTION,
     assembly::LIST_OF_AUTHOR,
     assembly::LIST_INSTALLED,
     assembly::NAMESAKES,
@@ -39,6 +39,31 @@ const STATEMENTS: &[&str] = &[
     assembly::INSTALLABLE,
     assembly::UNINSTALL,
     document::FIND,
+    run::FIND,
+    run::LIST_OF_USER,
+    run::OWN_ASSEMBLY,
+    run::LIST_OF_ASSEMBLY,
+    run::HOUR_USAGE,
+    run::INSERT,
+    run::TRIM,
+    run::BOOK,
+    run::SWEEP,
+    job::PLAN,
+    job::REVIVE_CHANGED,
+    job::REPLAN,
+    job::KEY,
+    job::QUEUED,
+    job::REVIVE,
+    job::WAITS,
+    job::DUE,
+    job::PUT_OFF,
+    job::TAKE_TURN,
+    job::EXTEND,
+    job::HELD,
+    job::WRITE,
+    job::DELETE,
+    job::NEXT_DUE,
+    job::LIST_OF_USER,
 ];
 
 #[tokio::test]
@@ -67,6 +92,26 @@ async fn no_statement_goes_through_a_whole_table_or_sorts() {
                 "{step} in {statement}"
             );
         }
+    }
+}
+
+/// It sorts, but only what is due.
+#[tokio::test]
+async fn a_claim_goes_through_what_is_due_and_no_table() {
+    let (store, _directory) = store(|options| options).await;
+    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", job::CLAIMABLE));
+    let query = sqlx::query_as::<_, (i64, i64, i64, String)>(explain);
+    let steps = store.readers.all(query).await.unwrap();
+    let searched = |index: &str| steps.iter().any(|(.., step)| step.contains(index));
+    assert!(searched("pinyto_due_jobs (due_at<?)"), "{steps:?}");
+    let running = "pinyto_running_jobs (user_id=? AND assembly_id=? AND job=? AND due_at>?)";
+    assert!(searched(running), "{steps:?}");
+    for (.., step) in &steps {
+        let own = ["SCAN due", "SCAN job", "SCAN turn", "SCAN (subquery"];
+        let is_own = own.iter().any(|scan| step.starts_with(scan));
+        // An index of what runs just now.
+        let runs = step.ends_with("USING INDEX pinyto_running_jobs");
+        assert!(is_own || runs || !step.starts_with("SCAN"), "{step}");
     }
 }
 
