@@ -324,7 +324,7 @@ async fn queries() {
         given::stored(store.as_ref(), &ann, &book(n, &books)).await;
         waits.push(before.elapsed());
         n += 1;
-        if n % 100 == 0 {
+        if n.is_multiple_of(100) {
             let query = given::query(&json!({"data.place.shelf": 40}));
             let limits = pinyto_core::document::ScanLimits {
                 examined: 0,

@@ -13,6 +13,9 @@ use super::{
     entry,
 };
 
+/// How many are looked for; more would help nobody.
+const MAX_CONSTRAINTS: usize = 50;
+
 /// Something that holds for every document a query asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Constraint<'q> {
@@ -86,6 +89,10 @@ impl<'q> Constraints<'q> {
     }
 
     fn add(&mut self, path: &'q Path, predicate: &Predicate) {
+        if self.all.len() == MAX_CONSTRAINTS {
+            self.is_complete = false;
+            return;
+        }
         let found = match path.as_str() {
             "_id" => id_span(predicate),
             "time" => time_span(predicate),

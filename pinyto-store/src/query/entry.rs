@@ -107,8 +107,8 @@ mod tests {
         listing(&given::path("data.a"), &given::document(1, &assembly, data))
     }
 
-    fn key_of(value: Value) -> Vec<u8> {
-        key(&value).0
+    fn key_of(value: &Value) -> Vec<u8> {
+        key(value).0
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
             (json!(1), json!(null)),
         ] {
             let listing = of(data);
-            let entry = (key_of(value), VALUE | LEAST | GREATEST);
+            let entry = (key_of(&value), VALUE | LEAST | GREATEST);
             assert_eq!(listing.entries, BTreeMap::from([entry]));
             assert_eq!(listing.traits, 0);
         }
@@ -132,9 +132,9 @@ mod tests {
     fn an_array_is_listed_by_its_members_and_as_a_whole() {
         let listing = of(json!({"a": [3, 1, 3]}));
         let entries = [
-            (key_of(json!(1)), VALUE | LEAST),
-            (key_of(json!(3)), VALUE | GREATEST),
-            (key_of(json!([3, 1, 3])), VALUE),
+            (key_of(&json!(1)), VALUE | LEAST),
+            (key_of(&json!(3)), VALUE | GREATEST),
+            (key_of(&json!([3, 1, 3])), VALUE),
         ];
         assert_eq!(listing.entries, BTreeMap::from(entries));
         assert_eq!(listing.traits, SEVERAL);
@@ -149,8 +149,8 @@ mod tests {
         let document = given::document(1, &assembly, json!([{"a": 5}, 1]));
         let listing = listing(&given::path("data.a"), &document);
         let entries = [
-            (key_of(json!(null)), LEAST),
-            (key_of(json!(5)), VALUE | GREATEST),
+            (key_of(&json!(null)), LEAST),
+            (key_of(&json!(5)), VALUE | GREATEST),
         ];
         assert_eq!(listing.entries, BTreeMap::from(entries));
         assert_eq!(listing.traits, SEVERAL);
@@ -164,8 +164,8 @@ mod tests {
         assert_eq!(listing, of(long("b")));
         let cut = listing.entries.keys().next().unwrap();
         assert_eq!(cut.len(), MAX_KEY + 1);
-        assert!(*cut > key_of(json!("x")));
-        assert!(*cut < key_of(json!("y")));
+        assert!(*cut > key_of(&json!("x")));
+        assert!(*cut < key_of(&json!("y")));
     }
 
     #[test]
@@ -178,8 +178,8 @@ mod tests {
         let listing = of(json!({"a": all(MAX_VALUES)}));
         let entries = [
             (OVERFLOW_KEY.to_vec(), VALUE),
-            (key_of(json!(0)), LEAST),
-            (key_of(json!(MAX_VALUES - 1)), GREATEST),
+            (key_of(&json!(0)), LEAST),
+            (key_of(&json!(MAX_VALUES - 1)), GREATEST),
         ];
         assert_eq!(listing.entries, BTreeMap::from(entries));
         assert_eq!(listing.traits, SEVERAL | OVERFLOW);

@@ -15,6 +15,9 @@ use super::dialect::{Binds, ByType, Column, Comparison, Dialect, Test, Truth};
 /// an expression may be nested.
 const MAX_PREDICATES: usize = 100;
 
+/// How many bytes of a statement may be made of them. Databases bound that, too.
+const MAX_BYTES: usize = 200_000;
+
 /// How many values a statement may get for that.
 const MAX_BINDS: usize = 2_000;
 
@@ -24,6 +27,7 @@ pub(crate) fn translate(query: &Query, dialect: &dyn Dialect, binds: &mut Binds)
         dialect,
         binds,
         predicates: 0,
+        bytes: 0,
     };
     translation.condition(query.condition())
 }
@@ -32,6 +36,7 @@ struct Translation<'a> {
     dialect: &'a dyn Dialect,
     binds: &'a mut Binds,
     predicates: usize,
+    bytes: usize,
 }
 
 impl Translation<'_> {
@@ -91,13 +96,26 @@ impl Translation<'_> {
             "_id" => Column::Id,
             "time" => Column::Time,
             "assembly" => Column::Assembly,
-            _ => return self.dialect.at_path(path, wanted, self.binds),
+            _ => return self.at_path(path, wanted),
         };
         if path.segments().len() > 1 {
             // They are texts, in which there is nothing.
             return wanted.missing.clone();
         }
         self.dialect.in_column(column, &wanted.text, self.binds)
+    }
+}
+
+impl Translation<'_> {
+    fn at_path(&mut self, path: &Path, wanted: &ByType) -> Truth {
+        match self.dialect.at_path(path, wanted, self.binds) {
+            Truth::Sql(sql) if self.bytes + sql.len() > MAX_BYTES => Truth::Unknown,
+            Truth::Sql(sql) => {
+                self.bytes += sql.len();
+                Truth::Sql(sql)
+            }
+            truth => truth,
+        }
     }
 }
 

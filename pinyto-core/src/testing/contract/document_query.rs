@@ -568,6 +568,55 @@ async fn ask(store: &dyn Store, documents: &Documents, scope: Scope, wanted: &Se
     );
 }
 
+/// Nothing of this is useful, but nothing may fail.
+pub async fn queries_may_be_as_large_as_they_may(store: Arc<dyn Store>) {
+    let long = ["long", &"x".repeat(100)].concat();
+    let deep_path = format!("data{}", ".abcdefghijklm".repeat(31));
+    let (hugo, notes) = hugo(&*store, &["data.a", &deep_path]).await;
+    let id = assembly_id(&*store, &notes).await;
+    let mut documents = Documents::new();
+    for n in 0..20 {
+        let data = json!({"a": n, "b": [n, long], long.clone(): n});
+        let document = given::document(n, &notes, data);
+        given::stored(&*store, &hugo, &document).await;
+        documents.insert(n, (id, document));
+    }
+    let (numbers, texts): (Value, Value) = (
+        (0..1_000).map(Value::from).collect(),
+        (0..1_000).map(|n| Value::from(n.to_string())).collect(),
+    );
+    let many = |condition: &dyn Fn(usize) -> Value, count| -> Vec<Value> {
+        (0..count).map(condition).collect()
+    };
+    let nested = |level: Value, n: usize| match n % 4 {
+        0 => json!({"$nor": [level, {"data.a": 99}]}),
+        1 => json!({"$and": [level, {"data.a": {"$ne": 98}}]}),
+        2 => json!({"$or": [level, {"data.b": 97}]}),
+        _ => json!({"$nor": [level]}),
+    };
+    for query in [
+        json!({"$and": many(&|n| json!({"data.a": {"$gte": n % 7}}), 900)}),
+        json!({"$or": many(&|n| json!({"data.a": n}), 900)}),
+        json!({"$and": many(&|_| json!({"type": "test"}), 900)}),
+        json!({"$and": many(&|n| json!({"data.b": {"$ne": n + 5}}), 900)}),
+        json!({"$and": many(&|_| json!({"data.a": {"$in": numbers}}), 25)}),
+        json!({"$and": many(&|_| json!({"data.a": {"$in": numbers}, "data.b": {"$in": numbers}}), 12)}),
+        json!({"data.a": {"$in": numbers}, "data.b": {"$nin": texts}}),
+        json!({"_id": {"$in": many(&|n| json!(given::document_id(n as u64).to_string()), 1_000)}}),
+        json!({"time": {"$in": texts}}),
+        json!({"$or": many(&|n| json!({deep_path.as_str(): {"$in": [null, n]}}), 400)}),
+        json!({"$nor": many(&|n| json!({"data.b": {"$elemMatch": {"$eq": n}}}), 400)}),
+        (0..14).fold(json!({"data.a": {"$gt": 3}}), nested),
+        json!({"data.a": (0..25).fold(json!({"$gt": 3}), |inner, _| json!({"$not": inner}))}),
+    ] {
+        let scope = Scope::all_of(hugo.id);
+        for sort in [None, Some(("data.a", Direction::Descending))] {
+            let wanted = given::search(&query, sort);
+            ask(&*store, &documents, scope, &wanted, &given::path("data.b")).await;
+        }
+    }
+}
+
 /// Values that databases confuse: too large, too small, too near or too long.
 fn hard_values() -> Vec<Value> {
     let long = |end: &str| json!("long ".repeat(2_000) + end);
@@ -585,9 +634,9 @@ fn hard_values() -> Vec<Value> {
         1e300,
         5e15,
         -0.1,
-        2.2250738585072011e-308,
+        f64::MIN_POSITIVE,
         9_007_199_254_740_992.0,
-        9.223_372_036_854_775_8e18,
+        9_223_372_036_854_775_808.0,
         1.5e19,
         1.844_674_407_370_955_2e19,
         123_456.789_012_345_67,

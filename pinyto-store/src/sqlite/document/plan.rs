@@ -23,6 +23,9 @@ const FEW: i64 = 1_000;
 /// needed: up to there that is quicker than looking through documents for the first that match.
 const SOME: i64 = 20_000;
 
+/// How many ways are considered. Nobody asks for more, but for nobody's good.
+const MAX_WAYS: usize = 8;
+
 /// What a user's indexes are like at the moment.
 #[derive(Debug, Default)]
 pub(super) struct Indexes {
@@ -253,7 +256,12 @@ impl Way {
     }
 
     /// How long the way is, counted up to a bound: an expression of SQL. None: it is short.
-    pub(super) fn length(&self, scope: Scope, binds: &mut Binds) -> Option<String> {
+    pub(super) fn length(
+        &self,
+        scope: Scope,
+        purpose: Purpose,
+        binds: &mut Binds,
+    ) -> Option<String> {
         let rows = match self {
             Self::Nowhere | Self::Ids(_) => return None,
             Self::All { .. } | Self::Times { .. } => {
@@ -271,22 +279,23 @@ impl Way {
             }
             Self::Sorted { .. } => return None,
         };
-        let bound = self.counted_to() + 1;
+        let bound = self.counted_to(purpose) + 1;
         Some(format!(
             "(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {bound}))"
         ))
     }
 
-    const fn counted_to(&self) -> i64 {
-        match self {
-            Self::Keys { span, .. } if !span.is_one_key() => SOME,
-            _ => FEW,
+    const fn counted_to(&self, purpose: Purpose) -> i64 {
+        match (purpose, self) {
+            (Purpose::All, _) => SOME,
+            (Purpose::First, Self::Keys { span, .. }) if !span.is_one_key() => SOME,
+            (Purpose::First, _) => FEW,
         }
     }
 
     /// Whether that is as far as was counted.
-    const fn is_long(&self, length: i64) -> bool {
-        length > self.counted_to()
+    const fn is_long(&self, length: i64, purpose: Purpose) -> bool {
+        length > self.counted_to(purpose)
     }
 }
 
@@ -325,13 +334,15 @@ impl Ways {
             match usable_span(constraint, indexes) {
                 Some((path, span, own_is_exact)) => {
                     is_exact &= own_is_exact;
+                    let is_room = usable.len() < MAX_WAYS;
                     let merged = usable
                         .iter_mut()
                         .filter(|(other, _)| *other == path && has_one_value(path, indexes))
                         .find_map(|(_, other)| Some((other.intersected(&span)?, other)));
                     match merged {
                         Some((both, other)) => *other = both,
-                        None => usable.push((path, span)),
+                        None if is_room => usable.push((path, span)),
+                        None => is_exact = false,
                     }
                 }
                 None => is_exact = false,
@@ -397,7 +408,7 @@ impl Ways {
             .map(|(at, way)| (length(at), way))
             .min_by_key(|(length, way)| (*length, !way.is_in_order_at_once()));
         match (best, purpose, &self.sorted) {
-            (Some((length, way)), Purpose::First, Some(sorted)) if way.is_long(length) => {
+            (Some((length, way)), Purpose::First, Some(sorted)) if way.is_long(length, purpose) => {
                 // Long, but with the first in order at its beginning.
                 let at_once = self
                     .direct

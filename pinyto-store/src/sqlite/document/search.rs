@@ -192,7 +192,7 @@ impl<'a> Reading<'a> {
             .iter()
             .enumerate()
             .map(|(at, way)| {
-                let length = way.length(self.scope, &mut binds);
+                let length = way.length(self.scope, purpose, &mut binds);
                 format!("SELECT {at}, {}", length.unwrap_or_else(|| "0".to_owned()))
             })
             .collect();

@@ -104,7 +104,8 @@ async fn each_query_is_served_by_the_index_that_helps_most() {
              SCAN e; {DOCUMENT}"
         )
     };
-    let cases: Vec<(Scope, Value, Option<(&str, Direction)>, String)> = vec![
+    type Case = (Scope, Value, Option<(&'static str, Direction)>, String);
+    let cases: Vec<Case> = vec![
         (scope, json!({"type": "book"}), None, entry(" AND key=?")),
         (
             scope,
