@@ -5,7 +5,8 @@
 //! - [`ManualClock`]: time that a test owns;
 //! - [`given`]: users, keys, sessions, assemblies and documents in a line;
 //! - [`keys`]: fixed key pairs, because making one costs seconds;
-//! - [`rsa`]: backends that cost nothing or count.
+//! - [`rsa`]: backends that cost nothing or count;
+//! - [`ScriptedRuntime`]: runs closures instead of Python.
 
 #[allow(
     missing_docs,
@@ -21,7 +22,9 @@ mod clock;
 pub mod given;
 pub mod keys;
 pub mod rsa;
+mod runtime;
 
 pub use clock::ManualClock;
 #[doc(hidden)]
 pub use contract::cases;
+pub use runtime::{ScriptedRuntime, executed};

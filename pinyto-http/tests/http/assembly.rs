@@ -214,3 +214,35 @@ async fn names_that_can_not_be_name_nothing() {
         assert_eq!(refused.error(), (404, "unknown_assembly"));
     }
 }
+
+#[tokio::test]
+async fn indexes_are_kept_and_shown_where_there_are_some() {
+    let server = Server::new();
+    let token = server.user("alice", 0).await;
+    let mut data = todo();
+    data["indexes"] = json!(["data.priority", "type"]);
+    save(&server, &token, "", data.clone()).await.success();
+    let own = async || {
+        let body = json!({"token": token});
+        server.post("/list_own_assemblies", body).await.ok()
+    };
+    assert_eq!(own().await, json!([data]));
+    for (indexes, part) in [
+        (json!(["data..a"]), "An index is a path."),
+        (json!(["$where"]), "An index is a path."),
+        (json!(["a", "b", "a"]), "The index a is listed twice."),
+        (
+            json!((0..17).map(|n| format!("a{n}")).collect::<Vec<_>>()),
+            "at most 16 indexes",
+        ),
+    ] {
+        let mut other = data.clone();
+        other["indexes"] = indexes;
+        let refused = save(&server, &token, "Todo", other).await;
+        assert_eq!(refused.error(), (400, "invalid_assembly"));
+        assert!(refused.sentence().contains(part), "{refused:?}");
+    }
+    assert_eq!(own().await, json!([data]));
+    save(&server, &token, "Todo", todo()).await.success();
+    assert_eq!(own().await, json!([todo()]));
+}
