@@ -61,7 +61,9 @@ async fn a_todo_app_and_the_back_office_work_on_the_same_documents() {
     // The back office sees, changes and deletes them, whoever stored them.
     let query = json!({"data.title": {"$regex": "^W", "$options": "i"}});
     let request = json!({"token": token, "query": query, "skip": 0, "count": 42});
-    let found = client.expect("/pinyto/DocumentsAdmin/search", request).await;
+    let found = client
+        .expect("/pinyto/DocumentsAdmin/search", request)
+        .await;
     assert_eq!(titles(&found), ["wash", "write"]);
     let mut changed = found["result"][0].clone();
     changed["data"]["title"] = "wash up".into();
@@ -69,7 +71,9 @@ async fn a_todo_app_and_the_back_office_work_on_the_same_documents() {
     let saved = client.expect("/pinyto/DocumentsAdmin/save", request).await;
     assert_eq!(saved, json!({"success": true, "_id": ids[0]}));
     let request = json!({"token": token, "document": {"_id": ids[1]}});
-    client.expect("/pinyto/DocumentsAdmin/delete", request).await;
+    client
+        .expect("/pinyto/DocumentsAdmin/delete", request)
+        .await;
     let list = client
         .expect("/pinyto/Todo/get_list", json!({"token": token}))
         .await;
@@ -82,7 +86,9 @@ async fn a_todo_app_and_the_back_office_work_on_the_same_documents() {
     let request = json!({"token": token, "document": {"_id": note["_id"]}});
     client.expect("/pinyto/Todo/delete", request).await;
     let request = json!({"token": token, "query": {"type": "note"}});
-    let found = client.expect("/pinyto/DocumentsAdmin/search", request).await;
+    let found = client
+        .expect("/pinyto/DocumentsAdmin/search", request)
+        .await;
     assert_eq!(found["result"].as_array().unwrap().len(), 1);
 
     // Wrong queries are told, and all of it is in the log and in the books.
@@ -90,12 +96,18 @@ async fn a_todo_app_and_the_back_office_work_on_the_same_documents() {
     let (status, answer) = client.post("/pinyto/DocumentsAdmin/search", &request).await;
     assert_eq!(status, 400, "{answer}");
     assert_eq!(answer["exception"]["type"], "ValueError");
-    assert!(answer["error"].as_str().unwrap().contains("$where"), "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("$where"),
+        "{answer}"
+    );
     let runs = client.expect("/list_runs", json!({"token": token})).await;
     assert_eq!(runs[0]["outcome"], "failed");
     assert_eq!(runs[0]["name"], "search");
     let statistics = client.expect("/statistics", json!({"token": token})).await;
-    assert!(statistics["time_budget"].as_f64().unwrap() > 0.0, "{statistics}");
+    assert!(
+        statistics["time_budget"].as_f64().unwrap() > 0.0,
+        "{statistics}"
+    );
     assert!(server.stop().success());
 }
 
@@ -148,7 +160,9 @@ async fn a_library_catalogue_works_with_all_its_functions_and_its_job() {
     install(&mut client, &token, "ada", "Library").await;
     let mut call = async |function: &str, mut request: Value| {
         request["token"] = token.as_str().into();
-        client.post(&format!("/ada/Library/{function}"), &request).await
+        client
+            .post(&format!("/ada/Library/{function}"), &request)
+            .await
     };
     let books = [
         json!({"isbn": "1", "title": "Emma", "author": "Austen", "publisher": "Dent", "place": "hall", "year": 1815}),
@@ -166,7 +180,10 @@ async fn a_library_catalogue_works_with_all_its_functions_and_its_job() {
     }
     assert_eq!(ids[0], ids[3], "the same book");
     let (status, refused) = call("add", json!({"book": "Emma"})).await;
-    assert_eq!((status, &refused["error"]), (400, &json!("Send a book with an isbn.")));
+    assert_eq!(
+        (status, &refused["error"]),
+        (400, &json!("Send a book with an isbn."))
+    );
 
     let (_, index) = call("index", json!({})).await;
     assert_eq!(index["count"], 5);
@@ -197,7 +214,8 @@ async fn a_library_catalogue_works_with_all_its_functions_and_its_job() {
     let (_, copy) = call("duplicate", json!({"_id": ids[2]})).await;
     assert_ne!(copy["_id"], ids[2].as_str());
     let (_, statistics) = call("statistics", json!({})).await;
-    let expected = json!({"books": 6, "lent": 1, "places": {"hall": 2, "study": 2}, "oldest": 1808});
+    let expected =
+        json!({"books": 6, "lent": 1, "places": {"hall": 2, "study": 2}, "oldest": 1808});
     assert_eq!(statistics, expected);
     call("remove", json!({"_id": copy["_id"]})).await;
     let (_, gone) = call("remove", json!({"_id": copy["_id"]})).await;
@@ -211,16 +229,29 @@ async fn a_library_catalogue_works_with_all_its_functions_and_its_job() {
     client.expect("/ada/Library/store", request).await;
     let job = json!({"token": token, "author": "ada", "name": "Library", "job": "complete"});
     client.expect("/run_job", job).await;
-    let found = wait_for(&mut client, "/ada/Library/search", || {
-        json!({"token": token, "text": "werther"})
-    }, |answer| answer["result"].as_array().is_some_and(|list| !list.is_empty()))
+    let found = wait_for(
+        &mut client,
+        "/ada/Library/search",
+        || json!({"token": token, "text": "werther"}),
+        |answer| {
+            answer["result"]
+                .as_array()
+                .is_some_and(|list| !list.is_empty())
+        },
+    )
     .await;
     let data = &found["result"][0]["data"];
     assert_eq!(data["title"], "Die Leiden des jungen Werthers");
-    assert_eq!((&data["author"], &data["year"]), (&json!("Goethe"), &json!(1774)));
-    let runs = wait_for(&mut client, "/list_runs", || json!({"token": token}), |runs| {
-        runs[0]["kind"] == "job"
-    })
+    assert_eq!(
+        (&data["author"], &data["year"]),
+        (&json!("Goethe"), &json!(1774))
+    );
+    let runs = wait_for(
+        &mut client,
+        "/list_runs",
+        || json!({"token": token}),
+        |runs| runs[0]["kind"] == "job",
+    )
     .await;
     assert_eq!(runs[0]["outcome"], "succeeded", "{runs}");
     assert_eq!(runs[0]["output"], "nothing known about 404\n");
@@ -253,13 +284,19 @@ async fn what_code_does_wrong_costs_its_own_call_alone() {
     let code = |name: &str, code: &str| json!({"name": name, "code": code});
     let functions = [
         code("fine", "return {'fine': True}"),
-        code("spin", "print('here I am')\nwhile True:\n    try:\n        while True: pass\n    except: pass"),
+        code(
+            "spin",
+            "print('here I am')\nwhile True:\n    try:\n        while True: pass\n    except: pass",
+        ),
         code("eat", "l = ['x' * 1000]\nwhile True: l = l + l"),
         code("raise_it", "\n\nraise ValueError('no ' + request.user)"),
         code("no_json", "return 'hello'"),
         code("error", "return json.dumps({'error': 'I do not want to.'})"),
         code("text", "return '[1, 2.50]'"),
-        code("foreign", "return db.find({'type': 'secret'}) + [db.find_document_for_id(request.json['id'])]"),
+        code(
+            "foreign",
+            "return db.find({'type': 'secret'}) + [db.find_document_for_id(request.json['id'])]",
+        ),
     ];
     let data = json!({"name": "Bad", "description": "", "api_functions": functions, "jobs": []});
     let request = json!({"token": token, "original_name": "", "data": data});
@@ -302,11 +339,15 @@ async fn what_code_does_wrong_costs_its_own_call_alone() {
     assert_eq!(spun[0]["output"], "here I am\n", "what it printed is kept");
     assert!(spun[0]["cpu"].as_f64().unwrap() >= 0.2, "{}", spun[0]);
     // A mistake in the syntax is told when the assembly is saved.
-    let data = json!({"name": "Worse", "description": "", "api_functions": [code("a", "return 1\nif x")]});
+    let data =
+        json!({"name": "Worse", "description": "", "api_functions": [code("a", "return 1\nif x")]});
     let request = json!({"token": token, "original_name": "", "data": data});
     let (status, answer) = client.post("/save_assembly", &request).await;
     assert_eq!((status, &answer["code"]), (400, &json!("invalid_assembly")));
-    assert!(answer["error"].as_str().unwrap().contains("line 2"), "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("line 2"),
+        "{answer}"
+    );
     assert!(server.stop().success());
 }
 
@@ -314,7 +355,11 @@ async fn what_code_does_wrong_costs_its_own_call_alone() {
 async fn a_job_of_a_killed_server_is_run_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let lease = ["--job-lease-seconds", "5"];
-    let arguments = [&lease[..], &["--code-cpu-seconds", "60", "--code-wall-seconds", "100"]].concat();
+    let arguments = [
+        &lease[..],
+        &["--code-cpu-seconds", "60", "--code-wall-seconds", "100"],
+    ]
+    .concat();
     let (server, mut client, token) = logged_in(folder.path(), &arguments).await;
     // The first run never ends, all others do at once.
     let code = "first = db.count({'type': 'begun'}) == 0
@@ -337,12 +382,22 @@ return {}";
     let mut client = server.client().await;
     wait_for(&mut client, "/ada/A/count", begun, |count| *count == 2).await;
     let ran = wait_for(&mut client, "/list_runs", begun, |runs| {
-        runs.as_array().unwrap().iter().any(|run| run["kind"] == "job")
+        runs.as_array()
+            .unwrap()
+            .iter()
+            .any(|run| run["kind"] == "job")
     })
     .await;
-    let runs = ran.as_array().unwrap().iter().filter(|run| run["kind"] == "job");
+    let runs = ran
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|run| run["kind"] == "job");
     let runs: Vec<_> = runs.collect();
     assert_eq!(runs.len(), 1);
-    assert_eq!((&runs[0]["outcome"], &runs[0]["attempt"]), (&json!("succeeded"), &json!(2)));
+    assert_eq!(
+        (&runs[0]["outcome"], &runs[0]["attempt"]),
+        (&json!("succeeded"), &json!(2))
+    );
     assert!(server.stop().success());
 }

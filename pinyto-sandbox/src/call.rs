@@ -15,7 +15,11 @@ use crate::{
 };
 
 /// CPU time after which a call is no longer a short one.
-const SHORT: Duration = Duration::from_millis(20);
+const SHORT: Duration = Duration::from_millis(10);
+
+/// The same for a user who has a long one already: others shouldn't have to share with each of
+/// many endless loops before it is found out.
+const SUSPECT: Duration = Duration::from_millis(2);
 
 /// How long a service may take before the call gives up its place meanwhile.
 const SHORT_SERVICE: Duration = Duration::from_millis(20);
@@ -259,7 +263,9 @@ impl<'a> Watch<'a> {
     ) -> Result<F::Output, Stop> {
         let mut work = pin!(work);
         let began = Instant::now();
-        let mut look = SHORT.min(self.limits.cpu_time);
+        let short = if turn.is_suspect() { SUSPECT } else { SHORT };
+        let short = short.min(self.limits.cpu_time);
+        let mut look = short;
         loop {
             let next = (Instant::now() + look).min(self.deadline);
             if let Ok(done) = timeout_at(next, &mut work).await {
@@ -272,7 +278,7 @@ impl<'a> Watch<'a> {
             if Instant::now() >= self.deadline {
                 return Err(Stop::Wall);
             }
-            if used >= SHORT && !turn.is_long() {
+            if used >= short && !turn.is_long() {
                 body.lower();
                 // A service must not be left in the middle; the call is demoted afterwards.
                 if waiting == Waiting::ForWorker {
@@ -285,7 +291,7 @@ impl<'a> Watch<'a> {
             let bound = if turn.is_long() {
                 self.limits.cpu_time
             } else {
-                SHORT.min(self.limits.cpu_time)
+                short
             };
             look = bound.saturating_sub(self.used(body)).max(LOOK);
         }

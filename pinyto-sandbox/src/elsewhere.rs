@@ -3,7 +3,10 @@
 use std::{convert::Infallible, time::Duration};
 
 use async_trait::async_trait;
-use pinyto_core::runtime::{CodeCall, CodeError, CodeRuntime, Execution, Services};
+use pinyto_core::{
+    id::UserId,
+    runtime::{Checked, CodeCall, CodeRuntime, Execution, Services},
+};
 
 use crate::{
     error::SandboxError,
@@ -43,7 +46,7 @@ impl PythonRuntime {
 
 #[async_trait]
 impl CodeRuntime for PythonRuntime {
-    async fn check(&self, _code: &str) -> Result<(), CodeError> {
+    async fn check(&self, _author: UserId, _code: &str) -> Checked {
         match self.0 {}
     }
 

@@ -93,8 +93,9 @@ pub use settings::PythonRuntimeBuilder;
 ///
 /// A program that runs code declares it as its `#[global_allocator]`. In a worker it enforces the
 /// memory limit of the call that runs: beyond it the process ends with an exit code that says
-/// why. In the program itself it costs two atomic additions for each allocation and has no limit;
-/// memory that the system refuses ends the program with exit code 65 instead of an abort.
+/// why. In the program itself there is no limit; memory that the system refuses ends the program
+/// with exit code 65 instead of an abort. It costs two additions to a shared counter for each
+/// allocation: 8 ns more on one thread, 70 ns when two do nothing but allocate.
 ///
 /// Without it the limit of a call isn't kept, only [`PythonRuntimeBuilder::memory_ceiling`]: the
 /// kernel refuses memory beyond that, the worker ends, and that is reported as the limit.

@@ -13,7 +13,7 @@ use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetSt
 use nix::libc;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, getpid, set_dumpable_behavior,
-    set_parent_process_death_signal, setpgid, setrlimit,
+    set_parent_process_death_signal, setpgid, setrlimit, setsid,
 };
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -58,10 +58,7 @@ pub(crate) fn prepare(memory: u64, cpu: u64) -> Result<()> {
     // Let the kernel end a worker rather than the server if memory runs out. May be forbidden.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     std::env::set_current_dir("/").map_err(failed("changing the directory"))?;
-    // A group of its own keeps the terminal's signals away. Not a session of its own: sessions
-    // are what the kernel's autogroups share CPU time between, so a worker with one would get as
-    // much as the whole server, however low its priority is.
-    setpgid(None, None).map_err(failed("making a process group"))?;
+    leave_session()?;
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(failed("tying it to the server"))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("forbidding dumps"))?;
@@ -81,6 +78,17 @@ pub(crate) fn prepare(memory: u64, cpu: u64) -> Result<()> {
         limit(resource, value)?;
     }
     rustix::thread::set_no_new_privs(true).map_err(failed("forbidding new privileges"))
+}
+
+/// Keeps the terminal and its signals away: a session of its own, or, where the kernel shares CPU
+/// time between sessions (autogroups), at least a process group. There a worker with a session
+/// would get as much time as the whole server, however low its priority is.
+fn leave_session() -> Result<()> {
+    let autogroups = fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled");
+    if autogroups.is_ok_and(|enabled| enabled.trim() != "0") {
+        return setpgid(None, None).map_err(failed("making a process group"));
+    }
+    setsid().map(drop).map_err(failed("making a session"))
 }
 
 /// The rest. Gives whether there is a Landlock and a seccomp filter.

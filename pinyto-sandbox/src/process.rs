@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    os::unix::{net::UnixStream as BlockingStream, process::CommandExt, process::ExitStatusExt},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream as BlockingStream, process::CommandExt, process::ExitStatusExt},
+    },
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, RecvTimeoutError, Sender},
     thread,
@@ -48,7 +51,8 @@ const KEPT: usize = 64 * 1024;
 pub(crate) struct Starter(Sender<Task>);
 
 enum Task {
-    Start(oneshot::Sender<io::Result<Started>>),
+    /// Start a worker. With the starter, which the worker keeps.
+    Start(oneshot::Sender<io::Result<(Body, BlockingStream)>>, Starter),
     SeeOff(Leaving),
 }
 
@@ -82,11 +86,6 @@ pub(crate) struct Farewell {
     pub(crate) cpu: Duration,
 }
 
-struct Started {
-    child: Child,
-    socket: BlockingStream,
-}
-
 impl Starter {
     pub(crate) fn new(start: &Start) -> io::Result<Self> {
         let (sender, tasks) = mpsc::channel();
@@ -100,17 +99,9 @@ impl Starter {
                     tasks.recv_timeout(REAPING)
                 };
                 match task {
-                    Ok(Task::Start(caller)) => {
-                        if let Err(Ok(Started { mut child, .. })) =
-                            caller.send(start_one(&arguments))
-                        {
-                            let _ = child.kill();
-                            leaving.push(Leaving {
-                                child,
-                                clock: None,
-                                caller: None,
-                            });
-                        }
+                    // Who has given up doesn't need it: then it is dropped, and seen off.
+                    Ok(Task::Start(caller, starter)) => {
+                        let _ = caller.send(start_one(&arguments, starter));
                     }
                     Ok(Task::SeeOff(process)) => leaving.push(process),
                     Err(RecvTimeoutError::Timeout) => {}
@@ -131,19 +122,9 @@ impl Starter {
     pub(crate) async fn start(&self) -> io::Result<Process> {
         let gone = || io::Error::other("the thread that starts workers is gone");
         let (caller, started) = oneshot::channel();
-        self.0.send(Task::Start(caller)).map_err(|_| gone())?;
-        let Started { child, socket } = started.await.map_err(|_| gone())??;
-        // From here on, dropping it ends the process.
-        let mut body = Body {
-            pid: Pid::from_child(&child),
-            clock: None,
-            lowered: false,
-            child: Some(child),
-            starter: self.clone(),
-        };
-        body.clock = Some(ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(
-            body.pid.as_raw_nonzero().get(),
-        ))?);
+        let task = Task::Start(caller, self.clone());
+        self.0.send(task).map_err(|_| gone())?;
+        let (body, socket) = started.await.map_err(|_| gone())??;
         socket.set_nonblocking(true)?;
         Ok(Process {
             link: Link {
@@ -157,18 +138,28 @@ impl Starter {
     }
 }
 
-fn start_one(arguments: &[String]) -> io::Result<Started> {
+fn start_one(arguments: &[String], starter: Starter) -> io::Result<(Body, BlockingStream)> {
     let (socket, theirs) = BlockingStream::pair()?;
     // The running program itself, even if its file has been replaced or removed.
     let child = Command::new("/proc/self/exe")
         .arg0(worker::NAME)
         .args(arguments)
         .env_clear()
-        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    Ok(Started { child, socket })
+    let pid = Pid::from_child(&child);
+    let mut body = Body {
+        pid,
+        clock: None,
+        lowered: false,
+        child: Some(child),
+        starter,
+    };
+    let number = nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get());
+    body.clock = Some(ClockId::pid_cpu_clock_id(number)?);
+    Ok((body, socket))
 }
 
 /// A worker process. Dropping it ends it.

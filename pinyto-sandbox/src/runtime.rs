@@ -6,7 +6,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use pinyto_core::runtime::{CodeCall, CodeError, CodeLimits, CodeRuntime, Execution, Services};
+use pinyto_core::{
+    id::UserId,
+    runtime::{Checked, CodeCall, CodeError, CodeLimits, CodeRuntime, Execution, Services},
+};
 use tokio::{select, sync::Notify, time::timeout};
 
 use crate::{
@@ -27,7 +30,8 @@ const WORKER: u64 = 64 * 1024 * 1024;
 /// How often the workers that have waited for too long are ended.
 const TIDYING: Duration = Duration::from_secs(5);
 
-/// CPU time after which the kernel ends a worker if the server doesn't.
+/// CPU time after which the kernel ends a worker if the server doesn't. A worker is replaced
+/// after a quarter of it, so the rest is the longest that a single call can have.
 const CPU_BACKSTOP: Duration = Duration::from_secs(600);
 
 /// Runs Python code in locked-down processes.
@@ -226,14 +230,14 @@ fn not_run(error: CodeError, end: End) -> Ended {
 
 #[async_trait]
 impl CodeRuntime for PythonRuntime {
-    async fn check(&self, code: &str) -> Result<(), CodeError> {
+    async fn check(&self, author: UserId, code: &str) -> Checked {
         let limits = self.limits(&CodeLimits::default());
         let order = Order::Check {
             code,
             limits: (&limits).into(),
         };
-        // A worker of its own for each: its author is nobody that the runtime knows.
-        match self.perform(None, &order, &limits, None).await.outcome {
+        let ended = self.perform(Some(author), &order, &limits, None).await;
+        let outcome = match ended.outcome {
             Ok(_) => Ok(()),
             Err(CodeError::LimitReached { limit }) => Err(CodeError::Syntax {
                 message: format!("The code can't be read: {limit}."),
@@ -244,6 +248,10 @@ impl CodeRuntime for PythonRuntime {
                 line: None,
             }),
             Err(error) => Err(error),
+        };
+        Checked {
+            outcome,
+            cpu_time: ended.cpu_time,
         }
     }
 

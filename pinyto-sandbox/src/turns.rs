@@ -64,6 +64,8 @@ struct User {
     /// Calls that have begun, wherever they are.
     begun: usize,
     long: usize,
+    /// Calls that were demoted, wherever they are.
+    demoted: usize,
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
@@ -150,11 +152,13 @@ impl Turns {
 
     fn begin(self: &Arc<Self>, state: &mut State, who: Who) -> Turn {
         state.short += 1;
-        state.user(who).begun += 1;
+        let user = state.user(who);
+        user.begun += 1;
         Turn {
             turns: self.clone(),
             who,
             place: Place::Short,
+            suspect: user.demoted > 0,
         }
     }
 
@@ -303,6 +307,7 @@ pub(crate) struct Turn {
     turns: Arc<Turns>,
     who: Who,
     place: Place,
+    suspect: bool,
 }
 
 enum Place {
@@ -324,6 +329,11 @@ impl Turn {
             self.place,
             Place::Long | Place::Paused { .. } | Place::Away { long: true }
         )
+    }
+
+    /// Whether another call of this user had been demoted already when this one began.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect
     }
 
     /// Moves to a long place. `false`: there is none, so that the call has to pause until
@@ -358,6 +368,7 @@ impl Turn {
                 return Err(Refused::Full);
             }
             state.short -= 1;
+            state.user(self.who).demoted += 1;
             matches!(self.place, Place::Long)
         };
         self.turns.hand_out();
@@ -420,6 +431,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        let demoted = self.is_long();
         {
             let mut state = self.turns.lock();
             let mut long = false;
@@ -437,7 +449,9 @@ impl Drop for Turn {
                 state.long -= 1;
                 state.user(self.who).long -= 1;
             }
-            state.user(self.who).begun -= 1;
+            let user = state.user(self.who);
+            user.begun -= 1;
+            user.demoted -= usize::from(demoted);
             state.forget(self.who);
         }
         self.turns.hand_out();

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use service::MAX_LISTED;
 
 use crate::{
+    egress::{HostPattern, InvalidHostPattern},
     id::AssemblyId,
     query::{InvalidPath, Path},
     user::{UserName, is_identifier},
@@ -153,6 +154,8 @@ pub struct AssemblySource {
     only_own_data: bool,
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
     indexes: Vec<Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_hosts: Option<Vec<HostPattern>>,
 }
 
 /// Why what an author sent is no assembly.
@@ -185,9 +188,25 @@ pub enum InvalidAssembly {
         /// The path they share.
         path: Path,
     },
+    /// Too many hosts.
+    #[error("An assembly names at most {max} hosts.", max = AssemblySource::MAX_HOSTS)]
+    TooManyHosts,
+    /// What should be a host is none.
+    #[error("http_hosts has something else than hosts. {0}")]
+    InvalidHost(#[from] InvalidHostPattern),
     /// An index is of no path.
     #[error("An index is a path. {0}")]
     InvalidIndex(#[from] InvalidPath),
+    /// Code that can't be run, whatever it is asked.
+    #[error("The code of the {kind} {name} can't be run: {reason}.")]
+    InvalidCode {
+        /// `function` or `job`.
+        kind: &'static str,
+        /// Its name.
+        name: AssemblyName,
+        /// What is wrong, with the line.
+        reason: String,
+    },
     /// NUL characters, which no Python source may contain.
     #[error("Descriptions and code must not contain NUL characters.")]
     NulCharacter,
@@ -196,6 +215,8 @@ pub enum InvalidAssembly {
 impl AssemblySource {
     /// The most functions, and the most jobs, of one assembly.
     pub const MAX_PARTS: usize = 256;
+    /// The most hosts of one assembly.
+    pub const MAX_HOSTS: usize = 64;
     /// The most indexes of one assembly.
     pub const MAX_INDEXES: usize = 16;
     /// The longest description, in bytes.
@@ -248,6 +269,7 @@ impl AssemblySource {
             jobs,
             only_own_data,
             indexes: Vec::new(),
+            http_hosts: None,
         })
     }
 
@@ -271,6 +293,25 @@ impl AssemblySource {
         Ok(Self { indexes, ..self })
     }
 
+    /// The same assembly with a promise: its code fetches from these hosts only. Without one it may
+    /// fetch from all that the operator allows.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAssembly::TooManyHosts`].
+    pub fn with_http_hosts(
+        self,
+        http_hosts: Option<Vec<HostPattern>>,
+    ) -> Result<Self, InvalidAssembly> {
+        if http_hosts
+            .as_ref()
+            .is_some_and(|hosts| hosts.len() > Self::MAX_HOSTS)
+        {
+            return Err(InvalidAssembly::TooManyHosts);
+        }
+        Ok(Self { http_hosts, ..self })
+    }
+
     /// The bytes of names, description, code and indexes: what counts for [`AuthorLimits::bytes`].
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -283,7 +324,9 @@ impl AssemblySource {
             .iter()
             .map(|part| part.name.0.len() + part.code.len());
         let indexes = self.indexes.iter().map(|path| path.as_str().len());
-        let parts: usize = functions.chain(jobs).chain(indexes).sum();
+        let hosts = self.http_hosts.iter().flatten();
+        let hosts = hosts.map(|host| host.to_string().len());
+        let parts: usize = functions.chain(jobs).chain(indexes).chain(hosts).sum();
         (self.name.0.len() + self.description.len() + parts) as u64
     }
 
@@ -322,6 +365,12 @@ impl AssemblySource {
     pub fn indexes(&self) -> &[Path] {
         &self.indexes
     }
+
+    /// The hosts that its code may fetch from, if the author has named them.
+    #[must_use]
+    pub fn http_hosts(&self) -> Option<&[HostPattern]> {
+        self.http_hosts.as_deref()
+    }
 }
 
 fn refuse_duplicates<'a>(
@@ -358,6 +407,8 @@ pub struct InstalledFunction {
     pub assembly: AssemblyId,
     /// Whether its code sees only the documents that the assembly stored.
     pub only_own_data: bool,
+    /// The hosts it may fetch from, if the author has named them.
+    pub http_hosts: Option<Vec<HostPattern>>,
     /// The Python source of its body; `None` if the assembly has no such function.
     pub code: Option<Arc<str>>,
 }

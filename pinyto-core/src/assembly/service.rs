@@ -1,8 +1,8 @@
 use super::{
     Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, CallAnswer, CallRequest,
-    InstallOutcome, SaveOutcome, execution::Task,
+    InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
 };
-use crate::{cloud::Cloud, error::Error, session::Session};
+use crate::{cloud::Cloud, error::Error, id::UserId, runtime::CodeError, session::Session};
 
 /// The most assemblies that one call of [`Cloud::list_all_assemblies`] gives.
 pub const MAX_LISTED: u64 = 1000;
@@ -15,13 +15,15 @@ impl Cloud {
     /// # Errors
     ///
     /// [`Error::AssemblyNameTaken`] if she has another one of the new name,
-    /// [`Error::LimitReached`]. A refused save changes nothing.
+    /// [`Error::LimitReached`], [`Error::InvalidAssembly`] if there is a runtime that can't run
+    /// the code. A refused save changes nothing.
     pub async fn save_assembly(
         &self,
         session: &Session,
         original_name: &str,
         source: &AssemblySource,
     ) -> Result<(), Error> {
+        self.check_code(session.user.id, source).await?;
         let limits = self.settings().author_limits;
         let (assemblies, author) = (self.store().assemblies(), session.user.id);
         let saved = assemblies
@@ -43,6 +45,31 @@ impl Cloud {
                 limit: limits.bytes,
             }),
         }
+    }
+
+    /// Refuses code that can't be run. Looking at it is booked to its author.
+    async fn check_code(&self, author: UserId, source: &AssemblySource) -> Result<(), Error> {
+        let Some(runtime) = self.runtime() else {
+            return Ok(());
+        };
+        self.check_cpu_quota(author).await?;
+        let functions = source.api_functions().iter();
+        let functions = functions.map(|part| ("function", &part.name, &part.code));
+        let jobs = source.jobs().iter();
+        let jobs = jobs.map(|part| ("job", &part.name, &part.code));
+        for (kind, name, code) in functions.chain(jobs) {
+            let checked = runtime.check(author, code).await;
+            self.book(author, checked.cpu_time);
+            checked.outcome.map_err(|error| match error {
+                CodeError::Busy { .. } | CodeError::Unavailable => error.into(),
+                error => Error::from(InvalidAssembly::InvalidCode {
+                    kind,
+                    name: name.clone(),
+                    reason: error.to_string().trim_end_matches('.').to_owned(),
+                }),
+            })?;
+        }
+        Ok(())
     }
 
     /// Deletes an assembly of the user and uninstalls it everywhere.
@@ -220,7 +247,7 @@ impl Cloud {
             assembly: found.assembly,
             assembly_name: assembly.clone(),
             only_own_data: found.only_own_data,
-            http_hosts: None,
+            http_hosts: found.http_hosts,
             code,
             request: request.clone(),
         };

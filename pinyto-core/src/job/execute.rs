@@ -19,7 +19,7 @@ impl Cloud {
             assembly: job.assembly,
             assembly_name: job.job.assembly.clone(),
             only_own_data: job.only_own_data,
-            http_hosts: None,
+            http_hosts: job.http_hosts.clone(),
             code: job.code.as_str().into(),
             request: CallRequest::empty(),
         };

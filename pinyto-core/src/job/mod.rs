@@ -43,6 +43,7 @@ use crate::{
     assembly::{AssemblyName, AssemblyRef, Schedule},
     clock::Timestamp,
     document::DocumentId,
+    egress::HostPattern,
     id::{AssemblyId, JobEntryId},
     randomness::{Randomness, RandomnessUnavailable},
     user::{User, UserName},
@@ -176,6 +177,8 @@ pub struct ClaimedJob {
     pub job: JobRef,
     /// Whether the code sees only the documents its assembly stored.
     pub only_own_data: bool,
+    /// The hosts it may fetch from, if the author has named them.
+    pub http_hosts: Option<Vec<HostPattern>>,
     /// The Python source of the job's body.
     pub code: String,
     /// Which try this is, counted from 1.

@@ -22,7 +22,7 @@ pub struct SchedulerSettings {
     /// The most jobs that this server runs at once. Default: 4.
     pub concurrent: usize,
     /// How long a lease holds: when a server dies, another takes over after this time. Default:
-    /// 60 s.
+    /// 60 s. At least 3 s.
     pub lease: Duration,
     /// How long to wait at the most before looking whether another server has queued something.
     /// Default: 30 s.
@@ -49,6 +49,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How long to wait before a job is tried again for which the runtime had no place.
 const NO_PLACE: Duration = Duration::from_secs(10);
 
+/// A lease has to be extended in time.
+const MIN_LEASE: Duration = Duration::from_secs(3);
+
 /// How often a completion is tried before the lease is left to expire.
 const COMPLETION_TRIES: u32 = 5;
 
@@ -64,8 +67,12 @@ impl Cloud {
     /// What runs jobs, for the embedding program to spawn: [`Scheduler::run`].
     #[must_use]
     pub fn scheduler(&self) -> Scheduler {
+        let settings = self.settings().scheduler;
         Scheduler {
-            settings: self.settings().scheduler,
+            settings: SchedulerSettings {
+                lease: settings.lease.max(MIN_LEASE),
+                ..settings
+            },
             cloud: self.clone(),
         }
     }
@@ -320,6 +327,9 @@ impl Attempt {
     async fn complete(&self, completion: &Completion) {
         let (jobs, lease): (_, Lease) = (self.cloud.store().jobs(), self.job.lease);
         for attempt in 0..COMPLETION_TRIES {
+            if attempt > 0 {
+                sleep(RETRY * 2_u32.pow(attempt)).await;
+            }
             match jobs.complete(lease, completion, self.cloud.now()).await {
                 Ok(true) => return,
                 Ok(false) => {
@@ -328,7 +338,6 @@ impl Attempt {
                 }
                 Err(error) => tracing::warn!(?error, "can't note the end of a job"),
             }
-            sleep(RETRY * 2_u32.pow(attempt)).await;
         }
     }
 }

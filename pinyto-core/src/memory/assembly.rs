@@ -138,6 +138,7 @@ impl AssemblyRepository for MemoryStore {
             InstalledFunction {
                 assembly: assembly.id,
                 only_own_data: assembly.source.only_own_data(),
+                http_hosts: assembly.source.http_hosts().map(<[_]>::to_vec),
                 code: functions
                     .find(|listed| listed.name == *function)
                     .map(|listed| listed.code.as_str().into()),

@@ -205,6 +205,7 @@ impl State {
             assembly: key.assembly,
             job: self.job_ref(&key)?,
             only_own_data: assembly.source.only_own_data(),
+            http_hosts: assembly.source.http_hosts().map(<[_]>::to_vec),
             code: job.code.clone(),
             attempt: entry.attempts,
             trigger: entry.trigger,

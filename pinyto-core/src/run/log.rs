@@ -60,6 +60,11 @@ impl RunLog {
         }
     }
 
+    /// Notes CPU time that belongs to no run.
+    pub(super) fn book(&self, user: UserId, hour: i64, used: Duration) {
+        self.lock().book(user, hour, used);
+    }
+
     /// CPU time of the user in `hour` that is not written yet.
     pub(crate) fn unwritten(&self, user: UserId, hour: i64) -> Duration {
         let gathered = self.lock();

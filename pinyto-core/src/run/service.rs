@@ -5,6 +5,7 @@ use crate::{
     assembly::{AssemblyName, AssemblyRef},
     cloud::Cloud,
     error::Error,
+    id::UserId,
     quota::hour_of,
     session::Session,
 };
@@ -22,6 +23,13 @@ impl Cloud {
         let hour = hour_of(self.now());
         self.quota_counts().note(run.user, hour, run.cpu_time);
         self.run_log().note(run, hour);
+    }
+
+    /// Books CPU time that was used for the user outside of a run.
+    pub(crate) fn book(&self, user: UserId, used: Duration) {
+        let hour = hour_of(self.now());
+        self.quota_counts().note(user, hour, used);
+        self.run_log().book(user, hour, used);
     }
 
     /// The identifier of a run that begins now.

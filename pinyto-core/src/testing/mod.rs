@@ -4,6 +4,7 @@
 //!   pass;
 //! - [`ManualClock`]: time that a test owns;
 //! - [`given`]: users, keys, sessions, assemblies and documents in a line;
+//! - [`random`]: documents and queries by chance;
 //! - [`keys`]: fixed key pairs, because making one costs seconds;
 //! - [`rsa`]: backends that cost nothing or count;
 //! - [`ScriptedRuntime`]: runs closures instead of Python.
@@ -21,6 +22,13 @@ mod clock;
 #[allow(clippy::expect_used, clippy::panic, reason = "for tests only")]
 pub mod given;
 pub mod keys;
+#[allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "for tests only"
+)]
+pub mod random;
 pub mod rsa;
 mod runtime;
 

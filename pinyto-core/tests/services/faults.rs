@@ -7,20 +7,20 @@ use std::sync::{
 
 use async_trait::async_trait;
 use pinyto_core::{
-    assembly::AssemblyRepository,
+    assembly::{AssemblyName, AssemblyRef, AssemblyRepository},
     challenge::{ServerKey, SessionTokenHash},
     clock::Timestamp,
     crypto::{CryptoError, RsaBackend, RsaPrivateKey, RsaPublicKey},
     document::DocumentRepository,
     id::{SessionId, UserId},
-    job::JobRepository,
+    job::{Claim, ClaimedJob, Completion, EnqueueOutcome, JobRef, JobRepository, JobState, Lease},
     key::{KeyRepository, PublicKey},
     keyserver::{
         Account, ChangePasswordOutcome, KeyserverRepository, NewCredentials, PasswordHash,
         SealedKey,
     },
     memory::MemoryStore,
-    run::RunRepository,
+    run::{HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention},
     session::{NewSession, ReplaceOutcome, Session, SessionRepository},
     store::{Store, StoreError},
     testing::rsa::{Counting, Toy},
@@ -29,7 +29,10 @@ use pinyto_core::{
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::support::{World, settings};
+use crate::{
+    scripted::Scripted,
+    support::{World, settings},
+};
 
 /// Whether something goes wrong at present.
 #[derive(Debug, Default)]
@@ -57,6 +60,8 @@ pub(crate) struct FaultyStore {
     store: Arc<MemoryStore>,
     pub(crate) renew: Fault,
     pub(crate) rehash: Fault,
+    pub(crate) record: Fault,
+    pub(crate) complete: Fault,
     /// Who holds the permit holds up the look-ups of sessions by token.
     pub(crate) look_up: Semaphore,
 }
@@ -64,6 +69,14 @@ pub(crate) struct FaultyStore {
 impl World {
     /// The same world, set otherwise and with faults in its store.
     pub(crate) fn faulty(settings: pinyto_core::Settings) -> (Self, Arc<FaultyStore>) {
+        Self::faulty_scripted(&Scripted::new(), settings)
+    }
+
+    /// The same, with assemblies that are run by the script.
+    pub(crate) fn faulty_scripted(
+        script: &Arc<Scripted>,
+        settings: pinyto_core::Settings,
+    ) -> (Self, Arc<FaultyStore>) {
         let rsa = Counting::new(Toy::new());
         let server_key = ServerKey::generate(rsa.clone()).unwrap();
         let world = Self::build(rsa, server_key.clone(), settings.clone());
@@ -71,11 +84,14 @@ impl World {
             store: world.store.clone(),
             renew: Fault::default(),
             rehash: Fault::default(),
+            record: Fault::default(),
+            complete: Fault::default(),
             look_up: Semaphore::new(1),
         });
         let cloud = pinyto_core::Cloud::builder(store.clone(), server_key)
             .clock(Arc::new(world.clock.clone()))
             .settings(settings)
+            .runtime(script.clone())
             .build()
             .unwrap();
         (Self { cloud, ..world }, store)
@@ -120,11 +136,11 @@ impl Store for FaultyStore {
     }
 
     fn runs(&self) -> &dyn RunRepository {
-        self.store.runs()
+        self
     }
 
     fn jobs(&self) -> &dyn JobRepository {
-        self.store.jobs()
+        self
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -196,6 +212,99 @@ impl KeyserverRepository for FaultyStore {
     ) -> Result<bool, StoreError> {
         self.rehash.in_store()?;
         self.store.keyserver().rehash(user, old, hash, sealed).await
+    }
+}
+
+#[async_trait]
+impl RunRepository for FaultyStore {
+    async fn record(
+        &self,
+        batch: &RunBatch,
+        retention: RunRetention,
+        now: Timestamp,
+    ) -> Result<Vec<HourUsage>, StoreError> {
+        self.record.in_store()?;
+        self.store.runs().record(batch, retention, now).await
+    }
+
+    async fn hour_usage(&self, user: UserId) -> Result<Option<HourUsage>, StoreError> {
+        self.store.runs().hour_usage(user).await
+    }
+
+    async fn find(&self, user: UserId, run: RunId) -> Result<Option<Run>, StoreError> {
+        self.store.runs().find(user, run).await
+    }
+
+    async fn list_of_user(
+        &self,
+        user: UserId,
+        assembly: Option<&AssemblyRef>,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<Run>, StoreError> {
+        let runs = self.store.runs();
+        runs.list_of_user(user, assembly, skip, count).await
+    }
+
+    async fn list_of_author(
+        &self,
+        author: UserId,
+        assembly: &AssemblyName,
+        skip: u64,
+        count: u64,
+    ) -> Result<Option<Vec<Run>>, StoreError> {
+        let runs = self.store.runs();
+        runs.list_of_author(author, assembly, skip, count).await
+    }
+
+    async fn sweep(&self, moment: Timestamp) -> Result<u64, StoreError> {
+        self.store.runs().sweep(moment).await
+    }
+}
+
+#[async_trait]
+impl JobRepository for FaultyStore {
+    async fn claim_due(&self, claim: &Claim) -> Result<Vec<ClaimedJob>, StoreError> {
+        self.store.jobs().claim_due(claim).await
+    }
+
+    async fn extend(&self, lease: Lease, until: Timestamp) -> Result<bool, StoreError> {
+        self.store.jobs().extend(lease, until).await
+    }
+
+    async fn complete(
+        &self,
+        lease: Lease,
+        completion: &Completion,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.complete.in_store()?;
+        self.store.jobs().complete(lease, completion, now).await
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.store.jobs().next_due(now).await
+    }
+
+    async fn run_now(
+        &self,
+        user: UserId,
+        job: &JobRef,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<EnqueueOutcome, StoreError> {
+        self.store.jobs().run_now(user, job, limit, at).await
+    }
+
+    async fn list_of_user(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<JobState>, StoreError> {
+        let jobs = self.store.jobs();
+        jobs.list_of_user(user, now, skip, count).await
     }
 }
 

@@ -380,3 +380,34 @@ async fn servers_that_share_a_database_share_the_quota() {
     other.run_due().await;
     assert_eq!(script.calls(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_run_is_noted_as_soon_as_the_store_is_back() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    let hugo = world.hugo_with_jobs(&[("once", "x", 0)]).await;
+    store.complete.set(true);
+    let scheduler = world.cloud.scheduler();
+    let running = tokio::spawn(async move { scheduler.run_due().await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(state(&world, &hugo).await.running_since.is_some());
+    store.complete.set(false);
+    assert_eq!(running.await.unwrap().unwrap(), 1);
+    let state = state(&world, &hugo).await;
+    assert_eq!((state.running_since, state.next_run), (None, None));
+    assert_eq!(script.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_end_could_not_be_noted_is_tried_again_when_its_lease_is_over() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    world.hugo_with_jobs(&[("once", "x", 0)]).await;
+    store.complete.set(true);
+    assert_eq!(world.run_due().await, 1);
+    store.complete.set(false);
+    assert_eq!(world.run_due().await, 0);
+    world.clock.advance(MINUTE);
+    assert_eq!(world.run_due().await, 1);
+    assert_eq!(script.calls().len(), 2);
+}

@@ -137,3 +137,22 @@ async fn runs_are_written_every_second_and_at_the_end() {
     keeping.await.unwrap();
     assert_eq!(written().await, 2);
 }
+
+#[tokio::test]
+async fn what_could_not_be_written_waits_for_the_store_to_be_back() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    let hugo = world.hugo_with_jobs(&[("tidy", "tidy up", 1)]).await;
+    store.record.set(true);
+    for _ in 0..3 {
+        world.run_due().await;
+        world.clock.advance(Duration::from_secs(60));
+        let refused = world.cloud.list_runs(&hugo, None, 0, 9).await;
+        assert_eq!(code(refused), "database_unavailable");
+    }
+    store.record.set(false);
+    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    assert_eq!(runs.len(), 3);
+    let usage = world.cloud.statistics(&hugo).await.unwrap().usage;
+    assert_eq!(usage.cpu_time, CPU * 3, "each booked once");
+}

@@ -218,6 +218,10 @@ pub struct SourceAnswer<'a> {
     /// What runs on a schedule or when queued.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<JobData>))]
     pub jobs: &'a [Job],
+    /// What its code looks documents up or sorts them by. Left out if there are none.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false))]
+    pub indexes: &'a [String],
 }
 
 /// What a list says about an assembly.

@@ -87,7 +87,7 @@ fn attempts() -> Vec<Attempt> {
     add("pivot_root", libc::SYS_pivot_root, &[path, path]);
     // Descriptors.
     add("dup", libc::SYS_dup, &[0]);
-    add("dup3", libc::SYS_dup3, &[0, 1, 0]);
+    add("dup3", libc::SYS_dup3, &[0, 62, 0]);
     add("fcntl", libc::SYS_fcntl, &[0, libc::F_DUPFD as usize, 0]);
     add("pipe2", libc::SYS_pipe2, &[buffer, 0]);
     add("eventfd2", libc::SYS_eventfd2, &[0, 0]);

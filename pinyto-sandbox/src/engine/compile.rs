@@ -1,16 +1,14 @@
 //! From the text of a function to what the interpreter runs.
 
-use monty::{MontyRun, source_within_nesting_bound};
-use monty_types::{
-    AssertMessageAnnotations, CompileOptions, OsPolicy, SOURCE_SCAN_THRESHOLD, SleepMode,
-};
+use monty::MontyRun;
+use monty_types::{AssertMessageAnnotations, CompileOptions, OsPolicy, SleepMode};
 use pinyto_core::runtime::CodeError;
 use ruff_python_ast::{Mod, Stmt};
 use ruff_python_parser::{Mode, ParseOptions, parse_unchecked};
 use ruff_text_size::TextSize;
 
 use super::{
-    failure,
+    depth, failure,
     inspect::{self, Findings},
     modules::{self, HIDDEN_FUNCTIONS, IN_SCOPE},
     supplement, wrap,
@@ -54,8 +52,7 @@ pub(super) fn compile(code: &str) -> Result<Compiled, CodeError> {
     let place = Place {
         lines: wrap::count_lines(&code),
     };
-    // The parser's memory grows with the depth of what it reads, outside of all limits.
-    if !source_within_nesting_bound(&code, SOURCE_SCAN_THRESHOLD) {
+    if !depth::is_bounded(&code) {
         return Err(syntax("the code is nested too deeply", None));
     }
     let text = wrap::define(&code);

@@ -19,12 +19,23 @@ pub(super) fn of_run(exception: &MontyException, place: &Place, limits: &CodeLim
         }
         _ => {}
     }
+    let (kind, message) = if message.ends_with("cannot suspend in this synchronous context") {
+        ("NotImplementedError".to_owned(), NOT_FROM_WITHIN.to_owned())
+    } else if let Some(message) = message.strip_prefix("Internal error in monty: ") {
+        // It knows its gaps by these.
+        ("TypeError".to_owned(), message.to_owned())
+    } else {
+        (kind(exception.exc_type()), said(exception))
+    };
     CodeError::Exception {
-        kind: kind(exception.exc_type()),
-        message: said(exception),
+        kind,
+        message,
         line: line(exception, place),
     }
 }
+
+const NOT_FROM_WITHIN: &str = "db and Http can't be called from within list.sort, functools or a \
+    method like __eq__: call them in a loop before";
 
 /// Why code can't be run.
 pub(super) fn of_compilation(exception: &MontyException, place: &Place) -> CodeError {
@@ -73,5 +84,5 @@ fn line(exception: &MontyException, place: &Place) -> Option<u32> {
         .traceback()
         .iter()
         .rev()
-        .find_map(|frame| place.line(u32::from(frame.start.line)))
+        .find_map(|frame| place.line(frame.start.line))
 }

@@ -8,8 +8,8 @@ use pinyto_core::runtime::{CodeError, CodeLimit, CodeLimits, Service};
 use super::{
     Outside, Refusal, failure,
     json::{self, Purpose, ReadError, WriteError},
-    page::Page,
 };
+use crate::services::html::Html;
 
 /// An object of the code's that is answered for here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ enum Object {
     Page(usize),
 }
 
+/// The identities before are those of the other objects and of a module.
 const FIRST_PAGE: u128 = 16;
 
 impl Object {
@@ -119,6 +120,33 @@ const fn service(object: Object, method: &str) -> Option<Service> {
     })
 }
 
+/// A module that is supplied here; the interpreter has none of that name.
+pub(super) fn module(name: &str) -> Option<MontyObject> {
+    if name != "string" {
+        return None;
+    }
+    let attributes = [
+        ("ascii_lowercase", "abcdefghijklmnopqrstuvwxyz"),
+        ("ascii_uppercase", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        (
+            "ascii_letters",
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        ),
+        ("digits", "0123456789"),
+        ("hexdigits", "0123456789abcdefABCDEF"),
+        ("octdigits", "01234567"),
+        ("punctuation", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"),
+        ("whitespace", " \t\n\r\x0b\x0c"),
+    ];
+    let attributes =
+        attributes.map(|(name, text)| (MontyObject::string(name), MontyObject::string(text)));
+    Some(MontyObject::module(
+        name,
+        MontyUuid::from_u128(6),
+        attributes,
+    ))
+}
+
 /// How a call ends for the code.
 pub(super) enum Reply {
     /// It gets a value.
@@ -144,7 +172,7 @@ pub(super) struct Host<'r> {
     pub(super) limits: &'r CodeLimits,
     pub(super) outside: &'r mut dyn Outside,
     calls: usize,
-    pages: Vec<Page>,
+    pages: Vec<Html>,
 }
 
 impl<'r> Host<'r> {
@@ -215,7 +243,12 @@ impl<'r> Host<'r> {
     }
 
     /// Answers a call of a function or of an object's method.
-    pub(super) fn call(&mut self, id: Option<MontyUuid>, name: &str, arguments: CallArgs) -> Reply {
+    pub(super) fn call(
+        &mut self,
+        id: Option<MontyUuid>,
+        name: &str,
+        arguments: &CallArgs,
+    ) -> Reply {
         let called = match id {
             Some(id) => Object::of_id(id).map(|object| (object, name)),
             None => Object::of_method(name),
@@ -224,12 +257,12 @@ impl<'r> Host<'r> {
             return Reply::Unknown;
         };
         if let Some(service) = service(object, method) {
-            return self.serve(service, method, &arguments);
+            return self.serve(service, method, arguments);
         }
         match (object, method) {
-            (Object::Factory, "create") => self.create(&arguments),
+            (Object::Factory, "create") => self.create(arguments),
             (Object::Page(index), _) if object.methods().contains(&method) => {
-                self.look(index, method, &arguments)
+                self.look(index, method, arguments)
             }
             _ => Reply::raise(
                 "AttributeError",
@@ -325,7 +358,7 @@ impl<'r> Host<'r> {
                 if let Err(reply) = self.count() {
                     return reply;
                 }
-                self.pages.push(Page::parse(html));
+                self.pages.push(Html::parse(html));
                 Reply::Value(Object::Page(self.pages.len() - 1).instance(Vec::new()))
             }
             (Some("ParseHtml"), _) => Reply::raise(

@@ -162,17 +162,20 @@ impl Inspector<'_> {
                         "relative imports can't be used here: an assembly has no package",
                     );
                 } else if let Some(module) = &import.module {
+                    if module.as_str() == "collections" {
+                        self.ordered_dict(import);
+                    }
                     self.import([module.as_str()].into_iter(), statement.range());
                 }
             }
             Stmt::FunctionDef(function) if function.is_async => {
-                self.refuse(function.start(), ASYNC)
+                self.refuse(function.start(), ASYNC);
             }
             Stmt::For(block) if block.is_async => self.refuse(block.start(), ASYNC),
             Stmt::For(block) => self.consume(&block.iter),
             Stmt::With(block) if block.is_async => self.refuse(block.start(), ASYNC),
             Stmt::Try(block) if block.is_star => {
-                self.refuse(block.start(), "except* can't be used here: write except")
+                self.refuse(block.start(), "except* can't be used here: write except");
             }
             Stmt::TypeAlias(alias) => self.refuse(
                 alias.start(),
@@ -329,6 +332,16 @@ impl Inspector<'_> {
                 if PRODUCERS.contains(&name) {
                     self.iterator(call.range());
                 }
+                if name == "bytes"
+                    && self.formatted == 0
+                    && call.arguments.args.len() == 1
+                    && call.arguments.keywords.is_empty()
+                {
+                    self.findings
+                        .edits
+                        .push((call.func.range(), "_bytes".to_owned()));
+                    self.findings.supplements.insert("_bytes");
+                }
                 if name.parse::<ExcType>().is_ok() {
                     self.exception(&call.arguments);
                 }
@@ -442,6 +455,34 @@ impl Inspector<'_> {
                 return;
             }
         }
+    }
+
+    /// A dict keeps its order: `OrderedDict` is another name for it.
+    fn ordered_dict(&mut self, import: &ast::StmtImportFrom) {
+        let (ours, others): (Vec<_>, Vec<_>) = import
+            .names
+            .iter()
+            .partition(|alias| alias.name.as_str() == "OrderedDict");
+        if ours.is_empty() {
+            return;
+        }
+        let bound = |alias: &ast::Alias| alias.asname.as_ref().unwrap_or(&alias.name).to_string();
+        let mut statements: Vec<String> = ours
+            .iter()
+            .map(|alias| format!("{} = dict", bound(alias)))
+            .collect();
+        statements.extend(others.iter().map(|alias| {
+            let (name, bound) = (&alias.name, bound(alias));
+            format!("from collections import {name} as {bound}")
+        }));
+        // Line ends can only be in brackets; a pair of them holds theirs.
+        let lines = self.text[import.range()].matches('\n').count();
+        if lines > 0 {
+            statements.push(format!("({})", "\n".repeat(lines) + "None"));
+        }
+        self.findings
+            .edits
+            .push((import.range(), statements.join("; ")));
     }
 
     /// `del a[b], c` becomes `_delete_item(a, (b)); c; c = None`.

@@ -44,28 +44,17 @@ pub(super) enum ReadError {
     TooMany,
 }
 
-/// Reads a JSON text of at most `max_nodes` values into `graph`.
-pub(super) fn read_into(
-    graph: &mut MontyGraph,
-    text: &str,
-    max_nodes: usize,
-) -> Result<NodeId, ReadError> {
+/// Reads a JSON text of at most `max_nodes` values, each name of members counted once.
+pub(super) fn read(text: &str, max_nodes: usize) -> Result<MontyObject, ReadError> {
     let mut reader = Reader {
-        graph,
+        graph: MontyGraph::with_capacity((text.len() / 32).min(max_nodes)),
         names: HashMap::new(),
         left: max_nodes,
     };
     let mut jiter = Jiter::new(text.as_bytes());
     let root = reader.value(&mut jiter)?;
     jiter.finish().map_err(|_| ReadError::Malformed)?;
-    Ok(root)
-}
-
-/// Reads a JSON text of at most `max_nodes` values.
-pub(super) fn read(text: &str, max_nodes: usize) -> Result<MontyObject, ReadError> {
-    let mut graph = MontyGraph::with_capacity((text.len() / 16).min(max_nodes));
-    let root = read_into(&mut graph, text, max_nodes)?;
-    unstable::object_from_graph(graph, root).map_err(|_| ReadError::Malformed)
+    unstable::object_from_graph(reader.graph, root).map_err(|_| ReadError::Malformed)
 }
 
 /// A list or dict that isn't complete yet.
@@ -74,14 +63,14 @@ enum Open {
     Dict(Vec<(NodeId, NodeId)>, NodeId),
 }
 
-struct Reader<'g> {
-    graph: &'g mut MontyGraph,
+struct Reader {
+    graph: MontyGraph,
     /// The names of members, each once: documents of one type have them in common.
     names: HashMap<Box<str>, NodeId>,
     left: usize,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn value(&mut self, jiter: &mut Jiter<'_>) -> Result<NodeId, ReadError> {
         let mut open: Vec<Open> = Vec::new();
         let mut peek = jiter.peek().map_err(|_| ReadError::Malformed)?;
@@ -97,7 +86,6 @@ impl Reader<'_> {
                 },
                 Peek::Object => match jiter.known_object().map_err(|_| ReadError::Malformed)? {
                     Some(name) => {
-                        let name = name.to_owned();
                         let name = self.name(name)?;
                         self.open(&mut open, Open::Dict(Vec::new(), name))?;
                         peek = jiter.peek().map_err(|_| ReadError::Malformed)?;
@@ -124,8 +112,7 @@ impl Reader<'_> {
                     }
                     Some(Open::Dict(mut pairs, name)) => {
                         pairs.push((name, done));
-                        let next = jiter.next_key().map_err(|_| ReadError::Malformed)?;
-                        match next.map(str::to_owned) {
+                        match jiter.next_key().map_err(|_| ReadError::Malformed)? {
                             Some(name) => {
                                 let name = self.name(name)?;
                                 open.push(Open::Dict(pairs, name));
@@ -164,13 +151,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn name(&mut self, name: String) -> Result<NodeId, ReadError> {
-        if let Some(id) = self.names.get(name.as_str()) {
+    fn name(&mut self, name: &str) -> Result<NodeId, ReadError> {
+        if let Some(id) = self.names.get(name) {
             return Ok(*id);
         }
-        let key = name.clone().into_boxed_str();
-        let id = self.push(MontyNode::String(name))?;
-        self.names.insert(key, id);
+        let id = self.push(MontyNode::String(name.to_owned()))?;
+        self.names.insert(name.into(), id);
         Ok(id)
     }
 

@@ -5,20 +5,20 @@
 //! runs the process that this is in.
 
 mod compile;
+mod depth;
 mod failure;
 mod host;
 mod inspect;
 mod json;
 mod modules;
 mod names;
-mod page;
 mod supplement;
 mod wrap;
 
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, rc::Rc};
 
 use monty::RunProgress;
 use monty_types::{
@@ -74,15 +74,15 @@ const KEPT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Runs code. Keeps what it has compiled.
 pub(crate) struct Engine {
-    compiled: Cache<String, Arc<Compiled>, TextLength>,
+    compiled: Cache<String, Rc<Compiled>, TextLength>,
 }
 
 /// Weighs an entry by its text; nothing is weightless.
 #[derive(Clone)]
 struct TextLength;
 
-impl Weighter<String, Arc<Compiled>> for TextLength {
-    fn weight(&self, code: &String, _: &Arc<Compiled>) -> u64 {
+impl Weighter<String, Rc<Compiled>> for TextLength {
+    fn weight(&self, code: &String, _: &Rc<Compiled>) -> u64 {
         (code.len() as u64).max(KEPT_BYTES / KEPT as u64)
     }
 }
@@ -137,12 +137,12 @@ impl Engine {
         }
     }
 
-    fn compiled(&mut self, code: &str) -> Result<Arc<Compiled>, CodeError> {
+    fn compiled(&mut self, code: &str) -> Result<Rc<Compiled>, CodeError> {
         if let Some(compiled) = self.compiled.get(code) {
-            return Ok(Arc::clone(compiled));
+            return Ok(Rc::clone(compiled));
         }
-        let compiled = Arc::new(compile::compile(code)?);
-        self.compiled.insert(code.to_owned(), Arc::clone(&compiled));
+        let compiled = Rc::new(compile::compile(code)?);
+        self.compiled.insert(code.to_owned(), Rc::clone(&compiled));
         Ok(compiled)
     }
 }
@@ -168,6 +168,15 @@ struct Output {
 struct Printer<'p> {
     output: &'p mut Output,
     outside: &'p mut dyn Outside,
+}
+
+impl<'p> Printer<'p> {
+    fn new(output: &'p mut Output, host: &'p mut Host<'_>) -> Self {
+        Self {
+            output,
+            outside: &mut *host.outside,
+        }
+    }
 }
 
 impl PrintWriterCallback for Printer<'_> {
@@ -207,10 +216,7 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
     // Why the code was stopped from here.
     let mut ended = None;
     let mut progress = {
-        let mut printer = Printer {
-            output: &mut *output,
-            outside: &mut *host.outside,
-        };
+        let mut printer = Printer::new(output, &mut host);
         compiled
             .program
             .clone()
@@ -227,13 +233,9 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
         };
         progress = match step {
             RunProgress::Complete(value) => return answer(&value, limits),
-            RunProgress::FunctionCall(mut call) => {
-                let arguments = std::mem::take(&mut call.args);
-                let reply = host.call(call.object_id, &call.function_name, arguments);
-                let mut printer = Printer {
-                    output: &mut *output,
-                    outside: &mut *host.outside,
-                };
+            RunProgress::FunctionCall(call) => {
+                let reply = host.call(call.object_id, &call.function_name, &call.args);
+                let mut printer = Printer::new(output, &mut host);
                 let print = PrintWriter::Callback(&mut printer);
                 match reply {
                     Reply::Value(value) => call.resume(value, print),
@@ -253,10 +255,7 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
                     Some(id) => host.attribute(id, &lookup.name),
                     None => Ok(None),
                 };
-                let mut printer = Printer {
-                    output: &mut *output,
-                    outside: &mut *host.outside,
-                };
+                let mut printer = Printer::new(output, &mut host);
                 let print = PrintWriter::Callback(&mut printer);
                 match answer {
                     Ok(Some(value)) => lookup.resume(value, print),
@@ -277,12 +276,16 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
                 }
             }
             RunProgress::OsCall(call) => {
-                let exception = out_of_reach(&call.function_call);
-                let mut printer = Printer {
-                    output: &mut *output,
-                    outside: &mut *host.outside,
+                let result = match &call.function_call {
+                    OsFunctionCall::Import(name) => host::module(name),
+                    _ => None,
                 };
-                call.resume(exception, PrintWriter::Callback(&mut printer))
+                let result = result.map_or_else(
+                    || ExtFunctionResult::Error(out_of_reach(&call.function_call)),
+                    ExtFunctionResult::Return,
+                );
+                let mut printer = Printer::new(output, &mut host);
+                call.resume(result, PrintWriter::Callback(&mut printer))
             }
             RunProgress::ResolveFutures(futures) => futures.abort(stopped(), PrintWriter::Disabled),
         };

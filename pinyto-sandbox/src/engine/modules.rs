@@ -19,7 +19,7 @@ pub(super) fn missing(name: &str) -> Option<String> {
             "No module named '{top}': an assembly reaches nothing outside of itself but db and factory"
         ));
     }
-    if SANDBOX_MODULE_NAMES.contains(&name) || name == "__future__" {
+    if SANDBOX_MODULE_NAMES.contains(&name) || matches!(name, "string" | "__future__") {
         return None;
     }
     let instead = match top {
@@ -37,6 +37,7 @@ pub(super) fn missing(name: &str) -> Option<String> {
                 .iter()
                 .copied()
                 .filter(|name| !hidden(name))
+                .chain(["string"])
                 .collect();
             format!("there are {}", there.join(", "))
         }

@@ -65,6 +65,14 @@ def _len(value):
     return value.__len__() if hasattr(value, "__len__") else len(value)
 
 
+def _bytes(value):
+    if not isinstance(value, (list, tuple, set, range)):
+        return bytes(value)
+    if any([not 0 <= number < 256 for number in value]):
+        raise ValueError("bytes must be in range(0, 256)")
+    return bytes.fromhex("".join([f"{number:02x}" for number in value]))
+
+
 def _callable(value):
     kinds = ("function", "builtin_function_or_method", "type", "method", "functools.partial", "partial")
     return type(value).__name__ in kinds or hasattr(value, "__call__")

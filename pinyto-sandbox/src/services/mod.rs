@@ -2,8 +2,5 @@
 //! server.
 
 pub(crate) mod egress;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the worker that uses it comes with the engine")
-)]
+#[cfg(any(target_os = "linux", test))]
 pub(crate) mod html;

@@ -147,6 +147,18 @@ async fn a_second_long_call_of_a_user_pauses_until_the_first_has_ended() {
 }
 
 #[tokio::test]
+async fn calls_are_suspect_while_a_call_of_the_same_user_is_a_long_one() {
+    let turns = Turns::new(bounds());
+    let mut long = turn(&turns, 1).await;
+    assert!(!long.is_suspect());
+    assert_eq!(long.demote(), Ok(true));
+    assert!(turn(&turns, 1).await.is_suspect());
+    assert!(!turn(&turns, 2).await.is_suspect());
+    drop(long);
+    assert!(!turn(&turns, 1).await.is_suspect());
+}
+
+#[tokio::test]
 async fn ending_a_paused_call_keeps_the_books_right() {
     let turns = Turns::new(bounds());
     for resumed in [false, true] {

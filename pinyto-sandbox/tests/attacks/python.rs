@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use pinyto_core::runtime::{CodeError, CodeRuntime, Execution};
+use pinyto_core::{
+    id::UserId,
+    runtime::{CodeError, CodeRuntime, Execution},
+};
 
 use crate::given::*;
 
@@ -281,9 +284,15 @@ async fn leaving_the_interpreter_is_no_way_out() {
 
 async fn code_that_cannot_be_run_is_told_when_it_is_checked() {
     let runtime = runtime().await;
-    assert_eq!(runtime.check("return 1").await, Ok(()));
+    assert_eq!(
+        runtime.check(UserId::new(1), "return 1").await.outcome,
+        Ok(())
+    );
     assert!(matches!(
-        runtime.check("x = 1\nreturn (").await,
+        runtime
+            .check(UserId::new(1), "x = 1\nreturn (")
+            .await
+            .outcome,
         Err(CodeError::Syntax { .. })
     ));
 }
@@ -297,7 +306,7 @@ async fn hostile_code_is_checked_within_limits() {
         "a = 1\n".repeat(500_000),
         "\u{0}".repeat(1000),
     ] {
-        let checked = runtime.check(&code).await;
+        let checked = runtime.check(UserId::new(1), &code).await.outcome;
         assert!(
             matches!(checked, Ok(()) | Err(CodeError::Syntax { .. })),
             "{checked:?}"

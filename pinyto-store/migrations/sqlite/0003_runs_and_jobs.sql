@@ -62,7 +62,7 @@ CREATE TABLE pinyto_job_entries (
 
 CREATE INDEX pinyto_job_entries_of_user ON pinyto_job_entries (user_id, assembly_id, job);
 CREATE INDEX pinyto_job_entries_of_assembly ON pinyto_job_entries (assembly_id, job);
-CREATE INDEX pinyto_job_entries_of_document ON pinyto_job_entries (document_id)
+CREATE INDEX pinyto_job_entries_of_document ON pinyto_job_entries (document_id, user_id)
     WHERE document_id IS NOT NULL;
 CREATE UNIQUE INDEX pinyto_scheduled_jobs ON pinyto_job_entries (user_id, assembly_id, job)
     WHERE cause = 'schedule';

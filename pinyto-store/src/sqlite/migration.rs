@@ -35,9 +35,19 @@ pub(super) const MIGRATIONS: &Migrations = &[
         include_str!("../../migrations/sqlite/0001_accounts_assemblies_documents.sql"),
     ),
     (
+        2,
+        "document indexes",
+        include_str!("../../migrations/sqlite/0002_document_indexes.sql"),
+    ),
+    (
         3,
         "runs and jobs",
         include_str!("../../migrations/sqlite/0003_runs_and_jobs.sql"),
+    ),
+    (
+        4,
+        "hosts",
+        include_str!("../../migrations/sqlite/0004_hosts.sql"),
     ),
 ];
 

@@ -42,6 +42,7 @@ pub use options::{SqliteOptions, Synchronous};
 use {
     assembly::FunctionOfUser,
     changes::Changes,
+    document::{Indexer, KnownPaths},
     key::KeysOfUser,
     lookup::Lookup,
     pool::Readers,
@@ -51,7 +52,9 @@ use {
 
 /// A store in a SQLite file. See the [crate's page](crate) on what it promises.
 pub struct SqliteStore {
-    writer: Writer,
+    writer: Arc<Writer>,
+    indexer: Indexer,
+    known_paths: Arc<KnownPaths>,
     readers: Arc<Readers>,
     sessions_by_id: Lookup<SessionById>,
     keys_of_user: Lookup<KeysOfUser>,
@@ -81,8 +84,12 @@ impl SqliteStore {
             options.readers,
             options.patience,
         ));
+        let writer = Writer::start(connection, connect, options.max_group, options.patience);
+        let writer = Arc::new(writer);
         Ok(Self {
-            writer: Writer::start(connection, connect, options.max_group, options.patience),
+            indexer: Indexer::start(Arc::clone(&writer), Arc::clone(&readers)),
+            known_paths: Arc::default(),
+            writer,
             sessions_by_id: Lookup::start(
                 Arc::clone(&readers),
                 Arc::clone(&changes),
@@ -102,6 +109,7 @@ impl SqliteStore {
     /// as unavailable. A store that is dropped instead finishes its writes, too, but nobody
     /// knows when.
     pub async fn close(&self) {
+        self.indexer.close().await;
         let connection = self.writer.close().await;
         self.readers.close().await;
         // The last one to close brings the write-ahead log into the database file.
@@ -153,6 +161,7 @@ impl Store for SqliteStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         let serving = self.writer.is_serving()
+            && self.indexer.is_serving()
             && self.sessions_by_id.is_serving()
             && self.keys_of_user.is_serving()
             && self.functions_of_users.is_serving();

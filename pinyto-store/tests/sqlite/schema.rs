@@ -1,7 +1,8 @@
 //! What the tables take, seen by another program.
 
 use pinyto_core::{
-    job::{EnqueueOutcome, JobRef, Trigger},
+    document::InsertOutcome,
+    job::{JobRef, Trigger},
     store::Store as _,
     testing::given,
 };
@@ -77,9 +78,9 @@ async fn a_queued_job_goes_with_its_document() {
     };
     let (jobs, at) = (store.jobs(), given::at(0));
     for n in 1..=2 {
-        given::stored(&store, &ann, &given::document(n, &notes, 1.into())).await;
-        let queued = jobs.enqueue(ann.id, given::document_id(n), &job, 9, at);
-        assert_eq!(queued.await.unwrap(), EnqueueOutcome::Queued);
+        let document = given::document(n, &notes, 1.into());
+        let queued = given::queued(&store, &ann, &document, &job, 9).await;
+        assert_eq!(queued, InsertOutcome::Inserted);
     }
     place
         .meddle("PRAGMA foreign_keys = ON; DELETE FROM pinyto_documents WHERE hex(id) LIKE '%01'")

@@ -73,13 +73,16 @@ async fn two_stores_that_write_at_once_wait_for_each_other() {
         let store = Arc::clone(&stores[n % 2]);
         let document = given::document(n as u64, &notes, n.into());
         let user = ann.id;
-        writers.spawn(async move { store.documents().insert(user, &document).await });
+        writers.spawn(async move {
+            let entry = given::entry(&document);
+            store.documents().insert(user, &entry).await
+        });
     }
     for inserted in writers.join_all().await {
         assert_eq!(inserted.unwrap(), InsertOutcome::Inserted);
     }
     for store in stores {
-        assert_eq!(store.documents().count(ann.id).await.unwrap(), 400);
+        assert_eq!(given::document_count(store.as_ref(), &ann).await, 400);
     }
 }
 

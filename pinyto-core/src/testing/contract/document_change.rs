@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{dice::Dice, race};
+use super::race;
 use crate::{
     assembly::AssemblyRef,
     document::{Document, InsertOutcome, NewEntry, Replacement, SaveOutcome, Scope},
     id::AssemblyId,
     store::Store,
-    testing::given,
+    testing::{given, random::Dice},
     usage::Usage,
     user::User,
 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::race;
 use crate::{
     assembly::{AssemblyCounts, AssemblyRef, InstallOutcome},
+    egress::HostPattern,
     store::Store,
     testing::given,
     user::User,
@@ -58,6 +59,8 @@ pub async fn a_function_is_found_by_those_who_have_installed_its_assembly(store:
         "notes",
         &[("one", "return 1"), ("two", "return 2")],
     );
+    let hosts = vec![HostPattern::parse("*.example.org").unwrap()];
+    let source = source.with_http_hosts(Some(hosts.clone())).unwrap();
     let notes = given::saved(&*store, &hugo, &source).await;
     let find = async |user: &User, function| {
         let function = given::assembly_name(function);
@@ -69,8 +72,10 @@ pub async fn a_function_is_found_by_those_who_have_installed_its_assembly(store:
     let found = find(&erna, "two").await.unwrap();
     assert_eq!(found.code.as_deref(), Some("return 2"));
     assert_eq!(found.only_own_data, source.only_own_data());
+    assert_eq!(found.http_hosts, Some(hosts));
     let assembly = store.assemblies().find(&notes).await.unwrap().unwrap();
     assert_eq!(found.assembly, assembly.id);
+    assert_eq!(assembly.source, source);
     assert_eq!(find(&erna, "Two").await.unwrap().code, None);
     assert_eq!(find(&hugo, "one").await, None);
     let changed = given::source_with("Notes", "notes", &[("one", "return 3")]);

@@ -2,7 +2,6 @@
 //! name is the sentence it shows. The documentation of the repository traits is what they follow.
 
 mod assembly;
-mod dice;
 mod document;
 mod document_change;
 mod document_query;
@@ -13,7 +12,6 @@ mod job_lease;
 mod key;
 mod key_change;
 mod keyserver;
-mod random_query;
 mod run;
 mod session;
 mod user;
@@ -229,6 +227,8 @@ macro_rules! __store_contract {
                 a_query_that_would_find_too_many_bytes_is_stopped
                 a_query_without_time_is_stopped
                 a_query_that_looked_at_many_documents_names_the_index_it_lacks
+                queries_may_be_as_large_as_they_may
+                what_is_hard_to_compare_is_compared_exactly
                 whatever_is_asked_the_answer_is_what_the_query_means
                 answers_stay_right_while_documents_indexes_and_names_change
                 readers_see_a_change_in_all_indexes_or_in_none

@@ -30,7 +30,10 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_default();
     let mut arguments = arguments.peekable();
-    if arguments.peek().is_some_and(|first| first == run_assembly::NAME) {
+    if arguments
+        .peek()
+        .is_some_and(|first| first == run_assembly::NAME)
+    {
         return try_out(arguments);
     }
     let arguments = std::iter::once(program).chain(arguments);

@@ -182,8 +182,13 @@ impl Trial {
         }
         let data = self.with_code(&text)?;
         let request = json!({"original_name": "", "data": data}).to_string();
-        let request: SaveAssembly = decode(request.as_bytes()).map_err(|error| error.to_string())?;
-        let source = request.data.0.into_source().map_err(pinyto_core::Error::from);
+        let request: SaveAssembly =
+            decode(request.as_bytes()).map_err(|error| error.to_string())?;
+        let source = request
+            .data
+            .0
+            .into_source()
+            .map_err(pinyto_core::Error::from);
         source.map_err(|error| error.to_string())
     }
 
@@ -277,8 +282,8 @@ impl Trial {
                 _ => return Err(format!("Which one? {}", listed(source))),
             },
         };
-        let request = CallRequest::from_json(&self.request)
-            .map_err(|error| format!("--request: {error}"))?;
+        let request =
+            CallRequest::from_json(&self.request).map_err(|error| format!("--request: {error}"))?;
         let answer = cloud
             .call_function(session, assembly, function, &request)
             .await;
@@ -350,7 +355,9 @@ fn report(run: &Run) {
     let outcome = match &run.outcome {
         RunOutcome::Succeeded => "succeeded".to_owned(),
         RunOutcome::Failed(error) => {
-            let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
+            let line = error
+                .line()
+                .map_or_else(String::new, |line| format!(" in line {line}"));
             format!("failed{line}: {}: {}", error.kind(), error.message())
         }
     };

@@ -8,7 +8,10 @@ use pinyto_core::{
     id::{AssemblyId, UserId},
 };
 
-use super::super::{error::Corrupt, lookup::Find, pool::Readers};
+use super::{
+    super::{error::Corrupt, lookup::Find, pool::Readers},
+    row::hosts,
+};
 
 /// Whose function of which assembly.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -24,11 +27,12 @@ struct FunctionRow {
     key: i64,
     assembly_id: i64,
     only_own_data: bool,
+    http_hosts: Option<String>,
     code: Option<String>,
 }
 
 pub(in super::super) const FIND_FUNCTION: &str = "
-    SELECT wanted.key, a.id AS assembly_id, a.only_own_data, f.code
+    SELECT wanted.key, a.id AS assembly_id, a.only_own_data, a.http_hosts, f.code
     FROM json_each(?1) wanted
     CROSS JOIN pinyto_users u ON u.name = wanted.value ->> 1
     CROSS JOIN pinyto_assemblies a ON a.author_id = u.id AND a.name = wanted.value ->> 2
@@ -65,12 +69,13 @@ impl Find for FunctionOfUser {
         let rows = readers.all_or_error(query).await?.into_iter();
         let found = rows.filter_map(|row| {
             let wanted = wanted.get(usize::try_from(row.key).ok()?)?;
-            let function = InstalledFunction {
+            let function = hosts(row.http_hosts.as_deref()).map(|http_hosts| InstalledFunction {
                 assembly: AssemblyId::new(row.assembly_id),
                 only_own_data: row.only_own_data,
+                http_hosts,
                 code: row.code.map(Into::into),
-            };
-            Some((Arc::clone(wanted), Ok(function)))
+            });
+            Some((Arc::clone(wanted), function))
         });
         Ok(found.collect())
     }

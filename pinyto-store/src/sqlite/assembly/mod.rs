@@ -9,16 +9,21 @@ use pinyto_core::{
     },
     clock::Timestamp,
     id::UserId,
+    query::Path,
     store::StoreError,
 };
 use sqlx::SqliteConnection;
 
+#[cfg(test)]
+pub(super) use function::FIND_FUNCTION;
+pub(super) use function::FunctionOfUser;
 use function::Wanted;
-pub(super) use function::{FIND_FUNCTION, FunctionOfUser};
+pub(super) use row::hosts;
 use row::{AssemblyRow, SummaryRow};
 
 use super::{
     Intent, SqliteStore,
+    document::index,
     error::{Corrupt, Failure, corrupt},
     job,
 };
@@ -31,7 +36,10 @@ macro_rules! select_assemblies {
                     (SELECT json_group_array(json_array(position, json_array(name, code)))
                      FROM pinyto_functions WHERE assembly_id = a.id) AS functions,
                     (SELECT json_group_array(json_array(position, json_array(name, code, schedule)))
-                     FROM pinyto_jobs WHERE assembly_id = a.id) AS jobs
+                     FROM pinyto_jobs WHERE assembly_id = a.id) AS jobs,
+                    (SELECT json_group_array(json_array(position, path))
+                     FROM pinyto_assembly_indexes WHERE assembly_id = a.id) AS indexes,
+                    a.http_hosts
              FROM ",
             $from
         )
@@ -97,21 +105,25 @@ pub(super) const NAMESAKES: &str = "
             WHERE author_id = ?1 AND name <> ?2)";
 
 const INSERT: &str = "
-    INSERT INTO pinyto_assemblies (author_id, name, description, only_own_data, saved_at, size)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO pinyto_assemblies (author_id, name, description, only_own_data, saved_at, size,
+        http_hosts)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 pub(super) const REPLACE: &str = "
     UPDATE pinyto_assemblies SET name = ?2, description = ?3, only_own_data = ?4, saved_at = ?5,
-        size = ?6
+        size = ?6, http_hosts = ?7
     WHERE id = ?1;
     DELETE FROM pinyto_functions WHERE assembly_id = ?1;
-    DELETE FROM pinyto_jobs WHERE assembly_id = ?1";
+    DELETE FROM pinyto_jobs WHERE assembly_id = ?1;
+    DELETE FROM pinyto_assembly_indexes WHERE assembly_id = ?1";
 
 const INSERT_PARTS: &str = "
     INSERT INTO pinyto_functions (assembly_id, position, name, code)
     SELECT ?1, key, value ->> 'name', value ->> 'code' FROM json_each(?2);
     INSERT INTO pinyto_jobs (assembly_id, position, name, code, schedule)
-    SELECT ?1, key, value ->> 'name', value ->> 'code', value ->> 'schedule' FROM json_each(?3)";
+    SELECT ?1, key, value ->> 'name', value ->> 'code', value ->> 'schedule' FROM json_each(?3);
+    INSERT INTO pinyto_assembly_indexes (assembly_id, position, path)
+    SELECT ?1, key, value FROM json_each(?4)";
 
 #[async_trait]
 impl Intent for Save {
@@ -150,16 +162,20 @@ impl Intent for Save {
             .bind(source.only_own_data())
             .bind(self.at.unix_millis())
             .bind(i64::try_from(source.size()).unwrap_or(i64::MAX))
+            .bind(source.http_hosts().map(json).transpose()?)
             .execute(&mut *db)
             .await?;
+        let indexes: Vec<&str> = source.indexes().iter().map(Path::as_str).collect();
         sqlx::query(INSERT_PARTS)
             .bind(original.unwrap_or(saved.last_insert_rowid()))
             .bind(json(source.api_functions())?)
             .bind(jobs)
+            .bind(json(&indexes)?)
             .execute(&mut *db)
             .await?;
         if let Some(replaced) = original {
             job::replan(db, replaced, self.at).await?;
+            index::refresh_of_assembly(db, replaced).await?;
         }
         Ok(outcome)
     }
@@ -183,6 +199,7 @@ impl Intent for Delete {
     type Outcome = bool;
 
     async fn run(&self, db: &mut SqliteConnection) -> Result<bool, Failure> {
+        index::forget_assembly(db, self.author, &self.name).await?;
         let deleted = sqlx::query(DELETE)
             .bind(self.author.get())
             .bind(self.name.as_str())
@@ -235,6 +252,7 @@ impl Intent for Install {
             .execute(&mut *db)
             .await?;
         job::plan(db, self.user, assembly, self.at).await?;
+        index::refresh_of_user(db, self.user).await?;
         Ok(InstallOutcome::Installed)
     }
 }
@@ -258,9 +276,22 @@ impl Intent for Uninstall {
             .bind(self.assembly.author.as_str())
             .bind(self.assembly.name.as_str())
             .bind(self.user.get())
-            .execute(db)
+            .execute(&mut *db)
             .await?;
+        index::refresh_of_user(db, self.user).await?;
         Ok(uninstalled.rows_affected() > 0)
+    }
+}
+
+impl SqliteStore {
+    /// What changes which indexes there are leaves the work to a task.
+    async fn then_index<T>(
+        &self,
+        change: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let outcome = change.await?;
+        self.indexer.wake();
+        Ok(outcome)
     }
 }
 
@@ -275,19 +306,19 @@ impl AssemblyRepository for SqliteStore {
         at: Timestamp,
     ) -> Result<SaveOutcome, StoreError> {
         let (original_name, source) = (original_name.to_owned(), source.clone());
-        self.write(Save {
+        let saved = self.write(Save {
             author,
             original_name,
             source,
             limits,
             at,
-        })
-        .await
+        });
+        self.then_index(saved).await
     }
 
     async fn delete(&self, author: UserId, name: &AssemblyName) -> Result<bool, StoreError> {
         let name = name.clone();
-        self.write(Delete { author, name }).await
+        self.then_index(self.write(Delete { author, name })).await
     }
 
     async fn find(&self, assembly: &AssemblyRef) -> Result<Option<Assembly>, StoreError> {
@@ -354,18 +385,19 @@ impl AssemblyRepository for SqliteStore {
         at: Timestamp,
     ) -> Result<InstallOutcome, StoreError> {
         let assembly = assembly.clone();
-        self.write(Install {
+        let installed = self.write(Install {
             user,
             assembly,
             limit,
             at,
-        })
-        .await
+        });
+        self.then_index(installed).await
     }
 
     async fn uninstall(&self, user: UserId, assembly: &AssemblyRef) -> Result<bool, StoreError> {
         let assembly = assembly.clone();
-        self.write(Uninstall { user, assembly }).await
+        self.then_index(self.write(Uninstall { user, assembly }))
+            .await
     }
 }
 

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    id::{AssemblyId, JobEntryId},
+    document::Scope,
+    id::{AssemblyId, JobEntryId, UserId},
     job::{Claim, ClaimedJob, Completion, JobEntry, JobRef, Lease, Trigger},
 };
 use sqlx::SqliteConnection;
 
 use super::{
-    super::{Intent, error::Failure, user::user},
+    super::{Intent, assembly::hosts, document::Remove, error::Failure, user::user},
     row::{EntryRow, NameRow, entry_columns, write},
 };
 
@@ -55,6 +56,7 @@ struct DueRow {
     user_name: String,
     assembly_id: i64,
     only_own_data: bool,
+    http_hosts: Option<String>,
     code: String,
     #[sqlx(flatten)]
     name: NameRow,
@@ -63,7 +65,8 @@ struct DueRow {
 }
 
 pub(in super::super) const DUE: &str = concat!(
-    "SELECT u.id AS user_id, u.name AS user_name, a.id AS assembly_id, a.only_own_data, j.code,
+    "SELECT u.id AS user_id, u.name AS user_name, a.id AS assembly_id, a.only_own_data, a.http_hosts,
+            j.code,
             author.name AS author, a.name AS assembly, j.name AS job, ",
     entry_columns!(),
     " FROM pinyto_job_entries e JOIN pinyto_users u ON u.id = e.user_id
@@ -121,6 +124,7 @@ async fn claim_one(
     let user = user(row.user_id, &row.user_name)?;
     let job = JobRef::try_from(row.name)?;
     let mut entry = JobEntry::try_from(row.entry)?;
+    let http_hosts = hosts(row.http_hosts.as_deref())?;
     let is_to_run = entry.claim(claim.lease, claim.now, claim.until);
     write(db, id, &entry).await?;
     sqlx::query(TAKE_TURN).bind(row.user_id).execute(db).await?;
@@ -133,6 +137,7 @@ async fn claim_one(
         assembly: AssemblyId::new(row.assembly_id),
         job,
         only_own_data: row.only_own_data,
+        http_hosts,
         code: row.code,
         attempt: entry.attempts,
         trigger: entry.trigger,
@@ -184,17 +189,6 @@ pub(in super::super) const HELD: &str = concat!(
 
 pub(in super::super) const DELETE: &str = "DELETE FROM pinyto_job_entries WHERE id = ?1";
 
-/// As in `document.rs`, storage is accounted for to the last bit.
-pub(in super::super) const REMOVE_DOCUMENT: &str = "
-    UPDATE pinyto_users SET
-        byte_seconds = byte_seconds + bytes * (
-            max(?3 - calculated_at, 0) / 1000
-            + max(?3 - calculated_at, 0) % 1000 * 1000000 / 1e9),
-        bytes = max(bytes - (SELECT size FROM pinyto_documents WHERE user_id = ?1 AND id = ?2), 0),
-        calculated_at = max(calculated_at, ?3)
-    WHERE id = ?1 AND EXISTS (SELECT 1 FROM pinyto_documents WHERE user_id = ?1 AND id = ?2);
-    DELETE FROM pinyto_documents WHERE user_id = ?1 AND id = ?2";
-
 #[async_trait]
 impl Intent for Complete {
     type Outcome = bool;
@@ -216,12 +210,12 @@ impl Intent for Complete {
         }
         sqlx::query(DELETE).bind(id).execute(&mut *db).await?;
         if let Trigger::Document(document) = entry.trigger {
-            sqlx::query(REMOVE_DOCUMENT)
-                .bind(held.user_id)
-                .bind(document.as_bytes().as_slice())
-                .bind(self.now.unix_millis())
-                .execute(db)
-                .await?;
+            let removal = Remove {
+                scope: Scope::all_of(UserId::new(held.user_id)),
+                id: document,
+                at: self.now,
+            };
+            removal.run(db).await?;
         }
         Ok(true)
     }

@@ -6,7 +6,6 @@ mod row;
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    document::DocumentId,
     id::UserId,
     job::{
         Claim, ClaimedJob, Completion, EnqueueOutcome, JobEntry, JobRef, JobRepository, JobState,
@@ -17,10 +16,10 @@ use pinyto_core::{
 
 pub(super) use plan::{plan, replan, revive_changed};
 #[allow(unused_imports, reason = "for inserting a document that queues a job")]
-pub(super) use queue::enqueue;
+pub(super) use queue::{enqueue, refusal};
 #[cfg(test)]
 pub(super) use {
-    lease::{CLAIMABLE, DELETE, DUE, EXTEND, HELD, PUT_OFF, REMOVE_DOCUMENT, TAKE_TURN},
+    lease::{CLAIMABLE, DELETE, DUE, EXTEND, HELD, PUT_OFF, TAKE_TURN},
     plan::{PLAN, REPLAN, REVIVE_CHANGED},
     queue::{KEY, QUEUED, REVIVE, WAITS},
     row::WRITE,
@@ -28,7 +27,7 @@ pub(super) use {
 
 use super::{SqliteStore, error::Corrupt};
 use lease::{ClaimDue, Complete, Extend};
-use queue::{Enqueue, RunNow};
+use queue::RunNow;
 use row::{EntryRow, NameRow, entry_columns};
 
 pub(super) const NEXT_DUE: &str = "
@@ -84,24 +83,6 @@ impl JobRepository for SqliteStore {
         let query = sqlx::query_as::<_, (i64,)>(NEXT_DUE).bind(now.unix_millis());
         let due = self.readers.one(query).await?;
         Ok(due.map(|(due,)| Timestamp::from_unix_millis(due)))
-    }
-
-    async fn enqueue(
-        &self,
-        user: UserId,
-        document: DocumentId,
-        job: &JobRef,
-        limit: usize,
-        at: Timestamp,
-    ) -> Result<EnqueueOutcome, StoreError> {
-        self.write(Enqueue {
-            user,
-            document,
-            job: job.clone(),
-            limit,
-            at,
-        })
-        .await
     }
 
     async fn run_now(

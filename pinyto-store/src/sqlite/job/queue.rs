@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    document::DocumentId,
+    document::{Document, DocumentId},
     id::UserId,
     job::{EnqueueOutcome, JobRef},
 };
@@ -45,21 +45,21 @@ const INSERT: &str = "
         (user_id, assembly_id, job, cause, document_id, schedule, planned_at, due_at)
     VALUES (?1, ?2, ?3, iif(?4 IS NULL, 'run_now', 'document'), ?4, 0, ?5, ?5)";
 
-/// Queues a run unless `limit` are queued for the user.
+/// Whether `limit` runs are queued for the user.
+async fn is_full(db: &mut SqliteConnection, user: UserId, limit: usize) -> Result<bool, Failure> {
+    let (queued,): (i64,) = sqlx::query_as(QUEUED)
+        .bind(user.get())
+        .fetch_one(db)
+        .await?;
+    Ok(usize::try_from(queued).unwrap_or(usize::MAX) >= limit)
+}
+
 async fn insert(
     db: &mut SqliteConnection,
     (user, assembly, job): (UserId, i64, &JobRef),
     document: Option<DocumentId>,
-    limit: usize,
     at: Timestamp,
-) -> Result<EnqueueOutcome, Failure> {
-    let (queued,): (i64,) = sqlx::query_as(QUEUED)
-        .bind(user.get())
-        .fetch_one(&mut *db)
-        .await?;
-    if usize::try_from(queued).unwrap_or(usize::MAX) >= limit {
-        return Ok(EnqueueOutcome::LimitReached);
-    }
+) -> Result<(), Failure> {
     sqlx::query(INSERT)
         .bind(user.get())
         .bind(assembly)
@@ -68,38 +68,36 @@ async fn insert(
         .bind(at.unix_millis())
         .execute(db)
         .await?;
-    Ok(EnqueueOutcome::Queued)
+    Ok(())
 }
 
-/// Queues a run of a job for a document that the user has stored, perhaps in this transaction.
+/// Why a run can't be queued for the user, if it can't.
+pub(in super::super) async fn refusal(
+    db: &mut SqliteConnection,
+    user: UserId,
+    job: &JobRef,
+    limit: usize,
+) -> Result<Option<EnqueueOutcome>, Failure> {
+    Ok(match assembly_of(db, user, job).await? {
+        Err(outcome) => Some(outcome),
+        Ok(_) => is_full(db, user, limit)
+            .await?
+            .then_some(EnqueueOutcome::LimitReached),
+    })
+}
+
+/// Queues a run for a document that the user has stored in this transaction, after [`refusal`]
+/// has found nothing against it.
 pub(in super::super) async fn enqueue(
     db: &mut SqliteConnection,
     user: UserId,
-    document: DocumentId,
+    document: &Document,
     job: &JobRef,
-    limit: usize,
-    at: Timestamp,
-) -> Result<EnqueueOutcome, Failure> {
+) -> Result<(), Failure> {
+    let (id, at) = (Some(document.id), document.time);
     match assembly_of(db, user, job).await? {
-        Ok(assembly) => insert(db, (user, assembly, job), Some(document), limit, at).await,
-        Err(outcome) => Ok(outcome),
-    }
-}
-
-pub(super) struct Enqueue {
-    pub(super) user: UserId,
-    pub(super) document: DocumentId,
-    pub(super) job: JobRef,
-    pub(super) limit: usize,
-    pub(super) at: Timestamp,
-}
-
-#[async_trait]
-impl Intent for Enqueue {
-    type Outcome = EnqueueOutcome;
-
-    async fn run(&self, db: &mut SqliteConnection) -> Result<EnqueueOutcome, Failure> {
-        enqueue(db, self.user, self.document, &self.job, self.limit, self.at).await
+        Ok(assembly) => insert(db, (user, assembly, job), id, at).await,
+        Err(_) => Ok(()),
     }
 }
 
@@ -146,7 +144,11 @@ impl Intent for RunNow {
         if revived.rows_affected() > 0 || waits > 0 {
             return Ok(EnqueueOutcome::Queued);
         }
+        if is_full(db, self.user, self.limit).await? {
+            return Ok(EnqueueOutcome::LimitReached);
+        }
         let key = (self.user, assembly, &self.job);
-        insert(db, key, None, self.limit, self.at).await
+        insert(db, key, None, self.at).await?;
+        Ok(EnqueueOutcome::Queued)
     }
 }

@@ -1,9 +1,6 @@
 //! What a later migration may do, and may not.
 
-use pinyto_core::{
-    document::DocumentRepository as _, job::JobRepository as _, key::KeyRepository as _,
-    testing::given,
-};
+use pinyto_core::{job::JobRepository as _, key::KeyRepository as _, testing::given};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::{
@@ -49,7 +46,7 @@ async fn migrated(
     let notes = given::assembly(store.as_ref(), &ann, "Notes").await;
     given::installed(store.as_ref(), &ann, &notes).await;
     let document = given::document(1, &notes, 1.into());
-    store.insert(ann.id, &document).await.unwrap();
+    given::stored(store.as_ref(), &ann, &document).await;
     store.close().await;
 
     let path = directory.path().join("pinyto.db");
@@ -89,7 +86,7 @@ async fn a_migration_that_breaks_a_foreign_key_is_refused_and_rolled_back() {
     let ann = pinyto_core::user::UserRepository::find(&store, &given::name("ann")).await;
     let ann = ann.unwrap().unwrap();
     assert_eq!(store.list(ann.id).await.unwrap().len(), 1);
-    assert_eq!(store.count(ann.id).await.unwrap(), 1);
+    assert_eq!(given::document_count(&store, &ann).await, 1);
 }
 
 #[tokio::test]

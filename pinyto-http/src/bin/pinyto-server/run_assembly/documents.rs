@@ -24,7 +24,8 @@ pub(super) fn read(
     now: Timestamp,
 ) -> Result<Vec<Document>, String> {
     let shown = file.display();
-    let text = fs::read_to_string(file).map_err(|error| format!("{shown} can't be read: {error}."))?;
+    let text =
+        fs::read_to_string(file).map_err(|error| format!("{shown} can't be read: {error}."))?;
     let wrong = |error| format!("{shown} has to hold JSON objects: {error}.");
     let objects: Vec<Map<String, Value>> = if text.trim_start().starts_with('[') {
         serde_json::from_str(&text).map_err(wrong)?
@@ -32,24 +33,29 @@ pub(super) fn read(
         let lines = serde_json::Deserializer::from_str(&text).into_iter();
         lines.collect::<Result<_, _>>().map_err(wrong)?
     };
-    let documents = objects.into_iter().zip(0_u32..).map(|(mut fields, number)| {
-        let id = match fields.remove("_id") {
-            None => made_up(number),
-            Some(Value::String(id)) => id
-                .parse()
-                .map_err(|error| format!("Document {number} in {shown}: {error}"))?,
-            Some(other) => return Err(format!("{other} in {shown} is no _id: that is a text.")),
-        };
-        let time = fields.remove("time");
-        let time = time.as_ref().and_then(Value::as_str);
-        fields.remove("assembly");
-        Ok(Document {
-            id,
-            assembly: assembly.clone(),
-            time: time.and_then(Timestamp::parse_rfc3339).unwrap_or(now),
-            fields,
-        })
-    });
+    let documents = objects
+        .into_iter()
+        .zip(0_u32..)
+        .map(|(mut fields, number)| {
+            let id = match fields.remove("_id") {
+                None => made_up(number),
+                Some(Value::String(id)) => id
+                    .parse()
+                    .map_err(|error| format!("Document {number} in {shown}: {error}"))?,
+                Some(other) => {
+                    return Err(format!("{other} in {shown} is no _id: that is a text."));
+                }
+            };
+            let time = fields.remove("time");
+            let time = time.as_ref().and_then(Value::as_str);
+            fields.remove("assembly");
+            Ok(Document {
+                id,
+                assembly: assembly.clone(),
+                time: time.and_then(Timestamp::parse_rfc3339).unwrap_or(now),
+                fields,
+            })
+        });
     documents.collect()
 }
 
@@ -77,7 +83,9 @@ pub(super) async fn write(file: &Path, store: &MemoryStore, user: UserId) -> Res
         time: Duration::MAX,
         bytes: u64::MAX,
     };
-    let found = store.documents().search(Scope::all_of(user), &search, limits);
+    let found = store
+        .documents()
+        .search(Scope::all_of(user), &search, limits);
     let Ok(Searched::Found(documents, _)) = found.await else {
         return Err("The documents can't be read any more.".to_owned());
     };

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::dice::Dice;
 use crate::{
     assembly::AssemblyRef,
     document::{Document, Search},
@@ -12,6 +11,35 @@ use crate::{
     query::{Direction, Query, Sort},
     testing::given,
 };
+
+/// Chance that is the same in each run: Knuth's MMIX generator.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Begins with `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Self(seed);
+        // Neighbouring seeds begin alike.
+        (0..4).for_each(|_| _ = dice.roll(1));
+        dice
+    }
+
+    /// One of the numbers from 0 on that are less than `sides`.
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        // The upper bits are the good ones.
+        usize::try_from(self.0 >> 33).unwrap_or_default() % sides
+    }
+
+    /// One of them.
+    pub fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.roll(all.len())]
+    }
+}
 
 const NAMES: &[&str] = &[
     "a", "a", "a", "b", "b", "l", "l", "0", "1", "q\"r", "ä", "x y", "c\\d", "x.y", "'", "$k",
@@ -99,7 +127,9 @@ fn object(dice: &mut Dice, levels: usize) -> Value {
     (0..4).map(|_| member()).collect()
 }
 
-pub(super) fn document(dice: &mut Dice, n: u64, assembly: &AssemblyRef) -> Document {
+/// A document with any fields.
+#[must_use]
+pub fn document(dice: &mut Dice, n: u64, assembly: &AssemblyRef) -> Document {
     let mut fields = Map::new();
     if dice.roll(10) > 0 {
         let kind = match dice.roll(8) {
@@ -138,7 +168,9 @@ pub(super) fn document(dice: &mut Dice, n: u64, assembly: &AssemblyRef) -> Docum
     document
 }
 
-pub(super) fn path(dice: &mut Dice) -> &'static str {
+/// A path that may lead somewhere in such a document.
+#[must_use]
+pub fn path(dice: &mut Dice) -> &'static str {
     PATHS[dice.roll(PATHS.len())]
 }
 
@@ -175,7 +207,8 @@ fn has_dollar(value: &Value) -> bool {
     }
 }
 
-type Documents = BTreeMap<u64, (AssemblyId, Document)>;
+/// Documents with the assemblies that stored them, by the number they are made with.
+pub type Documents = BTreeMap<u64, (AssemblyId, Document)>;
 
 fn operator(dice: &mut Dice, path: &str, documents: &Documents) -> (String, Value) {
     let operand = |dice: &mut Dice| operand(dice, path, documents);
@@ -218,6 +251,16 @@ fn operator(dice: &mut Dice, path: &str, documents: &Documents) -> (String, Valu
     (name.to_owned(), value)
 }
 
+/// A range of numbers or texts, through which members of an array may fall on both sides.
+fn between(dice: &mut Dice) -> Value {
+    let (lower, upper) = (dice.one_of(&["$gt", "$gte"]), dice.one_of(&["$lt", "$lte"]));
+    let middle = dice.roll(4);
+    match dice.roll(3) {
+        0 => json!({*lower: "a", *upper: *dice.one_of(&["b", "z"])}),
+        _ => json!({*lower: middle, *upper: middle + dice.roll(3)}),
+    }
+}
+
 fn condition(dice: &mut Dice, levels: usize, documents: &Documents) -> Value {
     let mut members = Map::new();
     for _ in 0..1 + dice.roll(3) / 2 + dice.roll(8) / 7 {
@@ -229,8 +272,9 @@ fn condition(dice: &mut Dice, levels: usize, documents: &Documents) -> Value {
             continue;
         }
         let path = self::path(dice);
-        let wanted = match dice.roll(3) {
+        let wanted = match dice.roll(5) {
             0 => operand(dice, path, documents),
+            1 => between(dice),
             _ => {
                 let first = operator(dice, path, documents);
                 let second = operator(dice, path, documents);
@@ -243,8 +287,9 @@ fn condition(dice: &mut Dice, levels: usize, documents: &Documents) -> Value {
     members.into()
 }
 
-/// A search with any query, order and part.
-pub(super) fn search(dice: &mut Dice, documents: &Documents) -> Search {
+/// A search for some of these documents with any query, order and part.
+#[must_use]
+pub fn search(dice: &mut Dice, documents: &Documents) -> Search {
     let query = loop {
         let query = match dice.roll(12) {
             0 => json!({}),
