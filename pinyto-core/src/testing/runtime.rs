@@ -2,7 +2,10 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::runtime::{CodeCall, CodeError, CodeRuntime, Execution, Output, Services};
+use crate::{
+    id::UserId,
+    runtime::{Checked, CodeCall, CodeError, CodeRuntime, Execution, Output, Services},
+};
 
 type Script = Box<dyn Fn(&CodeCall) -> Execution + Send + Sync>;
 
@@ -49,8 +52,11 @@ pub fn executed(outcome: Result<String, CodeError>) -> Execution {
 
 #[async_trait]
 impl CodeRuntime for ScriptedRuntime {
-    async fn check(&self, code: &str) -> Result<(), CodeError> {
-        self.script(code).map(|_| ())
+    async fn check(&self, _author: UserId, code: &str) -> Checked {
+        Checked {
+            outcome: self.script(code).map(|_| ()),
+            cpu_time: Duration::ZERO,
+        }
     }
 
     async fn run(&self, call: &CodeCall, _services: &dyn Services) -> Execution {

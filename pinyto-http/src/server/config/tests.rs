@@ -440,7 +440,10 @@ fn contradictions_are_refused() {
 
 #[test]
 fn where_no_code_is_run_nothing_has_to_fit_it() {
-    let settings = settings(&["--code=off", "--request-timeout=20", "--body-timeout=9"], &[]);
+    let settings = settings(
+        &["--code=off", "--request-timeout=20", "--body-timeout=9"],
+        &[],
+    );
     assert!(!settings.code);
     assert_eq!(settings.code_wall, Duration::from_secs(30));
 }
