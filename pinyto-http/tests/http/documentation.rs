@@ -144,6 +144,7 @@ fn an_answer_has_all_its_fields_and_tells_its_headers() {
     }
     for (answer, field, always) in [
         ("AssemblyAnswer", "indexes", 5),
+        ("AssemblyAnswer", "http_hosts", 5),
         ("Failure", "exception", 2),
     ] {
         let required = schemas[answer]["required"].as_array().unwrap();

@@ -204,3 +204,18 @@ async fn only_functions_of_installed_assemblies_can_be_called() {
     let refused = server.post("/alice/Code/g", body).await;
     assert_eq!(refused.error(), (404, "unknown_function"));
 }
+
+#[tokio::test]
+async fn code_that_can_never_run_is_not_saved() {
+    let server = Server::over(running(ScriptedRuntime::default(), quick_settings()));
+    let token = server.user("alice", 0).await;
+    let data = json!({
+        "name": "Code", "description": "", "api_functions": [{"name": "f", "code": "class A: pass"}],
+    });
+    let body = json!({"token": token, "original_name": "", "data": data});
+    let refused = server.post("/save_assembly", body).await;
+    assert_eq!(refused.error(), (400, "invalid_assembly"));
+    let sentence =
+        "The code of the function f can't be run: there is no script for this code (line 1).";
+    assert_eq!(refused.sentence(), sentence);
+}

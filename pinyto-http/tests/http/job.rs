@@ -1,6 +1,7 @@
 //! Jobs: how it stands with them, and running them now.
 
 use pinyto_core::{
+    Settings,
     runtime::CodeError,
     testing::{ScriptedRuntime, executed},
 };
@@ -20,6 +21,10 @@ fn assembly() -> Value {
 
 /// Alice has `alice/Clean` installed. Its job `tidy` succeeds, `once` fails.
 async fn world() -> (Server, String) {
+    world_with(quick_settings()).await
+}
+
+async fn world_with(settings: Settings) -> (Server, String) {
     let runtime = ScriptedRuntime::default()
         .on("fine", |_| executed(Ok("null".into())))
         .on("fails", |_| {
@@ -29,7 +34,7 @@ async fn world() -> (Server, String) {
                 line: Some(2),
             }))
         });
-    let server = Server::over(running(runtime, quick_settings()));
+    let server = Server::over(running(runtime, settings));
     let token = server.user("alice", 0).await;
     server.with_assembly(&token, "alice", &assembly()).await;
     (server, token)
@@ -135,9 +140,7 @@ async fn only_jobs_of_installed_assemblies_run() {
 async fn runs_that_wait_are_limited_and_a_server_without_code_runs_none() {
     let mut settings = quick_settings();
     settings.max_queued_jobs = 0;
-    let server = Server::over(running(ScriptedRuntime::default(), settings));
-    let token = server.user("alice", 0).await;
-    server.with_assembly(&token, "alice", &assembly()).await;
+    let (server, token) = world_with(settings).await;
     let run = json!({"author": "alice", "name": "Clean", "job": "tidy"});
     let mut body = run.clone();
     body["token"] = json!(token);

@@ -81,6 +81,7 @@ fn name() -> impl Strategy<Value = String> {
         "schedule",
         "only_own_data",
         "indexes",
+        "http_hosts",
         "author",
         "job",
         "id",
