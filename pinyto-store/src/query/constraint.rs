@@ -151,11 +151,11 @@ fn key_range(value: &Value, is_lower: bool, is_strict: bool) -> (Span, bool) {
     } else {
         Bound::Included(key)
     };
-    // All keys of a class begin with its rank.
+    let (first, end) = entry::keys_of(class);
     let (from, to) = if is_lower {
-        (bound, Bound::Excluded(vec![class.rank() + 1]))
+        (bound, Bound::Excluded(end))
     } else {
-        (Bound::Included(vec![class.rank()]), bound)
+        (Bound::Included(first), bound)
     };
     (Span::KeyRange { from, to, class }, !is_long)
 }

@@ -45,16 +45,32 @@ pub(crate) struct Listing {
     pub(crate) traits: i64,
 }
 
-/// The key of `value` as entries have it, and whether it was shortened.
+/// Begins the keys of arrays that documents are found by, so that they come after everything that
+/// documents are sorted by. (An array is sorted by one of its members.)
+pub(crate) const ARRAYS: u8 = 0xfe;
+
+/// The key of `value` that documents are found by, and whether it was shortened.
 ///
-/// Keys are in the order of values, apart from those that became equal by being shortened. What
-/// was shortened is never equal to what wasn't.
+/// Keys of one type class are in the order of values, apart from those that became equal by being
+/// shortened. What was shortened is never equal to what wasn't.
 pub(crate) fn key(value: &Value) -> (Vec<u8>, bool) {
-    shortened(SortKey::of(value))
+    let key = SortKey::of(value);
+    match value {
+        Value::Array(_) => shortened([&[ARRAYS], key.as_bytes()].concat()),
+        _ => shortened(key.into_bytes()),
+    }
 }
 
-fn shortened(key: SortKey) -> (Vec<u8>, bool) {
-    let mut key = key.into_bytes();
+/// What the keys of a type class are not less than, and what they are less than.
+pub(crate) fn keys_of(class: TypeClass) -> (Vec<u8>, Vec<u8>) {
+    match class {
+        TypeClass::Array => (vec![ARRAYS], vec![ARRAYS + 1]),
+        // All keys of a class begin with its rank.
+        class => (vec![class.rank()], vec![class.rank() + 1]),
+    }
+}
+
+fn shortened(mut key: Vec<u8>) -> (Vec<u8>, bool) {
     let is_long = key.len() > MAX_KEY;
     if is_long {
         key.truncate(MAX_KEY);
@@ -83,7 +99,7 @@ pub(crate) fn listing(path: &Path, document: &Document) -> Listing {
         (LEAST, Direction::Ascending),
         (GREATEST, Direction::Descending),
     ] {
-        let (key, is_long) = shortened(path.sort_value(document, direction).key());
+        let (key, is_long) = shortened(path.sort_value(document, direction).key().into_bytes());
         if several.keys().any(|other| *other != key) {
             listing.traits |= SEVERAL;
         }

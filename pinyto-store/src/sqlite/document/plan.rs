@@ -13,7 +13,7 @@ use pinyto_core::{
 use crate::query::{
     constraint::{Constraint, Constraints, Span},
     dialect::{Bind, Binds},
-    entry::{GREATEST, LEAST, LONG, OVERFLOW, OVERFLOW_KEY, SEVERAL, VALUE},
+    entry::{ARRAYS, GREATEST, LEAST, LONG, OVERFLOW, OVERFLOW_KEY, SEVERAL, VALUE},
 };
 
 /// Of so many documents the order doesn't matter, they are read quickly.
@@ -236,10 +236,10 @@ impl Way {
             }
             Self::Sorted { index, role, span } => {
                 let index = binds.add(Bind::Integer(*index));
-                let keys = span
-                    .as_ref()
-                    .map(|span| key_condition(span, binds))
-                    .unwrap_or_default();
+                let keys = match span {
+                    Some(span) => key_condition(span, binds),
+                    None => format!(" AND e.key < x'{ARRAYS:02x}'"),
+                };
                 let of_assembly = assembly
                     .map(|assembly| format!(" AND e.assembly_id = {assembly}"))
                     .unwrap_or_default();
@@ -368,7 +368,9 @@ impl Ways {
         match self.direct.as_slice() {
             [] => false,
             [only] => {
+                let sorted = self.sorted.as_ref();
                 purpose == Purpose::First
+                    && !sorted.is_some_and(|sorted| sorted.is_way_of(only))
                     && !self
                         .direct
                         .iter()

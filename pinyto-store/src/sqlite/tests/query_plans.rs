@@ -129,13 +129,13 @@ async fn each_query_is_served_by_the_index_that_helps_most() {
             scope,
             json!({"type": "book"}),
             Some(("data.year", up)),
-            entry(""),
+            entry(" AND key<?"),
         ),
         (
             scope,
             json!({"type": "book"}),
             Some(("data.tags", down)),
-            entry(""),
+            entry(" AND key<?"),
         ),
         (
             scope,
