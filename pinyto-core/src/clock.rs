@@ -32,6 +32,14 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// The moment that an RFC 3339 text names, to the millisecond; of any time zone.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
+        i64::try_from(millis).ok().map(Self)
+    }
+
     /// The moment `duration` later; the end of representable time if there is none.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
@@ -116,6 +124,22 @@ mod tests {
         assert_eq!(shown(1_772_366_400_007), "2026-03-01T12:00:00.007Z");
         assert_eq!(shown(-1), "1969-12-31T23:59:59.999Z");
         assert_eq!(shown(i64::MAX), format!("{}ms", i64::MAX));
+    }
+
+    #[test]
+    fn reads_what_it_shows_and_other_time_zones() {
+        for millis in [0, -1, 1_772_366_400_007, 253_402_300_799_999] {
+            let moment = Timestamp::from_unix_millis(millis);
+            assert_eq!(Timestamp::parse_rfc3339(&moment.to_string()), Some(moment));
+        }
+        let noon = Timestamp::parse_rfc3339("2026-03-01T12:00:00Z");
+        assert_eq!(
+            Timestamp::parse_rfc3339("2026-03-01T14:00:00.0009+02:00"),
+            noon
+        );
+        for bad in ["", "2026-03-01", "2026-03-01T12:00:00", "yesterday", "5ms"] {
+            assert_eq!(Timestamp::parse_rfc3339(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -4,16 +4,23 @@ use std::{
     net::IpAddr, num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration,
 };
 
+use tokio::sync::Notify;
+
 use crate::{
     assembly::AuthorLimits,
     challenge::ServerKey,
     clock::{Clock, SystemClock, Timestamp},
     crypto::RsaBackend,
-    document::DocumentIds,
+    document::{DocumentIds, QueryLimits},
+    egress::Egress,
     error::Error,
+    job::SchedulerSettings,
     key::PublicKey,
     keyserver::{HashCost, KeyStock},
+    quota::{QuotaCounts, Quotas},
     randomness::{OsRandomness, Randomness},
+    run::{RunLog, RunRetention},
+    runtime::{CodeLimits, CodeRuntime},
     session::RememberedTokens,
     store::Store,
     throttle::{Throttle, ThrottleSettings},
@@ -32,6 +39,8 @@ use crate::{
 /// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password) |
 /// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), ... |
 /// | documents | [`store_document`](Self::store_document), [`statistics`](Self::statistics) |
+/// | runs | [`list_runs`](Self::list_runs), [`list_runs_of_own_assembly`](Self::list_runs_of_own_assembly), ... |
+/// | jobs | [`list_jobs`](Self::list_jobs), [`run_job_now`](Self::run_job_now), [`scheduler`](Self::scheduler) |
 ///
 /// Dropping the future of an operation is safe: what it asked of the store either happens as a
 /// whole or not at all.
@@ -55,6 +64,11 @@ struct Inner {
     rsa_workers: Workers,
     password_workers: Workers,
     keygen_workers: Workers,
+    runtime: Option<Arc<dyn CodeRuntime>>,
+    egress: Option<Arc<dyn Egress>>,
+    run_log: RunLog,
+    quota_counts: QuotaCounts,
+    jobs_changed: Notify,
 }
 
 /// What an operator may want otherwise.
@@ -82,9 +96,23 @@ pub struct Settings {
     /// How many request tokens are remembered so that they needn't be decrypted again; about 200
     /// bytes each. Default: 50,000.
     pub remembered_tokens: usize,
+    /// What one call of an assembly's code may use.
+    pub code_limits: CodeLimits,
+    /// What one query of an assembly's code may use.
+    pub query_limits: QueryLimits,
+    /// How many requests to other servers one call of an assembly's code may make. Default: 10.
+    pub http_requests: usize,
     /// How many RSA operations, and a quarter as many password hashings, may wait for a
     /// processor before a caller is told to come back. Default: 1024.
     pub queue: usize,
+    /// What each user may use. Default: no limits.
+    pub quotas: Quotas,
+    /// How many runs are kept, and how long. Default: 500 per user, 30 days.
+    pub run_retention: RunRetention,
+    /// The most runs of jobs that wait for one user, scheduled ones aside. Default: 1000.
+    pub max_queued_jobs: usize,
+    /// How jobs are run.
+    pub scheduler: SchedulerSettings,
 }
 
 impl Default for Settings {
@@ -102,7 +130,14 @@ impl Default for Settings {
             throttle: ThrottleSettings::default(),
             key_stock: 4,
             remembered_tokens: 50_000,
+            code_limits: CodeLimits::default(),
+            query_limits: QueryLimits::default(),
+            http_requests: 10,
             queue: 1024,
+            quotas: Quotas::default(),
+            run_retention: RunRetention::default(),
+            max_queued_jobs: 1000,
+            scheduler: SchedulerSettings::default(),
         }
     }
 }
@@ -123,9 +158,26 @@ pub struct CloudBuilder {
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
     settings: Settings,
+    runtime: Option<Arc<dyn CodeRuntime>>,
+    egress: Option<Arc<dyn Egress>>,
 }
 
 impl CloudBuilder {
+    /// Runs the code of assemblies in `runtime`. Without one, no code is run.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Arc<dyn CodeRuntime>) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Lets the code of assemblies fetch from other servers through `egress`. Without one it
+    /// can't.
+    #[must_use]
+    pub fn egress(mut self, egress: Arc<dyn Egress>) -> Self {
+        self.egress = Some(egress);
+        self
+    }
+
     /// Takes the time from `clock` instead of the operating system.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -160,6 +212,8 @@ impl CloudBuilder {
             clock,
             randomness,
             settings,
+            runtime,
+            egress,
         } = self;
         if !settings.hash_cost.is_possible() {
             return Err(Error::InvalidHashCost);
@@ -176,12 +230,17 @@ impl CloudBuilder {
                 rsa_workers: Workers::new(cores, settings.queue),
                 password_workers: Workers::new(cores, settings.queue / 4),
                 keygen_workers: Workers::new(cores.div_ceil(2), 32),
+                run_log: RunLog::default(),
+                quota_counts: QuotaCounts::new(),
+                jobs_changed: Notify::new(),
                 store,
                 server_key,
                 rsa,
                 clock,
                 randomness,
                 settings,
+                runtime,
+                egress,
             }),
         })
     }
@@ -197,6 +256,8 @@ impl Cloud {
             clock: Arc::new(SystemClock),
             randomness: Arc::new(OsRandomness),
             settings: Settings::default(),
+            runtime: None,
+            egress: None,
         }
     }
 
@@ -260,6 +321,10 @@ impl Cloud {
         &self.inner.settings
     }
 
+    pub(crate) fn egress(&self) -> Option<&dyn Egress> {
+        self.inner.egress.as_deref()
+    }
+
     pub(crate) fn document_ids(&self) -> &DocumentIds {
         &self.inner.document_ids
     }
@@ -282,5 +347,27 @@ impl Cloud {
 
     pub(crate) fn keygen_workers(&self) -> &Workers {
         &self.inner.keygen_workers
+    }
+
+    pub(crate) fn runtime(&self) -> Option<&Arc<dyn CodeRuntime>> {
+        self.inner.runtime.as_ref()
+    }
+
+    pub(crate) fn run_log(&self) -> &RunLog {
+        &self.inner.run_log
+    }
+
+    pub(crate) fn quota_counts(&self) -> &QuotaCounts {
+        &self.inner.quota_counts
+    }
+
+    /// Told when something may have become due.
+    pub(crate) fn jobs_changed(&self) -> &Notify {
+        &self.inner.jobs_changed
+    }
+
+    /// To be called after a job was queued or scheduled.
+    pub(crate) fn wake_scheduler(&self) {
+        self.inner.jobs_changed.notify_one();
     }
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::{
     assembly::{InvalidAssembly, InvalidAssemblyName},
+    clock::Timestamp,
     crypto::CryptoError,
     document::NewDocument,
     key::{InvalidKeyHash, InvalidKeyLabel, InvalidPublicKey},
     keyserver::InvalidPassword,
     randomness::RandomnessUnavailable,
+    runtime::CodeError,
     store::StoreError,
     user::InvalidUserName,
 };
@@ -87,6 +89,12 @@ pub enum Error {
         /// How many are allowed.
         limit: u64,
     },
+    /// The user has stored as much as allowed.
+    #[error("You may store at most {limit} bytes. Delete some documents first.")]
+    StorageFull {
+        /// How many bytes are allowed.
+        limit: u64,
+    },
 
     /// The user has no such key.
     #[error("You have no key with that key_hash. The call list_keys lists yours.")]
@@ -100,6 +108,12 @@ pub enum Error {
     /// The assembly has no such function.
     #[error("The assembly has no such function. The call get_assembly_source shows those it has.")]
     UnknownFunction,
+    /// The assembly has no such job.
+    #[error("The assembly has no such job. The call get_assembly_source shows those it has.")]
+    UnknownJob,
+    /// There is no such run for the user.
+    #[error("There is no such run of yours (any more). The call list_runs lists them.")]
+    UnknownRun,
     /// The user has no password to change.
     #[error("This account has no password at the keyserver, so there is none to change.")]
     NoKeyserverAccount,
@@ -107,10 +121,32 @@ pub enum Error {
     #[error("This server does not run the code of assemblies.")]
     CodeExecutionDisabled,
 
+    /// The code of the assembly gave no answer.
+    #[error("{0}")]
+    CodeFailed(CodeError),
+    /// The function returned a text that is no JSON.
+    #[error(
+        "The function returned a text that is no JSON. It has to return a dict, or json.dumps of something."
+    )]
+    InvalidAnswer,
+    /// The code can't be run at present.
+    #[error("The code of assemblies can't be run now. Try again later.")]
+    RuntimeUnavailable,
+
     /// Too many failed tries.
     #[error("Too many failed tries. Wait {} seconds, then try again.", seconds(*.retry_after))]
     Throttled {
         /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The user has used up what she may use within a time.
+    #[error("You have used up your {limit}. There is more at {reset}.")]
+    QuotaExceeded {
+        /// What she may use: `60 calls per minute`.
+        limit: String,
+        /// When there is more.
+        reset: Timestamp,
+        /// How long that takes.
         retry_after: Duration,
     },
     /// Too much to do, also for the queue.
@@ -146,6 +182,16 @@ pub(crate) fn seconds(duration: Duration) -> u64 {
         .max(1)
 }
 
+impl From<CodeError> for Error {
+    fn from(error: CodeError) -> Self {
+        match error {
+            CodeError::Busy { retry_after } => Self::Busy { retry_after },
+            CodeError::Unavailable => Self::RuntimeUnavailable,
+            failed => Self::CodeFailed(failed),
+        }
+    }
+}
+
 impl Error {
     /// A stable name of the error for programs, in `snake_case`.
     #[must_use]
@@ -170,13 +216,23 @@ impl Error {
             Self::LastActiveKey => "last_active_key",
             Self::AssemblyNameTaken => "assembly_name_taken",
             Self::LimitReached { .. } => "limit_reached",
+            Self::StorageFull { .. } => "storage_full",
             Self::UnknownKey => "unknown_key",
             Self::UnknownAssembly => "unknown_assembly",
             Self::AssemblyNotInstalled => "assembly_not_installed",
             Self::UnknownFunction => "unknown_function",
+            Self::UnknownJob => "unknown_job",
+            Self::UnknownRun => "unknown_run",
             Self::NoKeyserverAccount => "no_keyserver_account",
             Self::CodeExecutionDisabled => "code_execution_disabled",
+            Self::CodeFailed(CodeError::Syntax { .. }) => "code_invalid",
+            Self::CodeFailed(CodeError::LimitReached { .. }) => "code_limit_reached",
+            Self::CodeFailed(CodeError::Crashed) => "code_crashed",
+            Self::CodeFailed(_) => "code_exception",
+            Self::InvalidAnswer => "code_answer_invalid",
+            Self::RuntimeUnavailable => "code_runtime_unavailable",
             Self::Throttled { .. } => "throttled",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
             Self::Busy { .. } => "busy",
             Self::Store(StoreError::Unavailable { .. }) => "database_unavailable",
             Self::Store(StoreError::Corrupt { .. }) => "database_inconsistent",
@@ -190,12 +246,12 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_after } | Self::Busy { retry_after } => {
-                Some(Duration::from_secs(seconds(*retry_after)))
-            }
-            Self::Store(StoreError::Unavailable { .. }) | Self::ShuttingDown => {
-                Some(Duration::from_secs(5))
-            }
+            Self::Throttled { retry_after }
+            | Self::QuotaExceeded { retry_after, .. }
+            | Self::Busy { retry_after } => Some(Duration::from_secs(seconds(*retry_after))),
+            Self::Store(StoreError::Unavailable { .. })
+            | Self::RuntimeUnavailable
+            | Self::ShuttingDown => Some(Duration::from_secs(5)),
             _ => None,
         }
     }

@@ -41,3 +41,7 @@ id! {
     /// Identifies an assembly within one store; kept when its author renames it.
     AssemblyId
 }
+id! {
+    /// Identifies an entry of what is to be run within one store.
+    JobEntryId
+}

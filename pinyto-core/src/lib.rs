@@ -44,7 +44,10 @@
 //! | [`memory`] | a store in memory |
 //! | [`challenge`] | both halves of the challenge: data in, decision out |
 //! | [`crypto`] | the RSA traits and their backends |
+//! | [`job`], [`run`] | jobs and the scheduler; what became of calls and jobs |
 //! | [`runtime`] | what runs the code of assemblies, and what that code may ask for |
+//! | [`query`] | the language that documents are asked for in: what it means, and how documents are ordered |
+//! | [`egress`] | what that code may fetch from other servers |
 //! | [`clock`], [`randomness`] | time and randomness, handed in |
 //! | [`usage`], [`audit`] | metering; the audit log |
 //! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
@@ -64,12 +67,17 @@ pub mod clock;
 mod cloud;
 pub mod crypto;
 pub mod document;
+pub mod egress;
 mod error;
 pub mod id;
+pub mod job;
 pub mod key;
 pub mod keyserver;
 pub mod memory;
+pub mod query;
+mod quota;
 pub mod randomness;
+pub mod run;
 pub mod runtime;
 pub mod session;
 pub mod store;
@@ -82,4 +90,5 @@ mod workers;
 
 pub use cloud::{Cloud, CloudBuilder, Settings};
 pub use error::Error;
+pub use quota::Quotas;
 pub use throttle::{FailureQuota, ThrottleSettings};

@@ -20,20 +20,25 @@ use crate::{id::UserId, user::UserName};
 /// Runs the code of assemblies.
 #[async_trait]
 pub trait CodeRuntime: Send + Sync {
-    /// Looks at code without running it, so that an author learns when she saves it what would
+    /// Looks at code without running it, so that its author learns when she saves it what would
     /// fail whenever it is called.
-    ///
-    /// # Errors
-    ///
-    /// [`CodeError::Syntax`] if it can't be run, [`CodeError::Unavailable`] or
-    /// [`CodeError::Busy`] if that can't be told now.
-    async fn check(&self, code: &str) -> Result<(), CodeError>;
+    async fn check(&self, author: UserId, code: &str) -> Checked;
 
     /// Runs the code once. Never takes much longer than [`CodeLimits::wall_time`] after it has
     /// begun.
     ///
     /// Dropping the future ends the execution; then nobody learns what it has used.
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution;
+}
+
+/// What a look at code has told.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// [`CodeError::Syntax`] if it can't be run, [`CodeError::Unavailable`] or
+    /// [`CodeError::Busy`] if that can't be told now.
+    pub outcome: Result<(), CodeError>,
+    /// The CPU time used.
+    pub cpu_time: Duration,
 }
 
 /// What is to be run.

@@ -10,12 +10,14 @@
 //! | keyserver accounts | [`KeyserverRepository`] |
 //! | assemblies and who has installed them | [`AssemblyRepository`] |
 //! | documents | [`DocumentRepository`] |
+//! | runs | [`RunRepository`] |
+//! | jobs | [`JobRepository`] |
 //!
 //! [`MemoryStore`](crate::memory::MemoryStore) is one; the crate `pinyto-store` has one on SQLite.
 //!
 //! # How to write one
 //!
-//! 1. Implement the six traits. Each method is one *atomic intent*: it checks its precondition and
+//! 1. Implement the eight traits. Each method is one *atomic intent*: it checks its precondition and
 //!    acts in one transaction, and says by its outcome what became of it. Everything that must
 //!    hold when callers race (one owner per name, the last active key, one session per key) is
 //!    decided there; no rule of the services depends on two calls in a row.
@@ -29,8 +31,9 @@
 use async_trait::async_trait;
 
 use crate::{
-    assembly::AssemblyRepository, document::DocumentRepository, key::KeyRepository,
-    keyserver::KeyserverRepository, session::SessionRepository, user::UserRepository,
+    assembly::AssemblyRepository, document::DocumentRepository, job::JobRepository,
+    key::KeyRepository, keyserver::KeyserverRepository, run::RunRepository,
+    session::SessionRepository, user::UserRepository,
 };
 
 /// Everything that is kept. See the [module](self) on how to write one.
@@ -53,6 +56,12 @@ pub trait Store: Send + Sync {
 
     /// Documents.
     fn documents(&self) -> &dyn DocumentRepository;
+
+    /// What became of calls and jobs.
+    fn runs(&self) -> &dyn RunRepository;
+
+    /// What is to be run.
+    fn jobs(&self) -> &dyn JobRepository;
 
     /// Whether the store can be reached: succeeds if a read does.
     ///

@@ -3,7 +3,12 @@
 use std::mem;
 
 use http::HeaderValue;
-use pinyto_core::{Cloud, Error, challenge::RequestToken, session::Session};
+use pinyto_core::{
+    Cloud, Error,
+    assembly::{CallRequest, InvalidCallRequest},
+    challenge::RequestToken,
+    session::Session,
+};
 use warp::{Filter, Rejection};
 
 use crate::{
@@ -11,7 +16,7 @@ use crate::{
     body::{self, Body},
     client_address::ClientAddress,
     error::ApiError,
-    wire::{OnlyToken, Request, TokenText, decode},
+    wire::{OnlyToken, Request, TokenText, Undecodable, decode},
 };
 
 /// A request whose body has arrived.
@@ -73,6 +78,21 @@ impl Incoming {
         let session = self.session(token).await?;
         Ok(Asked {
             request: self.decode()?,
+            cloud: self.cloud,
+            session,
+        })
+    }
+
+    /// Who calls a function, and everything that was sent for it.
+    pub(crate) async fn call(self) -> Result<Asked<CallRequest>, ApiError> {
+        let OnlyToken { token } = decode(&self.body.bytes)?;
+        let session = self.session(token).await?;
+        let request = str::from_utf8(&self.body.bytes)
+            .map_err(|_| InvalidCallRequest)
+            .and_then(CallRequest::from_json)
+            .map_err(|_| Undecodable::NotObject("it is none".to_owned()))?;
+        Ok(Asked {
+            request,
             cloud: self.cloud,
             session,
         })

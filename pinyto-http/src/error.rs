@@ -6,12 +6,12 @@ use http::{
     HeaderValue, StatusCode,
     header::{ALLOW, RETRY_AFTER},
 };
-use pinyto_core::Error;
+use pinyto_core::{Error, runtime::CodeError};
 use warp::reply::{Reply, Response};
 
 use crate::{
     reply,
-    wire::{Failure, Undecodable},
+    wire::{Exception, Failure, Undecodable},
 };
 
 /// A kind of error as clients see it.
@@ -50,6 +50,11 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "invalid_assembly" 400 "The assembly can't be saved as it is; the sentence tells why."
     "invalid_document_type" 400 "The document's type is empty, or neither a text nor a number."
     "document_too_deep" 400 "The document's data is nested deeper than is kept."
+    "code_exception" 400 "The function raised an exception; the field exception has its type, message and line."
+    "code_invalid" 400 "The function can't be run: its code has a mistake, or uses what the interpreter doesn't know."
+    "code_limit_reached" 400 "The function was stopped because it used more than it was given; the sentence names the limit."
+    "code_crashed" 400 "The function made its interpreter crash."
+    "code_answer_invalid" 400 "The function returned a text that is no JSON."
     "authentication_failed" 401 "No such user with such an active key; which part is wrong is not told."
     "wrong_password" 403 "No such account with that password; which part is wrong is not told."
     "code_execution_disabled" 403 "This server does not run the code of assemblies."
@@ -58,6 +63,8 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "unknown_assembly" 404 "There is no such assembly."
     "assembly_not_installed" 404 "The user has not installed that assembly, or there is none."
     "unknown_function" 404 "The assembly has no such function."
+    "unknown_job" 404 "The assembly has no such job."
+    "unknown_run" 404 "There is no such run for the user (any more)."
     "no_keyserver_account" 404 "The user has no password at the keyserver."
     "method_not_allowed" 405 "The route is called with another method; the header Allow names it."
     "body_too_slow" 408 "Sending the body took too long."
@@ -69,8 +76,11 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "limit_reached" 409 "The user has as many of them as allowed."
     "body_too_large" 413 "The body is larger than the server reads."
     "throttled" 429 "Too many failed tries. The header Retry-After tells how long to wait."
+    "quota_exceeded" 429 "The user has used up what she may. The header Retry-After and the sentence tell when there is more."
     "busy" 429 "Too much to do for now. The header Retry-After tells how long to wait."
+    "storage_full" 507 "The user has stored as many bytes as allowed; the sentence tells how many."
     "database_unavailable" 503 "The database is away. The header Retry-After tells when to try again."
+    "code_runtime_unavailable" 503 "The code of assemblies can't be run now. The header Retry-After tells when to try again."
     "shutting_down" 503 "The server is shutting down. The header Retry-After tells when to try again."
     "timeout" 503 "The server could not finish the request in time."
     "database_inconsistent" 500 "The database holds something that was not written by this server."
@@ -90,6 +100,7 @@ pub struct ApiError {
     sentence: Cow<'static, str>,
     retry_after: Option<u64>,
     allow: Option<&'static str>,
+    exception: Option<Box<Exception>>,
 }
 
 impl ApiError {
@@ -115,6 +126,7 @@ impl ApiError {
             sentence: sentence.into(),
             retry_after: None,
             allow: None,
+            exception: None,
         }
     }
 
@@ -162,9 +174,11 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let new = Self {
             retry_after: error.retry_after().map(|wait| wait.as_secs()),
+            exception: exception(&error),
             ..Self::new(error.code(), error.to_string())
         };
-        if !new.status.is_server_error() {
+        // Nothing failed if somebody has stored as much as she may.
+        if !new.status.is_server_error() || new.status == StatusCode::INSUFFICIENT_STORAGE {
             return new;
         }
         tracing::error!(code = new.code, error = %Chain(&error), "a request failed");
@@ -176,6 +190,24 @@ impl From<Error> for ApiError {
         }
         new
     }
+}
+
+/// What an assembly's code raised, if that is what the error is about.
+fn exception(error: &Error) -> Option<Box<Exception>> {
+    let Error::CodeFailed(CodeError::Exception {
+        kind,
+        message,
+        line,
+    }) = error
+    else {
+        return None;
+    };
+    let exception = Exception {
+        kind: kind.clone(),
+        message: message.clone(),
+        line: *line,
+    };
+    Some(exception.into())
 }
 
 impl From<Undecodable> for ApiError {
@@ -196,6 +228,7 @@ impl From<ApiError> for Response {
         let body = Failure {
             error: &error.sentence,
             code: error.code,
+            exception: error.exception.as_deref(),
         };
         let mut answer = reply::with_status(error.status, &body);
         let headers = answer.headers_mut();

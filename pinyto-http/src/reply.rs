@@ -8,6 +8,7 @@ use http::{
     },
 };
 use http_body_util::BodyExt;
+use pinyto_core::assembly::CallAnswer;
 use serde::Serialize;
 use warp::reply::Response;
 
@@ -21,6 +22,15 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
 /// 200 with `{"success":true}`.
 pub(crate) fn success() -> Response {
     json(&Success::ANSWER)
+}
+
+/// What a function answered: 200, or 400 if it says itself that it is an error.
+pub(crate) fn of_function(answer: CallAnswer) -> Response {
+    let status = match answer.is_error {
+        true => StatusCode::BAD_REQUEST,
+        false => StatusCode::OK,
+    };
+    api_answer(status, Response::new(answer.body.into()))
 }
 
 /// `value` as JSON.

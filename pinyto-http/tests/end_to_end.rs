@@ -8,7 +8,8 @@ mod running_server;
 use std::sync::Arc;
 
 use pinyto_core::{
-    challenge::DeviceKey, crypto::default_backend, key::PublicKey, store::Store, user::UserName,
+    challenge::DeviceKey, crypto::default_backend, key::PublicKey, store::Store, testing::given,
+    user::UserName,
 };
 use pinyto_store::sqlite::SqliteStore;
 use running_server::{Client, RunningServer, command};
@@ -83,7 +84,7 @@ async fn documents_stored_by_a_fresh_device_survive_a_restart() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(store.documents().count(hugo.id).await.unwrap(), DOCUMENTS);
+    assert_eq!(given::document_count(&store, &hugo).await, DOCUMENTS);
     store.close().await;
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use pinyto_core::{store::Store, testing::keys, user::UserName};
+use pinyto_core::{document::Scope, store::Store, testing::keys, user::UserName};
 use pinyto_store::sqlite::SqliteStore;
 use running_server::{Client, Gone, RunningServer, numbers};
 use serde_json::json;
@@ -134,7 +134,7 @@ async fn what_a_killed_server_had_acknowledged_is_there_afterwards() {
     for id in &acknowledged.documents {
         let found = store
             .documents()
-            .find(owner.id, id.parse().unwrap())
+            .find(Scope::all_of(owner.id), id.parse().unwrap())
             .await
             .unwrap();
         assert!(found.is_some(), "the document {id} is lost");

@@ -51,11 +51,13 @@
 //! | `changes.rs` | whether anybody has committed, told from the WAL index without asking SQLite |
 //! | `pool.rs` | the connections that read |
 //! | `migration.rs` | opening a database, bringing its tables up to date |
-//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `document.rs` | the statements, each beside the function that runs it |
+//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `document/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
 //!
 //! Database files belong on a local disk: SQLite's locks don't work on network file systems. Don't
 //! move or replace the file while a store has it open. To back up a running database use SQLite's
 //! `VACUUM INTO` or `.backup`, not a copy of the file.
 
+#[cfg(feature = "sqlite")]
+mod query;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -161,7 +161,10 @@ async fn writes() {
                 let (s, user) = (Arc::clone(&s), ann.id);
                 let document = given::document(u64::from(first + n), &notes, data.clone());
                 async move {
-                    s.documents().insert(user, &document).await.unwrap();
+                    s.documents()
+                        .insert(user, &given::entry(&document))
+                        .await
+                        .unwrap();
                 }
             })
             .await;

@@ -1,18 +1,23 @@
 //! Assemblies: named bundles of functions and jobs that authors write and users install.
 
 mod bundled;
+mod call;
+mod execution;
 mod repository;
 mod service;
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 pub use bundled::bundled_assemblies;
+pub use call::{CallAnswer, CallRequest, InvalidCallRequest};
+pub(crate) use execution::Task;
 pub use repository::{AssemblyRepository, AuthorLimits, InstallOutcome, SaveOutcome};
 use serde::{Deserialize, Serialize};
 pub use service::MAX_LISTED;
 
 use crate::{
     id::AssemblyId,
+    query::{InvalidPath, Path},
     user::{UserName, is_identifier},
 };
 
@@ -146,6 +151,8 @@ pub struct AssemblySource {
     api_functions: Vec<Function>,
     jobs: Vec<Job>,
     only_own_data: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
+    indexes: Vec<Path>,
 }
 
 /// Why what an author sent is no assembly.
@@ -169,6 +176,28 @@ pub enum InvalidAssembly {
     /// The code of a function or job is too long.
     #[error("The code of a function or job has at most {max} bytes.", max = AssemblySource::MAX_CODE)]
     CodeTooLong,
+    /// Too many indexes.
+    #[error("An assembly has at most {max} indexes.", max = AssemblySource::MAX_INDEXES)]
+    TooManyIndexes,
+    /// Two indexes are of one path.
+    #[error("The index {path} is listed twice.")]
+    DuplicateIndex {
+        /// The path they share.
+        path: Path,
+    },
+    /// An index is of no path.
+    #[error("An index is a path. {0}")]
+    InvalidIndex(#[from] InvalidPath),
+    /// Code that can't be run, whatever it is asked.
+    #[error("The code of the {kind} {name} can't be run: {reason}.")]
+    InvalidCode {
+        /// `function` or `job`.
+        kind: &'static str,
+        /// Its name.
+        name: AssemblyName,
+        /// What is wrong, with the line.
+        reason: String,
+    },
     /// NUL characters, which no Python source may contain.
     #[error("Descriptions and code must not contain NUL characters.")]
     NulCharacter,
@@ -177,6 +206,8 @@ pub enum InvalidAssembly {
 impl AssemblySource {
     /// The most functions, and the most jobs, of one assembly.
     pub const MAX_PARTS: usize = 256;
+    /// The most indexes of one assembly.
+    pub const MAX_INDEXES: usize = 16;
     /// The longest description, in bytes.
     pub const MAX_DESCRIPTION: usize = 4 * 1024;
     /// The longest code of a function or a job, in bytes.
@@ -226,10 +257,31 @@ impl AssemblySource {
             api_functions,
             jobs,
             only_own_data,
+            indexes: Vec::new(),
         })
     }
 
-    /// The bytes of names, description and code: what counts for [`AuthorLimits::bytes`].
+    /// The same assembly with indexes: paths that its code looks documents up or sorts them by.
+    /// Whoever installs it can be answered queries at these paths without reading all documents.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAssembly`] if there are more than [`AssemblySource::MAX_INDEXES`] or one is there
+    /// twice.
+    pub fn with_indexes(self, indexes: Vec<Path>) -> Result<Self, InvalidAssembly> {
+        if indexes.len() > Self::MAX_INDEXES {
+            return Err(InvalidAssembly::TooManyIndexes);
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = indexes.iter().find(|path| !seen.insert(*path)) {
+            return Err(InvalidAssembly::DuplicateIndex {
+                path: twice.clone(),
+            });
+        }
+        Ok(Self { indexes, ..self })
+    }
+
+    /// The bytes of names, description, code and indexes: what counts for [`AuthorLimits::bytes`].
     #[must_use]
     pub fn size(&self) -> u64 {
         let functions = self
@@ -240,7 +292,9 @@ impl AssemblySource {
             .jobs
             .iter()
             .map(|part| part.name.0.len() + part.code.len());
-        (self.name.0.len() + self.description.len() + functions.chain(jobs).sum::<usize>()) as u64
+        let indexes = self.indexes.iter().map(|path| path.as_str().len());
+        let parts: usize = functions.chain(jobs).chain(indexes).sum();
+        (self.name.0.len() + self.description.len() + parts) as u64
     }
 
     /// The name, unique among the author's assemblies.
@@ -272,6 +326,12 @@ impl AssemblySource {
     pub const fn only_own_data(&self) -> bool {
         self.only_own_data
     }
+
+    /// The paths that its code looks documents up or sorts them by, in the author's order.
+    #[must_use]
+    pub fn indexes(&self) -> &[Path] {
+        &self.indexes
+    }
 }
 
 fn refuse_duplicates<'a>(
@@ -301,6 +361,17 @@ pub struct Assembly {
     pub source: AssemblySource,
 }
 
+/// What it takes to run a function of an assembly that a user has installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstalledFunction {
+    /// The assembly it belongs to.
+    pub assembly: AssemblyId,
+    /// Whether its code sees only the documents that the assembly stored.
+    pub only_own_data: bool,
+    /// The Python source of its body; `None` if the assembly has no such function.
+    pub code: Option<Arc<str>>,
+}
+
 /// What a list says about an assembly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AssemblySummary {
@@ -311,6 +382,10 @@ pub struct AssemblySummary {
     pub author: UserName,
     /// What the author says about it.
     pub description: String,
+}
+
+fn as_texts<S: serde::Serializer>(paths: &[Path], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(Path::as_str))
 }
 
 fn as_text<S: serde::Serializer>(name: &UserName, serializer: S) -> Result<S::Ok, S::Error> {

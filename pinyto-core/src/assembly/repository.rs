@@ -1,6 +1,9 @@
 use async_trait::async_trait;
 
-use super::{Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary};
+use super::{
+    Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary,
+    InstalledFunction,
+};
 use crate::{clock::Timestamp, id::UserId, store::StoreError};
 
 /// How much one author may keep.
@@ -73,16 +76,18 @@ pub trait AssemblyRepository: Send + Sync {
     /// [`StoreError`] if the store failed.
     async fn find(&self, assembly: &AssemblyRef) -> Result<Option<Assembly>, StoreError>;
 
-    /// The assembly, if the user has it installed. Called once per function call.
+    /// The function of the assembly, if the user has the assembly installed. Called once per
+    /// function call.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store failed.
-    async fn find_installed(
+    async fn find_function(
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-    ) -> Result<Option<Assembly>, StoreError>;
+        function: &AssemblyName,
+    ) -> Result<Option<InstalledFunction>, StoreError>;
 
     /// The author's assemblies with everything they list, in the order they were made.
     ///

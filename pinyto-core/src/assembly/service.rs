@@ -1,8 +1,8 @@
 use super::{
-    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, InstallOutcome,
-    SaveOutcome,
+    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, CallAnswer, CallRequest,
+    InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
 };
-use crate::{cloud::Cloud, error::Error, session::Session};
+use crate::{cloud::Cloud, error::Error, id::UserId, runtime::CodeError, session::Session};
 
 /// The most assemblies that one call of [`Cloud::list_all_assemblies`] gives.
 pub const MAX_LISTED: u64 = 1000;
@@ -15,20 +15,26 @@ impl Cloud {
     /// # Errors
     ///
     /// [`Error::AssemblyNameTaken`] if she has another one of the new name,
-    /// [`Error::LimitReached`]. A refused save changes nothing.
+    /// [`Error::LimitReached`], [`Error::InvalidAssembly`] if there is a runtime that can't run
+    /// the code. A refused save changes nothing.
     pub async fn save_assembly(
         &self,
         session: &Session,
         original_name: &str,
         source: &AssemblySource,
     ) -> Result<(), Error> {
+        self.check_code(session.user.id, source).await?;
         let limits = self.settings().author_limits;
         let (assemblies, author) = (self.store().assemblies(), session.user.id);
         let saved = assemblies
             .save(author, original_name, source, limits, self.now())
             .await?;
         match saved {
-            SaveOutcome::Created | SaveOutcome::Replaced => Ok(()),
+            SaveOutcome::Created => Ok(()),
+            SaveOutcome::Replaced => {
+                self.wake_scheduler();
+                Ok(())
+            }
             SaveOutcome::NameTaken => Err(Error::AssemblyNameTaken),
             SaveOutcome::LimitReached => Err(Error::LimitReached {
                 things: "assemblies",
@@ -39,6 +45,31 @@ impl Cloud {
                 limit: limits.bytes,
             }),
         }
+    }
+
+    /// Refuses code that can't be run. Looking at it is booked to its author.
+    async fn check_code(&self, author: UserId, source: &AssemblySource) -> Result<(), Error> {
+        let Some(runtime) = self.runtime() else {
+            return Ok(());
+        };
+        self.check_cpu_quota(author).await?;
+        let functions = source.api_functions().iter();
+        let functions = functions.map(|part| ("function", &part.name, &part.code));
+        let jobs = source.jobs().iter();
+        let jobs = jobs.map(|part| ("job", &part.name, &part.code));
+        for (kind, name, code) in functions.chain(jobs) {
+            let checked = runtime.check(author, code).await;
+            self.book(author, checked.cpu_time);
+            checked.outcome.map_err(|error| match error {
+                CodeError::Busy { .. } | CodeError::Unavailable => error.into(),
+                error => Error::from(InvalidAssembly::InvalidCode {
+                    kind,
+                    name: name.clone(),
+                    reason: error.to_string().trim_end_matches('.').to_owned(),
+                }),
+            })?;
+        }
+        Ok(())
     }
 
     /// Deletes an assembly of the user and uninstalls it everywhere.
@@ -147,7 +178,10 @@ impl Cloud {
             .install(user, assembly, limit, self.now())
             .await?
         {
-            InstallOutcome::Installed => Ok(()),
+            InstallOutcome::Installed => {
+                self.wake_scheduler();
+                Ok(())
+            }
             InstallOutcome::NotFound => Err(Error::UnknownAssembly),
             InstallOutcome::LimitReached => Err(Error::LimitReached {
                 things: "installed assemblies",
@@ -180,32 +214,47 @@ impl Cloud {
 
     /// Calls a function of an assembly that the user has installed.
     ///
+    /// The call goes on, and is booked to the user, if nobody waits for its answer any more.
+    ///
     /// # Errors
     ///
-    /// [`Error::AssemblyNotInstalled`], [`Error::UnknownFunction`], and for a function that
-    /// exists [`Error::CodeExecutionDisabled`]: this version can't run the code.
+    /// [`Error::AssemblyNotInstalled`], [`Error::UnknownFunction`],
+    /// [`Error::CodeExecutionDisabled`] if this cloud has no runtime, [`Error::CodeFailed`],
+    /// [`Error::InvalidAnswer`], [`Error::Busy`].
     pub async fn call_function(
         &self,
         session: &Session,
         assembly: &AssemblyRef,
         function: &str,
-    ) -> Result<serde_json::Value, Error> {
-        let installed = self
+        request: &CallRequest,
+    ) -> Result<CallAnswer, Error> {
+        // What can't be a name is none of its functions, but first it has to be installed.
+        let name = AssemblyName::parse(function);
+        let looked_for = name.clone().unwrap_or_else(|_| assembly.name.clone());
+        let found = self
             .store()
             .assemblies()
-            .find_installed(session.user.id, assembly)
-            .await?;
-        let assembly = installed.ok_or(Error::AssemblyNotInstalled)?;
-        let known = |name: &AssemblyName| name.as_str() == function;
-        if assembly
-            .source
-            .api_functions()
-            .iter()
-            .any(|function| known(&function.name))
-        {
-            Err(Error::CodeExecutionDisabled)
-        } else {
-            Err(Error::UnknownFunction)
-        }
+            .find_function(session.user.id, assembly, &looked_for)
+            .await?
+            .ok_or(Error::AssemblyNotInstalled)?;
+        let (Ok(name), Some(code)) = (name, found.code) else {
+            return Err(Error::UnknownFunction);
+        };
+        let runtime = self.runtime().ok_or(Error::CodeExecutionDisabled)?.clone();
+        self.check_quota(session.user.id).await?;
+        let task = Task {
+            user: session.user.clone(),
+            assembly: found.assembly,
+            assembly_name: assembly.clone(),
+            only_own_data: found.only_own_data,
+            http_hosts: None,
+            code,
+            request: request.clone(),
+        };
+        // In a task, because what it uses is booked also if the caller goes away.
+        let cloud = self.clone();
+        let running =
+            tokio::spawn(async move { cloud.run_function(runtime.as_ref(), name, task).await });
+        running.await.map_err(|_| Error::ShuttingDown)?
     }
 }

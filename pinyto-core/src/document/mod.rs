@@ -2,13 +2,19 @@
 
 mod id;
 mod repository;
+mod search;
 mod service;
+mod services;
 
 pub(crate) use id::DocumentIds;
 pub use id::{DocumentId, InvalidDocumentId};
-pub use repository::{DocumentRepository, InsertOutcome};
+pub use repository::{
+    DocumentRepository, InsertOutcome, NewEntry, QueuedJob, Replacement, SaveOutcome, Scope,
+};
+pub use search::{QueryLimits, Scan, ScanLimit, ScanLimits, Search, Searched};
 use serde_json::{Map, Value};
 pub use service::{NewDocument, Statistics};
+pub(crate) use services::CallServices;
 
 use crate::{assembly::AssemblyRef, clock::Timestamp};
 
@@ -32,7 +38,13 @@ impl Document {
     /// The whole document as clients and assemblies see it.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut all = self.fields.clone();
+        self.clone().into_json()
+    }
+
+    /// The whole document as clients and assemblies see it.
+    #[must_use]
+    pub fn into_json(self) -> Value {
+        let mut all = self.fields;
         all.insert("_id".into(), self.id.to_string().into());
         all.insert("assembly".into(), self.assembly.to_string().into());
         all.insert("time".into(), self.time.to_string().into());

@@ -1,10 +1,11 @@
 use serde_json::{Map, Value};
 
-use super::{Document, DocumentId, InsertOutcome};
+use super::{Document, DocumentId, InsertOutcome, NewEntry, QueuedJob};
 use crate::{
     assembly::{AssemblyCounts, AssemblyRef},
     cloud::Cloud,
     error::Error,
+    job::{EnqueueOutcome, JobRef},
     session::Session,
     usage::Usage,
 };
@@ -30,7 +31,7 @@ impl NewDocument {
     ///
     /// [`Error::InvalidDocumentType`], [`Error::DocumentTooDeep`].
     pub fn new(kind: Value, tags: Value, data: Value) -> Result<Self, Error> {
-        if is_deeper_than(&data, Self::MAX_DEPTH) {
+        if is_too_deep(&data) {
             take_apart(data);
             return Err(Error::DocumentTooDeep);
         }
@@ -49,6 +50,11 @@ impl NewDocument {
         };
         Ok(Self { kind, tags, data })
     }
+}
+
+/// Whether `value` is nested deeper than is kept.
+pub(super) fn is_too_deep(value: &Value) -> bool {
+    is_deeper_than(value, NewDocument::MAX_DEPTH)
 }
 
 /// Whether lists and objects are nested in `value` more than so many levels deep. Doesn't recurse:
@@ -90,11 +96,13 @@ pub struct Statistics {
 }
 
 impl Cloud {
-    /// Stores a document for the user in the name of an assembly she has installed.
+    /// Stores a document for the user in the name of an assembly she has installed. One of type
+    /// `job` that names a job of hers queues it.
     ///
     /// # Errors
     ///
-    /// [`Error::AssemblyNotInstalled`].
+    /// [`Error::AssemblyNotInstalled`], [`Error::StorageFull`]; of a job [`Error::UnknownJob`],
+    /// [`Error::LimitReached`].
     pub async fn store_document(
         &self,
         session: &Session,
@@ -107,20 +115,38 @@ impl Cloud {
         fields.insert("type".into(), kind.into());
         fields.insert("tags".into(), tags.into());
         fields.insert("data".into(), data);
-        let document = Document {
-            id: self.document_ids().next(time),
-            assembly,
-            time,
-            fields,
+        let id = self.document_ids().next(time);
+        let job = JobRef::of_document(&fields).map_err(|_| Error::UnknownJob)?;
+        let limit = self.settings().max_queued_jobs;
+        let job = job.map(|job| QueuedJob { job, limit });
+        let queues_job = job.is_some();
+        let entry = NewEntry {
+            document: Document {
+                id,
+                assembly,
+                time,
+                fields,
+            },
+            max_bytes: self.settings().quotas.bytes,
+            job,
         };
-        match self
-            .store()
-            .documents()
-            .insert(session.user.id, &document)
-            .await?
-        {
-            InsertOutcome::Inserted => Ok(document.id),
+        let documents = self.store().documents();
+        match documents.insert(session.user.id, &entry).await? {
+            InsertOutcome::Inserted => {
+                if queues_job {
+                    self.wake_scheduler();
+                }
+                Ok(id)
+            }
+            InsertOutcome::NotQueued(EnqueueOutcome::LimitReached) => Err(Error::LimitReached {
+                things: "queued runs of jobs",
+                limit: limit as u64,
+            }),
+            InsertOutcome::NotQueued(_) => Err(Error::UnknownJob),
             InsertOutcome::NotInstalled => Err(Error::AssemblyNotInstalled),
+            InsertOutcome::StorageFull => Err(Error::StorageFull {
+                limit: entry.max_bytes.unwrap_or(u64::MAX),
+            }),
         }
     }
 
@@ -131,6 +157,8 @@ impl Cloud {
     /// [`Error::UnknownToken`] if the user is gone.
     pub async fn statistics(&self, session: &Session) -> Result<Statistics, Error> {
         let user = session.user.id;
+        // What she has used a moment ago counts, too.
+        self.flush_runs().await?;
         let usage = self
             .store()
             .users()

@@ -4,7 +4,7 @@ use super::{MemoryStore, State};
 use crate::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, SaveOutcome,
+        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
     },
     clock::Timestamp,
     id::{AssemblyId, UserId},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl State {
-    fn assembly_of(&self, author: UserId, name: &str) -> Option<AssemblyId> {
+    pub(super) fn assembly_of(&self, author: UserId, name: &str) -> Option<AssemblyId> {
         let named = |assembly: &Assembly| assembly.source.name().as_str() == name;
         self.assemblies
             .iter()
@@ -62,7 +62,7 @@ impl AssemblyRepository for MemoryStore {
         original_name: &str,
         source: &AssemblySource,
         limits: AuthorLimits,
-        _at: Timestamp,
+        at: Timestamp,
     ) -> Result<SaveOutcome, StoreError> {
         let mut state = self.lock();
         let original = state.assembly_of(author, original_name);
@@ -84,7 +84,9 @@ impl AssemblyRepository for MemoryStore {
             return Ok(SaveOutcome::TooManyBytes);
         }
         if let Some((_, assembly)) = original.and_then(|id| state.assemblies.get_mut(&id)) {
-            assembly.source = source.clone();
+            let id = assembly.id;
+            let old = std::mem::replace(&mut assembly.source, source.clone());
+            state.replan_jobs(id, &old, at);
             return Ok(SaveOutcome::Replaced);
         }
         let Some(name) = state
@@ -116,6 +118,7 @@ impl AssemblyRepository for MemoryStore {
         state
             .installations
             .retain(|(_, installed)| *installed != deleted);
+        state.cancel_jobs(deleted, None);
         Ok(true)
     }
 
@@ -123,12 +126,23 @@ impl AssemblyRepository for MemoryStore {
         Ok(self.lock().assembly(assembly).cloned())
     }
 
-    async fn find_installed(
+    async fn find_function(
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-    ) -> Result<Option<Assembly>, StoreError> {
-        Ok(self.lock().installed(user, assembly).cloned())
+        function: &AssemblyName,
+    ) -> Result<Option<InstalledFunction>, StoreError> {
+        let state = self.lock();
+        Ok(state.installed(user, assembly).map(|assembly| {
+            let mut functions = assembly.source.api_functions().iter();
+            InstalledFunction {
+                assembly: assembly.id,
+                only_own_data: assembly.source.only_own_data(),
+                code: functions
+                    .find(|listed| listed.name == *function)
+                    .map(|listed| listed.code.as_str().into()),
+            }
+        }))
     }
 
     async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError> {
@@ -175,7 +189,7 @@ impl AssemblyRepository for MemoryStore {
         user: UserId,
         assembly: &AssemblyRef,
         limit: usize,
-        _at: Timestamp,
+        at: Timestamp,
     ) -> Result<InstallOutcome, StoreError> {
         let mut state = self.lock();
         let Some(id) = state.assembly(assembly).map(|found| found.id) else {
@@ -186,6 +200,7 @@ impl AssemblyRepository for MemoryStore {
                 return Ok(InstallOutcome::LimitReached);
             }
             state.installations.insert((user, id));
+            state.plan_jobs(user, id, at);
         }
         Ok(InstallOutcome::Installed)
     }
@@ -193,6 +208,10 @@ impl AssemblyRepository for MemoryStore {
     async fn uninstall(&self, user: UserId, assembly: &AssemblyRef) -> Result<bool, StoreError> {
         let mut state = self.lock();
         let installed = state.installed(user, assembly).map(|found| found.id);
-        Ok(installed.is_some_and(|id| state.installations.remove(&(user, id))))
+        let Some(id) = installed else {
+            return Ok(false);
+        };
+        state.cancel_jobs(id, Some(user));
+        Ok(state.installations.remove(&(user, id)))
     }
 }

@@ -2,8 +2,10 @@
 
 mod assembly;
 mod document;
+mod job;
 mod key;
 mod keyserver;
+mod run;
 mod session;
 mod user;
 
@@ -11,16 +13,19 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 
 use crate::{
     assembly::{Assembly, AssemblyRepository},
-    document::{Document, DocumentId, DocumentRepository},
+    document::{DocumentId, DocumentRepository},
     id::{AssemblyId, KeyId, SessionId, UserId},
+    job::JobRepository,
     key::{Key, KeyRepository},
     keyserver::{KeyserverRepository, PasswordHash, SealedKey},
+    run::{Run, RunId, RunRepository},
     session::{Session, SessionRepository},
     store::{Store, StoreError},
     usage::Usage,
@@ -44,12 +49,18 @@ struct State {
     accounts: BTreeMap<UserId, AccountState>,
     assemblies: BTreeMap<AssemblyId, (UserId, Assembly)>,
     installations: BTreeSet<(UserId, AssemblyId)>,
-    documents: BTreeMap<(UserId, DocumentId), Document>,
+    documents: BTreeMap<(UserId, DocumentId), document::Stored>,
+    runs: BTreeMap<(UserId, RunId), Run>,
+    job_entries: job::JobEntries,
+    /// When each user had her last turn, as a number that grows.
+    job_turns: BTreeMap<UserId, i64>,
 }
 
 struct UserState {
     user: User,
     usage: Usage,
+    /// The hour of the last booking, and the CPU time booked for it.
+    hour: Option<(i64, Duration)>,
 }
 
 struct AccountState {
@@ -101,6 +112,14 @@ impl Store for MemoryStore {
     }
 
     fn documents(&self) -> &dyn DocumentRepository {
+        self
+    }
+
+    fn runs(&self) -> &dyn RunRepository {
+        self
+    }
+
+    fn jobs(&self) -> &dyn JobRepository {
         self
     }
 

@@ -26,6 +26,7 @@ impl State {
             UserState {
                 user: user.clone(),
                 usage: Usage::new(at),
+                hour: None,
             },
         );
         Some(user)

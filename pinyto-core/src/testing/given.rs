@@ -3,6 +3,8 @@
 //! Everything that takes a number or a name makes the same thing of the same argument. The
 //! functions that take a store put something there.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::keys;
@@ -13,10 +15,17 @@ use crate::{
     },
     challenge::SessionTokenHash,
     clock::Timestamp,
-    document::{Document, DocumentId, InsertOutcome},
-    id::KeyId,
+    document::{
+        Document, DocumentId, InsertOutcome, NewEntry, QueuedJob, ScanLimits, Scope, Search,
+        Searched,
+    },
+    id::{AssemblyId, KeyId, UserId},
+    job::JobRef,
     key::{AddKeyOutcome, KeyHash, NewKey},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
+    query::{Direction, Path, Query, Sort},
+    run::{PartKind, Run, RunId, RunOutcome, RunPart},
+    runtime::Output,
     session::{NewSession, ReplaceOutcome, Session},
     store::Store,
     user::{NewUser, RegisterOutcome, User, UserName},
@@ -106,6 +115,36 @@ pub fn document_id(n: u64) -> DocumentId {
     DocumentId::from_bytes(bytes)
 }
 
+/// A run's identifier; a higher number is a later one.
+#[must_use]
+pub fn run_id(n: u64) -> RunId {
+    let mut bytes = [0xd0; 12];
+    bytes[4..].copy_from_slice(&n.to_be_bytes());
+    RunId::from_bytes(bytes)
+}
+
+/// A successful run of the assembly's job `tidy` with the identifier [`run_id`]`(n)`, begun at
+/// [`at`]`(n)`.
+#[must_use]
+pub fn run(n: u64, user: UserId, assembly: &str) -> Run {
+    Run {
+        id: run_id(n),
+        user,
+        assembly: AssemblyId::new(1),
+        assembly_name: assembly_ref(assembly),
+        part: RunPart {
+            kind: PartKind::Job,
+            name: assembly_name("tidy"),
+        },
+        started_at: at(i64::try_from(n).expect("a small number")),
+        duration: Duration::from_millis(20),
+        cpu_time: Duration::from_millis(7),
+        outcome: RunOutcome::Succeeded,
+        output: Output::default(),
+        attempt: 1,
+    }
+}
+
 /// A document with the type `test`, stored at [`at`]`(0)`.
 #[must_use]
 pub fn document(n: u64, assembly: &AssemblyRef, data: Value) -> Document {
@@ -120,6 +159,64 @@ pub fn document(n: u64, assembly: &AssemblyRef, data: Value) -> Document {
         fields,
     }
 }
+
+/// A document to be stored, however much there is already.
+#[must_use]
+pub fn entry(document: &Document) -> NewEntry {
+    NewEntry {
+        document: document.clone(),
+        max_bytes: None,
+        job: None,
+    }
+}
+
+/// What becomes of the document if it is to be stored for the user and to queue a job.
+pub async fn queued(
+    store: &dyn Store,
+    user: &User,
+    document: &Document,
+    job: &JobRef,
+    limit: usize,
+) -> InsertOutcome {
+    let job = job.clone();
+    let entry = NewEntry {
+        job: Some(QueuedJob { job, limit }),
+        ..entry(document)
+    };
+    let inserted = store.documents().insert(user.id, &entry).await;
+    inserted.expect("an outcome")
+}
+
+/// A query.
+#[must_use]
+pub fn query(query: &Value) -> Query {
+    Query::parse(query).expect("a query")
+}
+
+/// A dotted path.
+#[must_use]
+pub fn path(text: &str) -> Path {
+    Path::parse(text).expect("a path")
+}
+
+/// A search for all documents that a query asks for, in the order of a path.
+#[must_use]
+pub fn search(query: &Value, sort: Option<(&str, Direction)>) -> Search {
+    let sort = sort.map(|(path, direction)| Sort::by(path, direction).expect("a path"));
+    Search {
+        query: self::query(query),
+        sort: sort.unwrap_or_default(),
+        skip: 0,
+        limit: u64::MAX,
+    }
+}
+
+/// Limits that no query reaches.
+pub const NO_SCAN_LIMITS: ScanLimits = ScanLimits {
+    examined: u64::MAX,
+    time: Duration::from_secs(3600),
+    bytes: u64::MAX,
+};
 
 /// An assembly with a function `get` and a daily job `tidy`.
 #[must_use]
@@ -145,6 +242,24 @@ pub fn source_with(name: &str, description: &str, functions: &[(&str, &str)]) ->
         functions.collect(),
         vec![job],
         true,
+    )
+    .expect("an assembly")
+}
+
+/// An assembly without functions, with these jobs (name, code, minutes).
+#[must_use]
+pub fn source_with_jobs(name: &str, jobs: &[(&str, &str, u64)]) -> AssemblySource {
+    let jobs = jobs.iter().map(|(name, code, minutes)| Job {
+        name: assembly_name(name),
+        code: (*code).to_owned(),
+        schedule: Schedule::from_minutes(*minutes).expect("not too long"),
+    });
+    AssemblySource::new(
+        assembly_name(name),
+        String::new(),
+        Vec::new(),
+        jobs.collect(),
+        false,
     )
     .expect("an assembly")
 }
@@ -215,14 +330,19 @@ pub async fn account(store: &dyn Store, user: &str, n: u64) -> Account {
 
 /// The assembly [`source`]`(name)` of the author, saved at [`at`]`(0)`.
 pub async fn assembly(store: &dyn Store, author: &User, name: &str) -> AssemblyRef {
-    let source = source(name);
+    saved(store, author, &source(name)).await
+}
+
+/// The assembly of the author, made or replaced at [`at`]`(0)`.
+pub async fn saved(store: &dyn Store, author: &User, source: &AssemblySource) -> AssemblyRef {
+    let name = source.name().as_str();
     let saved = store
         .assemblies()
-        .save(author.id, name, &source, NO_LIMITS, at(0))
+        .save(author.id, name, source, NO_LIMITS, at(0))
         .await;
     assert!(
-        matches!(saved, Ok(SaveOutcome::Created)),
-        "{name} is not made: {saved:?}"
+        matches!(saved, Ok(SaveOutcome::Created | SaveOutcome::Replaced)),
+        "{name} is not saved: {saved:?}"
     );
     AssemblyRef {
         author: author.name.clone(),
@@ -242,9 +362,32 @@ pub async fn installed(store: &dyn Store, user: &User, assembly: &AssemblyRef) {
     );
 }
 
+/// Which assembly the user finds installed under that name.
+pub async fn installed_as(
+    store: &dyn Store,
+    user: &User,
+    assembly: &AssemblyRef,
+) -> Option<AssemblyId> {
+    let (assemblies, none) = (store.assemblies(), assembly_name("none"));
+    let found = assemblies.find_function(user.id, assembly, &none).await;
+    found.expect("an answer").map(|found| found.assembly)
+}
+
+/// How many documents the user has.
+pub async fn document_count(store: &dyn Store, user: &User) -> u64 {
+    let all = store
+        .documents()
+        .count(Scope::all_of(user.id), &Query::default(), NO_SCAN_LIMITS)
+        .await;
+    match all {
+        Ok(Searched::Found(count, _)) => count,
+        other => panic!("the documents are not counted: {other:?}"),
+    }
+}
+
 /// Stores the document for the user.
 pub async fn stored(store: &dyn Store, user: &User, document: &Document) {
-    let inserted = store.documents().insert(user.id, document).await;
+    let inserted = store.documents().insert(user.id, &entry(document)).await;
     assert!(
         matches!(inserted, Ok(InsertOutcome::Inserted)),
         "{} is not stored: {inserted:?}",

@@ -1,7 +1,9 @@
 //! Assemblies from their author's and their users' side.
 
 use pinyto_core::{
-    assembly::{AssemblyName, AssemblySource, Function, Job, Schedule, bundled_assemblies},
+    assembly::{
+        AssemblyName, AssemblySource, CallRequest, Function, Job, Schedule, bundled_assemblies,
+    },
     testing::given,
 };
 use proptest::prelude::*;
@@ -108,7 +110,11 @@ async fn calls_need_the_assembly_installed_and_the_function_in_it() {
         .await
         .unwrap();
     let notes = given::assembly_ref("hugo/Notes");
-    let call = async |function| code(world.cloud.call_function(&hugo, &notes, function).await);
+    let request = CallRequest::empty();
+    let call = async |function| {
+        let called = world.cloud.call_function(&hugo, &notes, function, &request);
+        code(called.await)
+    };
     assert_eq!(call("get").await, "assembly_not_installed");
     world.cloud.install_assembly(&hugo, &notes).await.unwrap();
     assert_eq!(call("tidy").await, "unknown_function", "that is a job");

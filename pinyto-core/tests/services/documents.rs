@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pinyto_core::{
-    document::{Document, DocumentId, NewDocument},
+    document::{Document, DocumentId, NewDocument, Scope},
     session::Session,
     testing::given,
 };
@@ -43,7 +43,8 @@ async fn store(
 }
 
 async fn find(world: &World, session: &Session, id: DocumentId) -> Document {
-    let found = world.store().documents().find(session.user.id, id).await;
+    let documents = world.store().documents();
+    let found = documents.find(Scope::all_of(session.user.id), id).await;
     found.unwrap().unwrap()
 }
 
@@ -137,8 +138,7 @@ async fn storing_needs_the_assembly_installed() {
     let notes = given::assembly_ref("hugo/Notes");
     world.cloud.uninstall_assembly(&hugo, &notes).await.unwrap();
     assert_eq!(store(&hugo, "hugo/Notes").await, "assembly_not_installed");
-    let count = world.store().documents().count(hugo.user.id).await;
-    assert_eq!(count.unwrap(), 1);
+    assert_eq!(given::document_count(world.store(), &hugo.user).await, 1);
 }
 
 #[tokio::test]

@@ -13,12 +13,14 @@ use pinyto_core::{
     crypto::{CryptoError, RsaBackend, RsaPrivateKey, RsaPublicKey},
     document::DocumentRepository,
     id::{SessionId, UserId},
+    job::JobRepository,
     key::{KeyRepository, PublicKey},
     keyserver::{
         Account, ChangePasswordOutcome, KeyserverRepository, NewCredentials, PasswordHash,
         SealedKey,
     },
     memory::MemoryStore,
+    run::RunRepository,
     session::{NewSession, ReplaceOutcome, Session, SessionRepository},
     store::{Store, StoreError},
     testing::rsa::{Counting, Toy},
@@ -115,6 +117,14 @@ impl Store for FaultyStore {
 
     fn documents(&self) -> &dyn DocumentRepository {
         self.store.documents()
+    }
+
+    fn runs(&self) -> &dyn RunRepository {
+        self.store.runs()
+    }
+
+    fn jobs(&self) -> &dyn JobRepository {
+        self.store.jobs()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

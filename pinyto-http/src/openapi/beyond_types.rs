@@ -50,7 +50,10 @@ fn aliases(schemas: &mut Value) {
     }
 }
 
-/// An answer always has all its fields.
+/// Fields that an answer has only where there is something to tell.
+const SOMETIMES: &[(&str, &str)] = &[("AssemblyAnswer", "indexes"), ("Failure", "exception")];
+
+/// An answer has all its fields, but for [`SOMETIMES`].
 fn answers(schemas: &mut Value) {
     for (both, answer) in ANSWERS {
         schemas[answer] = schemas[both].clone();
@@ -60,12 +63,15 @@ fn answers(schemas: &mut Value) {
     }
     let members = schemas.as_object_mut().into_iter().flatten();
     let is_answer = |name: &str| {
-        let others = ["KeyEntry", "Success", "Failure"];
+        let others = ["KeyEntry", "Success", "Failure", "Exception"];
         name.ends_with("Answer") || others.contains(&name)
     };
-    for (_, schema) in members.filter(|(name, _)| is_answer(name)) {
+    for (answer, schema) in members.filter(|(name, _)| is_answer(name)) {
         let fields = schema["properties"].as_object().into_iter().flatten();
-        schema["required"] = fields.map(|(name, _)| name.as_str()).collect();
+        let fields = fields.map(|(name, _)| name.as_str());
+        schema["required"] = fields
+            .filter(|field| !SOMETIMES.contains(&(answer, field)))
+            .collect();
     }
 }
 

@@ -14,8 +14,10 @@ use crate::{
             SummaryAnswer,
         },
         document::{StatisticsAnswer, StoreDocument, StoredAnswer},
+        job::{JobStateAnswer, ListJobs, RunJob},
         key::{DeleteKey, KeyEntry, RegisterNewKey, SetKeyActive},
         keyserver::{ChangePassword, KeyserverAuthenticate, KeyserverRegister, TokenAnswer},
+        run::{AuthorRunAnswer, GetRun, ListAssemblyRuns, ListRuns, RunAnswer},
         server::{PublicKeyAnswer, StatusAnswer},
         user::{Authenticate, ChallengeAnswer, Register},
     },
@@ -31,6 +33,8 @@ pub(super) const TAGS: &[(&str, &str)] = &[
         "documents",
         "Storing documents and calling functions of assemblies.",
     ),
+    ("runs", "What became of function calls and jobs."),
+    ("jobs", "Code that runs on its own."),
     ("server", "What the server says about itself."),
 ];
 
@@ -53,6 +57,16 @@ const STORE: &[&str] = &[
     "timeout",
     "database_inconsistent",
     "internal",
+];
+
+/// How every call can fail that runs an assembly's code.
+const CODE: &[&str] = &[
+    "code_exception",
+    "code_invalid",
+    "code_limit_reached",
+    "code_crashed",
+    "code_answer_invalid",
+    "code_runtime_unavailable",
 ];
 
 type AddSchema = fn(ComponentsBuilder) -> ComponentsBuilder;
@@ -177,6 +191,8 @@ pub(super) fn calls() -> Vec<Call> {
         keyserver(),
         assemblies(),
         documents(),
+        runs(),
+        jobs(),
         server(),
     ]
     .into_iter()
@@ -262,15 +278,42 @@ fn assemblies() -> Vec<Call> {
 fn documents() -> Vec<Call> {
     vec![
         Call::session::<StoreDocument>("documents", "/{author}/{assembly}/store", "Stores a document in the name of an assembly that the user has installed.")
-            .details("Kept are the type, the present time (UTC), the tags, the assembly and the data. No function of an assembly is reachable under this name.")
+            .details("Kept are the type, the present time (UTC), the tags, the assembly and the data. No function of an assembly is reachable under this name. A document of the type `job` whose data has `assembly_user`, `assembly_name` and `job_name` queues that job, and is deleted when it is done.")
             .gives::<StoredAnswer>("The document is stored.")
-            .fails(&["invalid_document_type", "document_too_deep", "assembly_not_installed"]),
+            .fails(&["invalid_document_type", "document_too_deep", "assembly_not_installed", "unknown_job", "limit_reached", "storage_full"]),
         Call::session::<OnlyToken>("documents", "/{author}/{assembly}/{function}", "Calls a function of an assembly that the user has installed.")
-            .details("The function gets the whole body. What it returns is the answer; a value with the member `error` has the status 400.")
+            .details("The function gets the whole body but the token. What it returns is the answer: a text as it is, any other value as its JSON. A value with the member `error` has the status 400.")
             .gives_other(super::JSON, "What the function returns.")
-            .fails(&["assembly_not_installed", "unknown_function", "code_execution_disabled"]),
+            .fails(&["assembly_not_installed", "unknown_function", "code_execution_disabled", "quota_exceeded"])
+            .fails(CODE),
         Call::session::<OnlyToken>("documents", "/statistics", "Tells what the user has used, and how many assemblies there are.")
             .gives::<StatisticsAnswer>("The figures."),
+    ]
+}
+
+fn runs() -> Vec<Call> {
+    vec![
+        Call::session::<ListRuns>("runs", "/list_runs", "Lists what became of the user's function calls and jobs, newest first.")
+            .details("Runs are kept for a while only. With `author` and `name` only those of that assembly are listed.")
+            .gives_list_of::<RunAnswer<'static>>("The runs."),
+        Call::session::<GetRun>("runs", "/get_run", "Shows one run of the user.")
+            .gives::<RunAnswer<'static>>("The run.")
+            .fails(&["unknown_run"]),
+        Call::session::<ListAssemblyRuns>("runs", "/list_assembly_runs", "Lists the runs of an assembly that the user has written, whoever they were for, newest first.")
+            .details("Neither for whom they ran is told nor anything that may contain other users' data.")
+            .gives_list_of::<AuthorRunAnswer<'static>>("The runs.")
+            .fails(&["unknown_assembly"]),
+    ]
+}
+
+fn jobs() -> Vec<Call> {
+    vec![
+        Call::session::<ListJobs>("jobs", "/list_jobs", "Tells how it stands with the user's jobs.")
+            .details("Listed are the jobs of installed assemblies, in the order in which the assemblies were made, and the runs that are queued.")
+            .gives_list_of::<JobStateAnswer<'static>>("The jobs."),
+        Call::session::<RunJob>("jobs", "/run_job", "Lets a job of an installed assembly run now.")
+            .details("A job that is parked is tried again; any other runs once more beside its schedule. Asking again while that waits for its turn changes nothing. What becomes of it is told by /list_runs.")
+            .fails(&["assembly_not_installed", "unknown_job", "limit_reached", "code_execution_disabled"]),
     ]
 }
 

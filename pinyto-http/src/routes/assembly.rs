@@ -100,9 +100,12 @@ async fn source(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.authenticate::<AnyAssembly>().await?;
     let named = reference(&asked.request).ok_or(Error::UnknownAssembly)?;
     let assembly = asked.cloud.assembly_source(&asked.session, &named).await?;
+    let indexes = assembly.source.indexes().iter();
+    let indexes: Vec<String> = indexes.map(ToString::to_string).collect();
     Ok(reply::json(&SourceAnswer {
         api_functions: assembly.source.api_functions(),
         jobs: assembly.source.jobs(),
+        indexes: &indexes,
     }))
 }
 

@@ -73,9 +73,15 @@ async fn call(
     function: &str,
     incoming: Incoming,
 ) -> Result<Response, ApiError> {
-    let Asked { cloud, session, .. } = incoming.identify().await?;
-    let result = cloud.call_function(&session, &assembly, function).await?;
-    Ok(reply::json(&result))
+    let Asked {
+        cloud,
+        session,
+        request,
+    } = incoming.call().await?;
+    let answer = cloud
+        .call_function(&session, &assembly, function, &request)
+        .await?;
+    Ok(reply::of_function(answer))
 }
 
 async fn statistics(incoming: Incoming) -> Result<Response, ApiError> {

@@ -7,9 +7,11 @@
 pub mod assembly;
 pub mod document;
 pub mod health;
+pub mod job;
 pub mod key;
 pub mod keyserver;
 mod others;
+pub mod run;
 pub mod server;
 pub mod user;
 
@@ -21,9 +23,11 @@ pub use self::{
     assembly::assemblies,
     document::documents,
     health::health,
+    job::jobs,
     key::keys,
     keyserver::keyserver,
     others::{nothing_else, others},
+    run::runs,
     server::server,
     user::users,
 };
@@ -39,6 +43,10 @@ pub fn all(api: Api) -> BoxedFilter<(Response,)> {
         .or(users(api.clone()))
         .unify()
         .or(assemblies(api.clone()))
+        .unify()
+        .or(runs(api.clone()))
+        .unify()
+        .or(jobs(api.clone()))
         .unify()
         .or(keyserver(api.clone()))
         .unify()
@@ -104,6 +112,8 @@ pub fn served() -> Vec<(String, &'static [&'static str])> {
         user::UserCall::SEGMENTS,
         key::KeyCall::SEGMENTS,
         assembly::AssemblyCall::SEGMENTS,
+        run::RunCall::SEGMENTS,
+        job::JobCall::SEGMENTS,
         document::StatisticsCall::SEGMENTS,
     ];
     let at_root = groups.concat().into_iter().map(|name| format!("/{name}"));

@@ -10,8 +10,8 @@ use http::{
 use warp::{Filter, filters::BoxedFilter, path::FullPath, reply::Response};
 
 use super::{
-    assembly::AssemblyCall, document::StatisticsCall, health::HealthPage, key::KeyCall,
-    keyserver::KeyserverCall, server::ServerPage, user::UserCall,
+    assembly::AssemblyCall, document::StatisticsCall, health::HealthPage, job::JobCall,
+    key::KeyCall, keyserver::KeyserverCall, run::RunCall, server::ServerPage, user::UserCall,
 };
 use crate::{api::Api, error::ApiError, page::FrontPage, reply};
 
@@ -89,6 +89,8 @@ fn allow(path: &str) -> Option<&'static str> {
             let is_call = name.parse::<KeyCall>().is_ok()
                 || name.parse::<UserCall>().is_ok()
                 || name.parse::<AssemblyCall>().is_ok()
+                || name.parse::<RunCall>().is_ok()
+                || name.parse::<JobCall>().is_ok()
                 || name.parse::<StatisticsCall>().is_ok();
             if name.parse::<HealthPage>().is_ok() || name.parse::<ServerPage>().is_ok() {
                 return Some(GET);

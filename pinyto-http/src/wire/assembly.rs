@@ -1,16 +1,15 @@
 //! Assemblies.
 
-use pinyto_core::assembly::{
-    AssemblyName, AssemblySource, Function, InvalidAssembly, InvalidAssemblyName, Job,
+use pinyto_core::{
+    assembly::{AssemblyName, AssemblySource, Function, InvalidAssembly, InvalidAssemblyName, Job},
+    query::Path,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Minutes, NAME, Object, Request};
+use super::{ANY_NAME, COUNT, Minutes, NAME, Object, Request};
 
 const LIST: &str = "a list of objects";
 const PART: &str = "an object with the strings name and code";
-const ANY_NAME: &str = "a string";
-const COUNT: &str = "a whole number that is not negative";
 
 /// Saves an assembly of the user.
 #[derive(Deserialize)]
@@ -45,6 +44,8 @@ impl Request for SaveAssembly {
             "a whole number of minutes from 0 to 5270400",
         ),
         ("data.only_own_data", "true or false"),
+        ("data.indexes", "a list of strings"),
+        ("data.indexes[]", "a dotted path such as data.isbn"),
     ];
 }
 
@@ -68,6 +69,11 @@ pub struct AssemblyData {
     #[serde(default = "yes")]
     #[cfg_attr(feature = "openapi", schema(required = false, default = true))]
     pub only_own_data: bool,
+    /// Dotted paths, such as `data.isbn`, that its code looks documents up or sorts them by, so that
+    /// this is fast; at most 16.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub indexes: Vec<String>,
 }
 
 /// A function of an assembly.
@@ -136,7 +142,13 @@ impl AssemblyData {
                 schedule: data.schedule.0,
             })
         };
-        AssemblySource::new(
+        let index = |text: &String| {
+            let path = Path::parse(text).map_err(InvalidAssembly::from);
+            path.map_err(NoAssembly::Whole)
+        };
+        let indexes = self.indexes.iter().map(index);
+        let indexes = indexes.collect::<Result<_, NoAssembly>>()?;
+        let source = AssemblySource::new(
             name(&self.name)?,
             self.description,
             self.api_functions
@@ -148,8 +160,10 @@ impl AssemblyData {
                 .map(job)
                 .collect::<Result<_, NoAssembly>>()?,
             self.only_own_data,
-        )
-        .map_err(NoAssembly::Whole)
+        );
+        source
+            .and_then(|source| source.with_indexes(indexes))
+            .map_err(NoAssembly::Whole)
     }
 }
 
@@ -186,7 +200,7 @@ impl Request for AnyAssembly {
 pub struct ListAllAssemblies {
     /// How many of the oldest are left out. Default: 0.
     pub skip: Option<u64>,
-    /// How many are listed at the most; never more than 10000, which is the default.
+    /// How many are listed at the most; never more than 1000, which is the default.
     pub count: Option<u64>,
 }
 
@@ -204,6 +218,10 @@ pub struct SourceAnswer<'a> {
     /// What runs on a schedule or when queued.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<JobData>))]
     pub jobs: &'a [Job],
+    /// What its code looks documents up or sorts them by. Left out if there are none.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false))]
+    pub indexes: &'a [String],
 }
 
 /// What a list says about an assembly.

@@ -6,7 +6,10 @@ use pinyto_core::{
 };
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeSeq};
 
-use super::{Digits, EXPONENT, KEY_HASH, MODULUS, Object, PUBLIC_KEY, Request};
+use super::{
+    Digits, EXPONENT, KEY_HASH, MODULUS, Object, PUBLIC_KEY, Request,
+    field::{as_optional_text, as_text},
+};
 
 /// An RSA public key of 4096 to 8192 bits.
 #[derive(Debug, Deserialize)]
@@ -142,18 +145,4 @@ fn hex(bytes: &[u8; 32]) -> [u8; 64] {
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
     text
-}
-
-fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(time)
-}
-
-fn as_optional_text<S: Serializer>(
-    time: &Option<Timestamp>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => serializer.collect_str(time),
-        None => serializer.serialize_none(),
-    }
 }

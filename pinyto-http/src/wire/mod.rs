@@ -9,8 +9,10 @@ mod field;
 
 pub mod assembly;
 pub mod document;
+pub mod job;
 pub mod key;
 pub mod keyserver;
+pub mod run;
 pub mod server;
 pub mod user;
 
@@ -60,8 +62,26 @@ pub struct Failure<'a> {
     pub error: &'a str,
     /// The stable name of the error, for programs.
     pub code: &'a str,
+    /// What an assembly's code raised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<&'a Exception>,
 }
 
+/// An exception that an assembly's code raised and didn't catch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Exception {
+    /// Its type, as `ValueError`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it says.
+    pub message: String,
+    /// The line of the function's code, counted from 1.
+    pub line: Option<u32>,
+}
+
+const ANY_NAME: &str = "a string";
+const COUNT: &str = "a whole number that is not negative";
 const NAME: &str = "a string of 1 to 42 ASCII letters, digits and _";
 const USER_NAME: &str = "a string of 1 to 30 ASCII letters, digits and _";
 const PUBLIC_KEY: &str = "an object with the strings N and e";

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use pinyto_core::{
     Error,
     assembly::{AssemblyName, InvalidAssembly, InvalidAssemblyName},
+    clock::Timestamp,
     crypto::CryptoError,
     key::{InvalidKeyHash, InvalidKeyLabel, InvalidPublicKey},
     keyserver::InvalidPassword,
@@ -52,6 +53,17 @@ fn all_of_the_core() -> Vec<(Error, u16)> {
         (Error::CodeExecutionDisabled, 403),
         (Error::Throttled { retry_after: wait }, 429),
         (Error::Busy { retry_after: wait }, 429),
+        (
+            Error::QuotaExceeded {
+                limit: "60 calls per minute".to_owned(),
+                reset: Timestamp::from_unix_millis(0),
+                retry_after: wait,
+            },
+            429,
+        ),
+        (Error::StorageFull { limit: 5 }, 507),
+        (Error::UnknownJob, 404),
+        (Error::UnknownRun, 404),
         (
             Error::Store(StoreError::unavailable("the disk is full")),
             503,

@@ -40,11 +40,15 @@ pub struct RunningServer {
 impl RunningServer {
     /// Starts a server on a free port that keeps everything in `folder`, with a fixed key.
     pub fn start(folder: &Path) -> Self {
+        Self::start_with_fixed_key(folder, &[])
+    }
+
+    pub fn start_with_fixed_key(folder: &Path, arguments: &[&str]) -> Self {
         let key = folder.join("server-key.pem");
         if !key.exists() {
             fs::write(&key, keys::server_pem()).unwrap();
         }
-        Self::start_with(folder, &[])
+        Self::start_with(folder, arguments)
     }
 
     pub fn start_with(folder: &Path, arguments: &[&str]) -> Self {

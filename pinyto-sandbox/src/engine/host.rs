@@ -8,8 +8,8 @@ use pinyto_core::runtime::{CodeError, CodeLimit, CodeLimits, Service};
 use super::{
     Outside, Refusal, failure,
     json::{self, Purpose, ReadError, WriteError},
-    page::Page,
 };
+use crate::services::html::Html;
 
 /// An object of the code's that is answered for here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ pub(super) struct Host<'r> {
     pub(super) limits: &'r CodeLimits,
     pub(super) outside: &'r mut dyn Outside,
     calls: usize,
-    pages: Vec<Page>,
+    pages: Vec<Html>,
 }
 
 impl<'r> Host<'r> {
@@ -358,7 +358,7 @@ impl<'r> Host<'r> {
                 if let Err(reply) = self.count() {
                     return reply;
                 }
-                self.pages.push(Page::parse(html));
+                self.pages.push(Html::parse(html));
                 Reply::Value(Object::Page(self.pages.len() - 1).instance(Vec::new()))
             }
             (Some("ParseHtml"), _) => Reply::raise(

@@ -12,7 +12,6 @@ mod inspect;
 mod json;
 mod modules;
 mod names;
-mod page;
 mod supplement;
 mod wrap;
 

@@ -34,7 +34,7 @@ const REMEMBERED_BYTES: u64 = 8 * 1024 * 1024;
 #[async_trait]
 pub(super) trait Find: Send + Sync + 'static {
     /// What is looked for.
-    type Wanted: Copy + Eq + Hash + Send + Sync + 'static;
+    type Wanted: Clone + Eq + Hash + Send + Sync + 'static;
     /// What is found.
     type Found: Clone + Send + Sync + 'static;
 
@@ -106,7 +106,7 @@ impl<F: Find> Lookup<F> {
         {
             return Ok(Some(found));
         }
-        let found = self.query(wanted).await?;
+        let found = self.query(wanted.clone()).await?;
         if let (Some(state), Some(found)) = (state, &found) {
             self.remembered.insert(wanted, (state, found.clone()));
         }
@@ -132,7 +132,7 @@ async fn work<F: Find>(readers: Arc<Readers>, mut waiting: mpsc::Receiver<Waitin
         for (wanted, caller) in group.drain(..) {
             callers.entry(wanted).or_default().push(caller);
         }
-        let wanted: Vec<_> = callers.keys().copied().collect();
+        let wanted: Vec<_> = callers.keys().cloned().collect();
         let found = F::find(&readers, &wanted).await.map_err(Arc::new);
         for (wanted, callers) in callers.drain() {
             for caller in callers {

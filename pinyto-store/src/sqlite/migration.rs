@@ -28,11 +28,23 @@ pub(super) type Migrations = [(i64, &'static str, &'static str)];
 
 /// Our migrations. One may rebuild a table that others refer to: foreign keys are off while they
 /// run, and checked before the commit.
-pub(super) const MIGRATIONS: &Migrations = &[(
-    1,
-    "accounts, assemblies, documents",
-    include_str!("../../migrations/sqlite/0001_accounts_assemblies_documents.sql"),
-)];
+pub(super) const MIGRATIONS: &Migrations = &[
+    (
+        1,
+        "accounts, assemblies, documents",
+        include_str!("../../migrations/sqlite/0001_accounts_assemblies_documents.sql"),
+    ),
+    (
+        2,
+        "document indexes",
+        include_str!("../../migrations/sqlite/0002_document_indexes.sql"),
+    ),
+    (
+        3,
+        "runs and jobs",
+        include_str!("../../migrations/sqlite/0003_runs_and_jobs.sql"),
+    ),
+];
 
 fn migrator(migrations: &Migrations) -> Migrator {
     let migrations = migrations.iter().map(|(version, description, sql)| {

@@ -5,12 +5,14 @@ mod changes;
 mod document;
 mod error;
 mod inspect;
+mod job;
 mod key;
 mod keyserver;
 mod lookup;
 mod migration;
 mod options;
 mod pool;
+mod run;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -23,8 +25,10 @@ use async_trait::async_trait;
 use pinyto_core::{
     assembly::AssemblyRepository,
     document::DocumentRepository,
+    job::JobRepository,
     key::KeyRepository,
     keyserver::KeyserverRepository,
+    run::RunRepository,
     session::SessionRepository,
     store::{Store, StoreError},
     user::UserRepository,
@@ -36,7 +40,9 @@ pub use migration::OpenError;
 pub use options::{SqliteOptions, Synchronous};
 
 use {
+    assembly::FunctionOfUser,
     changes::Changes,
+    document::{Indexer, KnownPaths},
     key::KeysOfUser,
     lookup::Lookup,
     pool::Readers,
@@ -46,10 +52,13 @@ use {
 
 /// A store in a SQLite file. See the [crate's page](crate) on what it promises.
 pub struct SqliteStore {
-    writer: Writer,
+    writer: Arc<Writer>,
+    indexer: Indexer,
+    known_paths: Arc<KnownPaths>,
     readers: Arc<Readers>,
     sessions_by_id: Lookup<SessionById>,
     keys_of_user: Lookup<KeysOfUser>,
+    functions_of_users: Lookup<FunctionOfUser>,
 }
 
 impl SqliteStore {
@@ -75,14 +84,23 @@ impl SqliteStore {
             options.readers,
             options.patience,
         ));
+        let writer = Writer::start(connection, connect, options.max_group, options.patience);
+        let writer = Arc::new(writer);
         Ok(Self {
-            writer: Writer::start(connection, connect, options.max_group, options.patience),
+            indexer: Indexer::start(Arc::clone(&writer), Arc::clone(&readers)),
+            known_paths: Arc::default(),
+            writer,
             sessions_by_id: Lookup::start(
                 Arc::clone(&readers),
                 Arc::clone(&changes),
                 options.patience,
             ),
-            keys_of_user: Lookup::start(Arc::clone(&readers), changes, options.patience),
+            keys_of_user: Lookup::start(
+                Arc::clone(&readers),
+                Arc::clone(&changes),
+                options.patience,
+            ),
+            functions_of_users: Lookup::start(Arc::clone(&readers), changes, options.patience),
             readers,
         })
     }
@@ -91,6 +109,7 @@ impl SqliteStore {
     /// as unavailable. A store that is dropped instead finishes its writes, too, but nobody
     /// knows when.
     pub async fn close(&self) {
+        self.indexer.close().await;
         let connection = self.writer.close().await;
         self.readers.close().await;
         // The last one to close brings the write-ahead log into the database file.
@@ -132,10 +151,20 @@ impl Store for SqliteStore {
         self
     }
 
+    fn runs(&self) -> &dyn RunRepository {
+        self
+    }
+
+    fn jobs(&self) -> &dyn JobRepository {
+        self
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         let serving = self.writer.is_serving()
+            && self.indexer.is_serving()
             && self.sessions_by_id.is_serving()
-            && self.keys_of_user.is_serving();
+            && self.keys_of_user.is_serving()
+            && self.functions_of_users.is_serving();
         if !serving {
             return Err(StoreError::unavailable("a task of the store has ended"));
         }

@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,12 +31,16 @@ pub(super) trait Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
 
 impl<R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for R {}
 
+/// After how many steps of its machine SQLite asks whether anybody still waits: well below a
+/// millisecond.
+const STEPS: i32 = 1_000;
+
 /// A bounded number of read-only connections, opened when they are first needed.
 ///
 /// One query is one snapshot of the database.
 pub(super) struct Readers {
     options: SqliteConnectOptions,
-    idle: Mutex<Vec<SqliteConnection>>,
+    idle: Mutex<Vec<Reader>>,
     permits: Arc<Semaphore>,
     count: u32,
     patience: Duration,
@@ -81,6 +88,12 @@ impl Readers {
         Ok(row.await.map_err(Failure::from)?)
     }
 
+    /// A connection for several queries, as soon as one is free. Give it back with
+    /// [`Readers::take_back`]; a dropped one stops what it is doing.
+    pub(super) async fn borrow(&self) -> Result<Lent, StoreError> {
+        Ok(self.within(self.lend()).await.map_err(Failure::from)?)
+    }
+
     /// Nobody waits forever.
     async fn within<T>(
         &self,
@@ -95,27 +108,28 @@ impl Readers {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
         let idle = self.idle().pop();
-        if let Some(connection) = idle {
-            return Ok(Lent(Some((connection, permit))));
+        if let Some(reader) = idle {
+            return Ok(Lent(Some((reader, permit))));
         }
         // In a task, because opening goes on when nobody waits for it any more.
         let options = self.options.clone();
         let opening = tokio::spawn(async move {
-            let connection = options.connect().await?;
-            Ok(Lent(Some((connection, permit))))
+            let reader = Reader::open(&options).await?;
+            Ok(Lent(Some((reader, permit))))
         });
         opening.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
-    fn take_back(&self, mut lent: Lent) {
-        if let Some((connection, permit)) = lent.0.take() {
-            self.idle().push(connection);
+    /// Takes back a connection that has finished its queries, and its transaction.
+    pub(super) fn take_back(&self, mut lent: Lent) {
+        if let Some((reader, permit)) = lent.0.take() {
+            self.idle().push(reader);
             drop(permit);
         }
     }
 
     /// Held for a push or a pop, which don't panic half-way.
-    fn idle(&self) -> MutexGuard<'_, Vec<SqliteConnection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,34 +139,60 @@ impl Readers {
         self.permits.close();
         drop(all);
         let idle = std::mem::take(&mut *self.idle());
-        for connection in idle {
-            let _ = connection.close().await;
+        for reader in idle {
+            let _ = reader.connection.close().await;
         }
+    }
+}
+
+/// A connection that can be told to stop.
+struct Reader {
+    connection: SqliteConnection,
+    is_wanted: Arc<AtomicBool>,
+}
+
+impl Reader {
+    async fn open(options: &SqliteConnectOptions) -> Result<Self, sqlx::Error> {
+        let mut connection = options.connect().await?;
+        let is_wanted = Arc::new(AtomicBool::new(true));
+        let goes_on = Arc::clone(&is_wanted);
+        connection
+            .lock_handle()
+            .await?
+            .set_progress_handler(STEPS, move || goes_on.load(Ordering::Relaxed));
+        Ok(Self {
+            connection,
+            is_wanted,
+        })
     }
 }
 
 /// A connection with its share of the bound.
 ///
 /// Who fails, or is dropped half-way, doesn't give it back: it may be broken, and SQLite may work
-/// on the query for long. Its share is free when it has really ended.
-struct Lent(Option<(SqliteConnection, OwnedSemaphorePermit)>);
+/// on the query until it notices that nobody wants the answer. Its share is free when it has
+/// really ended.
+pub(super) struct Lent(Option<(Reader, OwnedSemaphorePermit)>);
 
 impl Lent {
-    fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
-        let connection = self.0.as_mut().map(|(connection, _)| connection);
-        connection.ok_or(sqlx::Error::WorkerCrashed)
+    pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        let reader = self.0.as_mut().map(|(reader, _)| reader);
+        let reader = reader.ok_or(sqlx::Error::WorkerCrashed)?;
+        Ok(&mut reader.connection)
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
         // Without a runtime nobody reads any more.
-        if let Some((connection, permit)) = self.0.take()
-            && let Ok(runtime) = Handle::try_current()
-        {
+        let Some((reader, permit)) = self.0.take() else {
+            return;
+        };
+        reader.is_wanted.store(false, Ordering::Relaxed);
+        if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 // Waits for what it is doing.
-                let _ = connection.close().await;
+                let _ = reader.connection.close().await;
                 drop(permit);
             });
         }

@@ -64,6 +64,10 @@ const INSERT: &str = "
     INSERT INTO pinyto_users (name, created_at, calculated_at) VALUES (?1, ?2, ?2)
     ON CONFLICT (name) DO NOTHING RETURNING id, name";
 
+/// What every user has an index of.
+const INSERT_INDEX: &str = "
+    INSERT INTO pinyto_indexes (user_id, path, state) VALUES (?1, 'type', 'ready')";
+
 /// A new user without keys, unless the name is taken.
 pub(super) async fn insert_user(
     db: &mut SqliteConnection,
@@ -73,9 +77,13 @@ pub(super) async fn insert_user(
     let row: Option<UserRow> = sqlx::query_as(INSERT)
         .bind(name.as_str())
         .bind(at.unix_millis())
-        .fetch_optional(db)
+        .fetch_optional(&mut *db)
         .await?;
-    Ok(row.map(User::try_from).transpose()?)
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    sqlx::query(INSERT_INDEX).bind(row.id).execute(db).await?;
+    Ok(Some(row.try_into()?))
 }
 
 struct Register(NewUser);

@@ -1,11 +1,26 @@
 //! Rows that nobody of us has written.
 
 use pinyto_core::{
+    document::{Replacement, Scope},
+    job::{Claim, LeaseId},
+    query::Query,
     store::{Store, StoreError},
     testing::given,
 };
+use pinyto_store::sqlite::SqliteStore;
+use serde_json::{Value, json};
 
 use super::Place;
+
+/// Searches, in the order of identifiers.
+async fn searched(store: &SqliteStore, scope: Scope, query: Value) -> Result<(), StoreError> {
+    let search = given::search(&query, None);
+    let searched = store
+        .documents()
+        .search(scope, &search, given::NO_SCAN_LIMITS)
+        .await;
+    searched.map(drop)
+}
 
 /// Breaks what `sql` breaks in a database with everything in it, then reads.
 async fn broken(sql: &'static str) -> Vec<String> {
@@ -25,6 +40,13 @@ async fn broken(sql: &'static str) -> Vec<String> {
     place.meddle(sql).await;
 
     let hash = given::hash_of(1);
+    let everything = Scope::all_of(ann.id);
+    let replacement = Replacement {
+        fields: document.fields.clone(),
+        time: None,
+        at: given::at(1),
+        max_bytes: None,
+    };
     let (found, bobs_found) = tokio::join!(
         store.sessions().find(session.id),
         store.sessions().find(bobs.id)
@@ -50,7 +72,19 @@ async fn broken(sql: &'static str) -> Vec<String> {
         store.users().usage(ann.id).await.map(drop),
         store.assemblies().find(&notes).await.map(drop),
         store.assemblies().list_of_author(ann.id).await.map(drop),
-        store.documents().find(ann.id, document.id).await.map(drop),
+        store
+            .documents()
+            .find(everything, document.id)
+            .await
+            .map(drop),
+        searched(&store, everything, json!({"data": "text"})).await,
+        searched(&store, everything, json!({"type": "test"})).await,
+        searched(&store, everything, json!({})).await,
+        store
+            .documents()
+            .save(everything, document.id, &replacement)
+            .await
+            .map(drop),
     ]
     .into_iter()
     .filter_map(|result| match result {
@@ -125,6 +159,14 @@ async fn a_bad_row_is_named_by_table_and_column_and_bothers_nobody_else() {
             "UPDATE pinyto_documents SET body = jsonb('[1]')",
             "pinyto_documents.body",
         ),
+        (
+            "UPDATE pinyto_indexes SET path = '.'",
+            "pinyto_indexes.path",
+        ),
+        (
+            "INSERT INTO pinyto_assembly_indexes VALUES (1, 0, '$')",
+            "pinyto_assembly_indexes.path",
+        ),
     ] {
         let places = broken(sql).await;
         assert!(
@@ -144,9 +186,44 @@ async fn a_missing_table_is_an_inconsistency_and_no_panic() {
     let store = place.store().await;
     place.meddle("DROP TABLE pinyto_documents").await;
     let ann = given::user(&store, "ann", 1).await;
-    let count = store.documents().count(ann.id).await;
+    let query = Query::default();
+    let count = store
+        .documents()
+        .count(Scope::all_of(ann.id), &query, given::NO_SCAN_LIMITS)
+        .await;
     assert!(
         matches!(count, Err(StoreError::Corrupt { .. })),
         "{count:?}"
     );
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_stops_no_other() {
+    let place = Place::new();
+    let store = place.store().await;
+    let ann = given::user(&store, "ann", 1).await;
+    let bob = given::user(&store, "bob", 2).await;
+    let notes = given::assembly(&store, &ann, "Notes").await;
+    given::installed(&store, &ann, &notes).await;
+    given::installed(&store, &bob, &notes).await;
+    let claim = |second, n| Claim {
+        lease: LeaseId::from_bytes([n; 16]),
+        now: given::at(second),
+        until: given::at(second + 60),
+        limit: 9,
+    };
+    place
+        .meddle("UPDATE pinyto_job_entries SET schedule = 99999999999 WHERE user_id = 1")
+        .await;
+    let jobs = store.jobs();
+    let claimed = jobs.claim_due(&claim(0, 1)).await.unwrap();
+    let users: Vec<_> = claimed.into_iter().map(|job| job.user).collect();
+    assert_eq!(users, [bob]);
+    // It is tried again now and then; meanwhile somebody may have mended it.
+    assert_eq!(jobs.claim_due(&claim(1, 2)).await.unwrap(), []);
+    place
+        .meddle("UPDATE pinyto_job_entries SET schedule = 5 WHERE user_id = 1")
+        .await;
+    let claimed = jobs.claim_due(&claim(3600, 3)).await.unwrap();
+    assert!(claimed.iter().any(|job| job.user == ann), "{claimed:?}");
 }

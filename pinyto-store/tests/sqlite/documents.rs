@@ -1,4 +1,8 @@
-use pinyto_core::{document::Document, store::Store, testing::given};
+use pinyto_core::{
+    document::{Document, Scope},
+    store::Store,
+    testing::given,
+};
 use pinyto_store::sqlite::SqliteStore;
 use proptest::{
     prelude::*,
@@ -57,7 +61,7 @@ async fn assert_unchanged(store: &SqliteStore, fields: Vec<Map<String, Value>>) 
         given::stored(store, &ann, &document).await;
         let found = store
             .documents()
-            .find(ann.id, document.id)
+            .find(Scope::all_of(ann.id), document.id)
             .await
             .unwrap()
             .unwrap();

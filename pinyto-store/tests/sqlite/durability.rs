@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use pinyto_core::{document::InsertOutcome, key::AddKeyOutcome, store::Store, testing::given};
+use pinyto_core::{document::Scope, key::AddKeyOutcome, store::Store, testing::given};
 use pinyto_store::sqlite::SqliteStore;
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -56,8 +56,7 @@ fn writes_until_it_is_killed() {
                 tokio::spawn(async move {
                     for n in (first + writer..).step_by(8) {
                         let document = given::document(n, &notes, "x".repeat(200).into());
-                        let inserted = store.documents().insert(ann.id, &document).await.unwrap();
-                        assert_eq!(inserted, InsertOutcome::Inserted);
+                        given::stored(store.as_ref(), &ann, &document).await;
                         acknowledged("document", n);
                         if writer == 0 {
                             given::user(store.as_ref(), &format!("user{n}"), n).await;
@@ -149,7 +148,8 @@ fn whatever_was_acknowledged_is_there_after_kill_9() {
         for (what, n) in &all {
             let is_there = match what.as_str() {
                 "document" => {
-                    let found = store.documents().find(ann.id, given::document_id(*n)).await;
+                    let id = given::document_id(*n);
+                    let found = store.documents().find(Scope::all_of(ann.id), id).await;
                     found.unwrap().is_some()
                 }
                 "user" => {

@@ -1,6 +1,10 @@
 //! What the tables take, seen by another program.
 
-use pinyto_core::{store::Store as _, testing::given};
+use pinyto_core::{
+    job::{EnqueueOutcome, JobRef, Trigger},
+    store::Store as _,
+    testing::given,
+};
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use super::Place;
@@ -58,6 +62,32 @@ async fn a_key_is_rsa_with_its_numbers_or_of_another_kind() {
         assert_eq!(inserted.is_ok(), taken, "{values}: {inserted:?}");
         sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_queued_job_goes_with_its_document() {
+    let place = Place::new();
+    let store = place.store().await;
+    let ann = given::user(&store, "ann", 1).await;
+    let notes = given::assembly(&store, &ann, "Notes").await;
+    given::installed(&store, &ann, &notes).await;
+    let job = JobRef {
+        assembly: notes.clone(),
+        name: given::assembly_name("tidy"),
+    };
+    let (jobs, at) = (store.jobs(), given::at(0));
+    for n in 1..=2 {
+        given::stored(&store, &ann, &given::document(n, &notes, 1.into())).await;
+        let queued = jobs.enqueue(ann.id, given::document_id(n), &job, 9, at);
+        assert_eq!(queued.await.unwrap(), EnqueueOutcome::Queued);
+    }
+    place
+        .meddle("PRAGMA foreign_keys = ON; DELETE FROM pinyto_documents WHERE hex(id) LIKE '%01'")
+        .await;
+    let left = jobs.list_of_user(ann.id, at, 0, 9).await.unwrap();
+    let triggers: Vec<_> = left.into_iter().map(|state| state.trigger).collect();
+    let second = Trigger::Document(given::document_id(2));
+    assert_eq!(triggers, [Trigger::Schedule, second]);
 }
 
 #[tokio::test]

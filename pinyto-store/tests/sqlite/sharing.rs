@@ -1,12 +1,14 @@
 //! Several stores on one file, as several processes would have them.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use pinyto_core::{
     document::InsertOutcome,
+    job::{Claim, Completion, LeaseId},
     key::KeyChange,
     store::{Store, StoreError},
     testing::given,
@@ -71,13 +73,16 @@ async fn two_stores_that_write_at_once_wait_for_each_other() {
         let store = Arc::clone(&stores[n % 2]);
         let document = given::document(n as u64, &notes, n.into());
         let user = ann.id;
-        writers.spawn(async move { store.documents().insert(user, &document).await });
+        writers.spawn(async move {
+            let entry = given::entry(&document);
+            store.documents().insert(user, &entry).await
+        });
     }
     for inserted in writers.join_all().await {
         assert_eq!(inserted.unwrap(), InsertOutcome::Inserted);
     }
     for store in stores {
-        assert_eq!(store.documents().count(ann.id).await.unwrap(), 400);
+        assert_eq!(given::document_count(store.as_ref(), &ann).await, 400);
     }
 }
 
@@ -219,4 +224,40 @@ async fn no_look_up_after_a_commit_finds_what_was_before_it() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn of_jobs_that_are_due_each_is_claimed_by_one_store() {
+    let place = Place::new();
+    let stores = [place.store().await, place.store().await];
+    let stores = stores.map(Arc::new);
+    let ann = given::user(&*stores[0], "ann", 1).await;
+    let notes = given::assembly(&*stores[0], &ann, "Notes").await;
+    for n in 2..22 {
+        let user = given::user(&*stores[0], &format!("user{n}"), n).await;
+        given::installed(&*stores[0], &user, &notes).await;
+    }
+    let mut claims = JoinSet::new();
+    for n in 0..16_u8 {
+        let store = stores[usize::from(n % 2)].clone();
+        claims.spawn(async move {
+            let claim = Claim {
+                lease: LeaseId::from_bytes([n; 16]),
+                now: given::at(0),
+                until: given::at(60),
+                limit: 2,
+            };
+            store.jobs().claim_due(&claim).await.unwrap()
+        });
+    }
+    let claimed = claims.join_all().await.concat();
+    let entries: HashSet<_> = claimed.iter().map(|job| job.lease.entry).collect();
+    assert_eq!((claimed.len(), entries.len()), (20, 20));
+    // What one store has claimed another can't complete without the lease, and can with it.
+    let (jobs, lease) = (stores[1].jobs(), claimed[0].lease);
+    let completed = jobs.complete(lease, &Completion::Succeeded, given::at(1));
+    assert!(completed.await.unwrap());
+    let again = stores[0].jobs();
+    let again = again.complete(lease, &Completion::Succeeded, given::at(1));
+    assert!(!again.await.unwrap());
 }

@@ -133,14 +133,15 @@ pub async fn a_renamed_assembly_keeps_its_users_and_frees_its_name(store: Arc<dy
     assert_eq!(found(&*store, "hugo/Notes").await, None);
     assert_eq!(found(&*store, "hugo/Papers").await.unwrap().id, before.id);
     let papers = given::assembly_ref("hugo/Papers");
-    let (assemblies, user) = (store.assemblies(), erna.id);
-    let hers = assemblies.find_installed(user, &papers).await.unwrap();
-    assert_eq!(hers.unwrap().source, given::source("Papers"));
-    assert_eq!(assemblies.find_installed(user, &old).await.unwrap(), None);
+    assert_eq!(
+        given::installed_as(&*store, &erna, &papers).await,
+        Some(before.id)
+    );
+    assert_eq!(given::installed_as(&*store, &erna, &old).await, None);
     // The free name can be given to another one, which nobody has.
     let outcome = save(&*store, &hugo, "", &given::source("Notes"), 10).await;
     assert_eq!(outcome, SaveOutcome::Created);
-    assert_eq!(assemblies.find_installed(user, &old).await.unwrap(), None);
+    assert_eq!(given::installed_as(&*store, &erna, &old).await, None);
     assert_ne!(found(&*store, "hugo/Notes").await.unwrap().id, before.id);
 }
 
@@ -259,12 +260,11 @@ pub async fn deleting_an_assembly_uninstalls_it_everywhere(store: Arc<dyn Store>
     assert!(!assemblies.delete(hugo.id, &notes.name).await.unwrap());
     assert_eq!(assemblies.find(&notes).await.unwrap(), None);
     assert_eq!(names(&*store, &hugo).await, ["Other"]);
-    for user in [hugo.id, erna.id] {
-        let installed = assemblies.list_installed(user).await.unwrap();
+    for user in [&hugo, &erna] {
+        let installed = assemblies.list_installed(user.id).await.unwrap();
         assert_eq!(installed.len(), 1);
         assert_eq!(installed[0].name, other.name);
-        let found = assemblies.find_installed(user, &notes).await.unwrap();
-        assert_eq!(found, None);
+        assert_eq!(given::installed_as(&*store, user, &notes).await, None);
     }
 }
 
@@ -279,8 +279,7 @@ pub async fn a_new_assembly_of_a_deleted_ones_name_starts_without_users(store: A
     given::assembly(&*store, &hugo, "Notes").await;
     let after = found(&*store, "hugo/Notes").await.unwrap();
     assert_ne!(after.id, before.id, "identifiers are never given twice");
-    let hers = assemblies.find_installed(erna.id, &notes).await.unwrap();
-    assert_eq!(hers, None);
+    assert_eq!(given::installed_as(&*store, &erna, &notes).await, None);
     assert_eq!(assemblies.list_installed(erna.id).await.unwrap(), []);
     assert_eq!(assemblies.counts(erna.id).await.unwrap().installed, 0);
 }
@@ -395,8 +394,14 @@ pub async fn readers_see_a_save_as_a_whole_or_not_at_all(store: Arc<dyn Store>) 
                     }
                     1 => assemblies.find(&notes).await.unwrap().unwrap().source,
                     2 => {
-                        let found = assemblies.find_installed(hugo.id, &notes).await;
-                        found.unwrap().unwrap().source
+                        let (a, b) = (given::assembly_name("a"), given::assembly_name("b"));
+                        let found = assemblies.find_function(hugo.id, &notes, &a).await;
+                        let code = found.unwrap().unwrap().code.unwrap();
+                        assert!(["one", "two"].contains(&&*code));
+                        let found = assemblies.find_function(hugo.id, &notes, &b).await;
+                        let code = found.unwrap().unwrap().code;
+                        assert!([None, Some("one")].contains(&code.as_deref()));
+                        continue;
                     }
                     _ => assemblies.list_of_author(hugo.id).await.unwrap().remove(0),
                 };

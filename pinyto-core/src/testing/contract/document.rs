@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::race;
 use crate::{
     assembly::AssemblyRef,
-    document::{Document, InsertOutcome},
+    document::{Document, InsertOutcome, Scope},
     store::Store,
     testing::given,
     usage::Usage,
@@ -21,11 +21,12 @@ async fn hugo(store: &dyn Store) -> (User, AssemblyRef) {
 }
 
 async fn find(store: &dyn Store, user: &User, document: &Document) -> Option<Document> {
-    store.documents().find(user.id, document.id).await.unwrap()
+    let found = store.documents().find(Scope::all_of(user.id), document.id);
+    found.await.unwrap()
 }
 
 async fn count(store: &dyn Store, user: &User) -> u64 {
-    store.documents().count(user.id).await.unwrap()
+    given::document_count(store, user).await
 }
 
 async fn usage(store: &dyn Store, user: &User) -> Usage {
@@ -173,7 +174,8 @@ pub async fn without_the_assembly_installed_nothing_is_stored(store: Arc<dyn Sto
         (&hugo, &missing),
     ] {
         let document = given::document(0, assembly, json!(1));
-        let outcome = store.documents().insert(user.id, &document).await;
+        let entry = given::entry(&document);
+        let outcome = store.documents().insert(user.id, &entry).await;
         assert_eq!(outcome.unwrap(), InsertOutcome::NotInstalled);
         assert_eq!(find(&*store, user, &document).await, None);
         assert_eq!(count(&*store, user).await, 0);

@@ -38,13 +38,48 @@ pub async fn an_installed_assembly_is_found_for_its_user_alone(store: Arc<dyn St
     let outcome = install(&*store, &erna, &notes, 10).await;
     assert_eq!(outcome, InstallOutcome::Installed);
     let assemblies = store.assemblies();
-    let hers = assemblies.find_installed(erna.id, &notes).await.unwrap();
-    assert_eq!(hers, assemblies.find(&notes).await.unwrap());
+    let hers = given::installed_as(&*store, &erna, &notes).await;
+    assert_eq!(
+        hers,
+        assemblies.find(&notes).await.unwrap().map(|found| found.id)
+    );
     assert!(hers.is_some());
-    let his = assemblies.find_installed(hugo.id, &notes).await.unwrap();
+    let his = given::installed_as(&*store, &hugo, &notes).await;
     assert_eq!(his, None, "that he wrote it doesn't count");
     assert_eq!(names(&*store, &erna).await, ["Notes"]);
     assert!(names(&*store, &hugo).await.is_empty());
+}
+
+pub async fn a_function_is_found_by_those_who_have_installed_its_assembly(store: Arc<dyn Store>) {
+    let hugo = given::user(&*store, "hugo", 1).await;
+    let erna = given::user(&*store, "erna", 2).await;
+    let source = given::source_with(
+        "Notes",
+        "notes",
+        &[("one", "return 1"), ("two", "return 2")],
+    );
+    let notes = given::saved(&*store, &hugo, &source).await;
+    let find = async |user: &User, function| {
+        let function = given::assembly_name(function);
+        let found = store.assemblies().find_function(user.id, &notes, &function);
+        found.await.unwrap()
+    };
+    assert_eq!(find(&erna, "one").await, None);
+    given::installed(&*store, &erna, &notes).await;
+    let found = find(&erna, "two").await.unwrap();
+    assert_eq!(found.code.as_deref(), Some("return 2"));
+    assert_eq!(found.only_own_data, source.only_own_data());
+    let assembly = store.assemblies().find(&notes).await.unwrap().unwrap();
+    assert_eq!(found.assembly, assembly.id);
+    assert_eq!(find(&erna, "Two").await.unwrap().code, None);
+    assert_eq!(find(&hugo, "one").await, None);
+    let changed = given::source_with("Notes", "notes", &[("one", "return 3")]);
+    given::saved(&*store, &hugo, &changed).await;
+    assert_eq!(
+        find(&erna, "one").await.unwrap().code.as_deref(),
+        Some("return 3")
+    );
+    assert_eq!(find(&erna, "two").await.unwrap().code, None);
 }
 
 pub async fn an_assembly_that_is_not_there_is_not_installed(store: Arc<dyn Store>) {
@@ -54,8 +89,7 @@ pub async fn an_assembly_that_is_not_there_is_not_installed(store: Arc<dyn Store
         let missing = given::assembly_ref(missing);
         let outcome = install(&*store, &hugo, &missing, 10).await;
         assert_eq!(outcome, InstallOutcome::NotFound);
-        let found = store.assemblies().find_installed(hugo.id, &missing).await;
-        assert_eq!(found.unwrap(), None);
+        assert_eq!(given::installed_as(&*store, &hugo, &missing).await, None);
         let removed = store.assemblies().uninstall(hugo.id, &missing).await;
         assert!(!removed.unwrap());
     }
@@ -166,8 +200,7 @@ pub async fn an_assembly_deleted_while_it_is_installed_has_no_users(store: Arc<d
         assert_eq!(counts, AssemblyCounts::default());
         assert!(names(&*store, &hugo).await.is_empty());
         given::assembly(&*store, &hugo, &name).await;
-        let found = store.assemblies().find_installed(hugo.id, &assembly).await;
-        assert_eq!(found.unwrap(), None);
+        assert_eq!(given::installed_as(&*store, &hugo, &assembly).await, None);
         let deleted = store.assemblies().delete(hugo.id, &assembly.name).await;
         assert!(deleted.unwrap());
     }

@@ -2,11 +2,19 @@
 //! name is the sentence it shows. The documentation of the repository traits is what they follow.
 
 mod assembly;
+mod dice;
 mod document;
+mod document_change;
+mod document_query;
 mod installation;
+mod job;
+mod job_failure;
+mod job_lease;
 mod key;
 mod key_change;
 mod keyserver;
+mod random_query;
+mod run;
 mod session;
 mod user;
 
@@ -178,6 +186,7 @@ macro_rules! __store_contract {
             }
             installation {
                 an_installed_assembly_is_found_for_its_user_alone
+                a_function_is_found_by_those_who_have_installed_its_assembly
                 an_assembly_that_is_not_there_is_not_installed
                 installing_again_changes_nothing_not_even_at_the_limit
                 uninstalling_is_for_the_user_alone_and_once
@@ -200,6 +209,79 @@ macro_rules! __store_contract {
                 what_is_stored_counts_from_its_time_on
                 storage_and_cpu_time_are_accounted_side_by_side
                 documents_stored_by_many_at_once_are_all_there_and_accounted
+            }
+            document_change {
+                a_saved_document_has_its_new_fields_and_keeps_id_assembly_and_time
+                a_removed_document_is_gone_and_that_once
+                nobody_changes_a_document_of_another_user_or_assembly
+                an_assemblys_documents_stay_its_own_under_another_name
+                no_more_bytes_are_stored_than_allowed
+                documents_stored_by_many_at_once_stop_at_the_bytes_allowed
+                of_those_who_remove_a_document_at_once_one_does
+                usage_is_exact_whatever_comes_changes_and_goes
+            }
+            document_query {
+                a_search_finds_what_matches_in_order
+                nobody_finds_documents_of_another_user_or_assembly
+                skip_and_limit_cut_a_part_out_of_the_order
+                values_are_told_once_in_order
+                a_query_that_would_look_at_too_many_documents_is_stopped
+                a_query_that_would_find_too_many_bytes_is_stopped
+                a_query_without_time_is_stopped
+                a_query_that_looked_at_many_documents_names_the_index_it_lacks
+                whatever_is_asked_the_answer_is_what_the_query_means
+                answers_stay_right_while_documents_indexes_and_names_change
+                readers_see_a_change_in_all_indexes_or_in_none
+            }
+            run {
+                a_recorded_run_comes_back_exactly
+                runs_are_listed_newest_first_for_their_user_alone
+                a_list_of_runs_may_be_of_one_assembly
+                of_each_user_the_newest_runs_stay
+                runs_that_are_too_old_go
+                an_author_lists_the_runs_of_her_assembly_alone
+                who_is_gone_is_skipped
+                cpu_time_is_booked_in_all_and_for_its_hour
+                batches_recorded_by_many_at_once_are_exact
+            }
+            job {
+                a_job_is_due_at_once_for_whoever_installs_it
+                nothing_is_due_before_its_time
+                a_job_runs_in_the_rhythm_it_was_planned_in
+                after_a_downtime_a_job_runs_once
+                a_job_without_schedule_runs_once_per_installation
+                a_save_plans_what_is_new_and_forgets_what_is_gone
+                another_schedule_is_in_force_after_one_interval_at_the_latest
+                another_schedule_leaves_a_running_job_alone
+                a_job_follows_its_assembly_to_another_name
+                nothing_is_run_of_what_is_uninstalled_or_deleted
+                a_job_queued_by_a_document_takes_it_along_when_it_is_done
+                a_job_whose_document_is_removed_is_not_run
+                what_cannot_be_queued_is_told
+                a_job_wanted_now_runs_once_more_however_often_that_is_said
+                a_list_tells_how_it_stands_with_each_job
+            }
+            job_lease {
+                of_claims_at_once_each_entry_goes_to_one
+                an_expired_lease_is_taken_over_and_its_holder_refused
+                an_extended_lease_is_not_taken_over
+                a_lease_that_has_expired_is_held_until_somebody_claims
+                a_run_is_completed_once
+                of_completions_at_once_one_counts
+                one_job_never_runs_twice_at_once_for_one_user
+                each_user_has_her_turn_before_anybody_has_two
+                who_had_her_last_turn_longest_ago_has_the_next
+                uninstalling_while_a_job_runs_takes_its_lease_away
+                a_job_that_a_save_drops_while_it_runs_takes_its_lease_away
+            }
+            job_failure {
+                a_failed_run_is_tried_again_when_its_pause_is_over
+                a_scheduled_job_goes_on_after_its_last_try
+                everything_else_is_parked_until_it_is_wanted_now
+                other_code_gives_a_parked_job_another_chance
+                a_failing_job_keeps_its_document
+                what_is_put_back_counts_as_no_try
+                a_run_that_takes_its_server_along_each_time_is_given_up
             }
         }
     };

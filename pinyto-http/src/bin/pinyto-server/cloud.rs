@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     path::Path,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,16 +15,21 @@ use pinyto_http::server::{
     config::{self, Settings},
     key_file::{self, KeyFileError},
 };
+use pinyto_sandbox::PythonRuntime;
 use pinyto_store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
 use tokio::{
+    sync::oneshot,
     task::{JoinHandle, spawn_blocking},
     time::interval,
 };
 
-use crate::{say, say_more};
+use crate::{code, say, say_more};
 
 /// How often expired sessions are deleted. They are dead without that.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long code may go on when the server ends. Calls whose clients still wait have ended before.
+const CODE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A cloud with everything that runs in the background for it.
 pub(crate) struct RunningCloud {
@@ -32,6 +37,45 @@ pub(crate) struct RunningCloud {
     store: Arc<SqliteStore>,
     key_stock: Option<KeyStockRefill>,
     sweeper: JoinHandle<()>,
+    runs: Background,
+    code: Option<RunningCode>,
+}
+
+/// What runs code, and what starts jobs.
+pub(crate) struct RunningCode {
+    pub(crate) runtime: PythonRuntime,
+    jobs: Background,
+}
+
+/// A task that ends in an orderly way when it is told to.
+struct Background {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Background {
+    /// Spawns what `task` makes of the signal that tells it to end.
+    fn spawn<F>(task: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        let stopped = Box::pin(async {
+            // Also if nobody is there any more to tell.
+            let _ = stopped.await;
+        });
+        Self {
+            stop,
+            task: tokio::spawn(task(stopped)),
+        }
+    }
+
+    async fn end(self) {
+        let _ = self.stop.send(());
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "a background task broke off");
+        }
+    }
 }
 
 impl RunningCloud {
@@ -53,9 +97,15 @@ impl RunningCloud {
             Some(key) => key,
             None => new_server_key(&settings.server_key).await?,
         };
-        let built = Cloud::builder(store.clone(), server_key)
-            .settings(rules(settings))
-            .build();
+        let runtime = code::runtime(settings).await?;
+        let mut builder = Cloud::builder(store.clone(), server_key).settings(rules(settings));
+        if let Some(runtime) = &runtime {
+            builder = builder.runtime(Arc::new(runtime.clone()));
+        }
+        if let Some(egress) = code::egress(settings)? {
+            builder = builder.egress(egress);
+        }
+        let built = builder.build();
         let cloud = built.map_err(|error| error.to_string())?;
         cloud
             .install_bundled_assemblies()
@@ -71,11 +121,21 @@ impl RunningCloud {
             ),
         };
         let sweeper = tokio::spawn(sweep(cloud.clone()));
+        let runs = Background::spawn({
+            let cloud = cloud.clone();
+            |stopped| async move { cloud.keep_runs(stopped).await }
+        });
+        let code = runtime.map(|runtime| RunningCode {
+            runtime,
+            jobs: Background::spawn(|stopped| cloud.scheduler().run(stopped)),
+        });
         Ok(Self {
             cloud,
             store,
             key_stock,
             sweeper,
+            runs,
+            code,
         })
     }
 
@@ -83,6 +143,11 @@ impl RunningCloud {
     pub(crate) async fn close(self) {
         drop(self.key_stock);
         self.sweeper.abort();
+        if let Some(code) = self.code {
+            code.jobs.end().await;
+            code.runtime.close(CODE_PATIENCE).await;
+        }
+        self.runs.end().await;
         drop(self.cloud);
         self.store.close().await;
     }
@@ -96,7 +161,7 @@ pub(crate) fn database(settings: &Settings) -> SqliteOptions {
     })
 }
 
-fn rules(settings: &Settings) -> pinyto_core::Settings {
+pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {
     let mut rules = pinyto_core::Settings::default();
     rules.session_idle = settings.session_idle;
     rules.key_stock = settings.key_stock;
@@ -185,6 +250,11 @@ async fn sweep(cloud: Cloud) {
             Ok(0) => {}
             Ok(ended) => tracing::info!(ended, "expired sessions deleted"),
             Err(error) => tracing::warn!(%error, "expired sessions can't be deleted now"),
+        }
+        match cloud.sweep_runs().await {
+            Ok(0) => {}
+            Ok(deleted) => tracing::info!(deleted, "old runs deleted"),
+            Err(error) => tracing::warn!(%error, "old runs can't be deleted now"),
         }
         tokio::time::sleep(SWEEP_INTERVAL).await;
     }

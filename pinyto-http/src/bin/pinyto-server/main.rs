@@ -2,8 +2,10 @@
 
 mod check;
 mod cloud;
+mod code;
 mod routes;
 mod run;
+mod run_assembly;
 mod signals;
 
 use std::io::Write;
@@ -12,11 +14,30 @@ use std::time::Duration;
 
 use pinyto_http::server::config::{self, Invocation};
 
+/// Counts memory, so that the workers that run code can be held to theirs.
+#[global_allocator]
+static ALLOCATOR: pinyto_sandbox::Allocator = pinyto_sandbox::Allocator;
+
 /// What is wrong can be mended by whoever started the server.
 const WRONG_CONFIGURATION: u8 = 2;
 
+/// The code that was tried out failed.
+const CODE_FAILED: u8 = 1;
+
 fn main() -> ExitCode {
-    match config::load(std::env::args_os(), std::env::vars_os()) {
+    // The workers that run code are this program, started again.
+    pinyto_sandbox::run_worker_if_asked();
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let mut arguments = arguments.peekable();
+    if arguments
+        .peek()
+        .is_some_and(|first| first == run_assembly::NAME)
+    {
+        return try_out(arguments);
+    }
+    let arguments = std::iter::once(program).chain(arguments);
+    match config::load(arguments, std::env::vars_os()) {
         Ok(Invocation::Print(text)) => {
             say(&text);
             ExitCode::SUCCESS
@@ -26,6 +47,31 @@ fn main() -> ExitCode {
         }
         Ok(Invocation::Serve(settings)) => finish(logged(&settings, run::run(&settings))),
         Err(error) => finish(Err(error.to_string())),
+    }
+}
+
+fn try_out(arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    let done = run_assembly::parse(arguments).and_then(|trial| {
+        let Some(trial) = trial else {
+            return Ok(true);
+        };
+        let nothing: [std::ffi::OsString; 1] = ["pinyto-server".into()];
+        let settings = match config::load(nothing, std::env::vars_os()) {
+            Ok(Invocation::Serve(settings)) => settings,
+            Ok(_) => return Err("The settings can't be read.".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut fine = false;
+        with_runtime(async {
+            fine = trial.run(&settings).await?;
+            Ok(())
+        })?;
+        Ok(fine)
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(CODE_FAILED),
+        Err(sentence) => finish(Err(sentence)),
     }
 }
 

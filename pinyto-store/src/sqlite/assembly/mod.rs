@@ -1,22 +1,28 @@
+mod function;
 mod row;
 
 use async_trait::async_trait;
 use pinyto_core::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, SaveOutcome,
+        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
     },
     clock::Timestamp,
     id::UserId,
+    query::Path,
     store::StoreError,
 };
 use sqlx::SqliteConnection;
 
+use function::Wanted;
+pub(super) use function::{FIND_FUNCTION, FunctionOfUser};
 use row::{AssemblyRow, SummaryRow};
 
 use super::{
     Intent, SqliteStore,
+    document::index,
     error::{Corrupt, Failure, corrupt},
+    job,
 };
 
 /// An assembly with everything it lists, in one row; `$from` names it `a` and its author `u`.
@@ -27,7 +33,9 @@ macro_rules! select_assemblies {
                     (SELECT json_group_array(json_array(position, json_array(name, code)))
                      FROM pinyto_functions WHERE assembly_id = a.id) AS functions,
                     (SELECT json_group_array(json_array(position, json_array(name, code, schedule)))
-                     FROM pinyto_jobs WHERE assembly_id = a.id) AS jobs
+                     FROM pinyto_jobs WHERE assembly_id = a.id) AS jobs,
+                    (SELECT json_group_array(json_array(position, path))
+                     FROM pinyto_assembly_indexes WHERE assembly_id = a.id) AS indexes
              FROM ",
             $from
         )
@@ -46,12 +54,6 @@ macro_rules! select_summaries {
 pub(super) const FIND: &str = select_assemblies!(
     "pinyto_users u JOIN pinyto_assemblies a ON a.author_id = u.id
      WHERE u.name = ?1 AND a.name = ?2"
-);
-
-pub(super) const FIND_INSTALLED: &str = select_assemblies!(
-    "pinyto_users u JOIN pinyto_assemblies a ON a.author_id = u.id
-     JOIN pinyto_installations i ON i.assembly_id = a.id
-     WHERE u.name = ?1 AND a.name = ?2 AND i.user_id = ?3"
 );
 
 pub(super) const LIST_OF_AUTHOR: &str = select_assemblies!(
@@ -107,13 +109,16 @@ pub(super) const REPLACE: &str = "
         size = ?6
     WHERE id = ?1;
     DELETE FROM pinyto_functions WHERE assembly_id = ?1;
-    DELETE FROM pinyto_jobs WHERE assembly_id = ?1";
+    DELETE FROM pinyto_jobs WHERE assembly_id = ?1;
+    DELETE FROM pinyto_assembly_indexes WHERE assembly_id = ?1";
 
 const INSERT_PARTS: &str = "
     INSERT INTO pinyto_functions (assembly_id, position, name, code)
     SELECT ?1, key, value ->> 'name', value ->> 'code' FROM json_each(?2);
     INSERT INTO pinyto_jobs (assembly_id, position, name, code, schedule)
-    SELECT ?1, key, value ->> 'name', value ->> 'code', value ->> 'schedule' FROM json_each(?3)";
+    SELECT ?1, key, value ->> 'name', value ->> 'code', value ->> 'schedule' FROM json_each(?3);
+    INSERT INTO pinyto_assembly_indexes (assembly_id, position, path)
+    SELECT ?1, key, value FROM json_each(?4)";
 
 #[async_trait]
 impl Intent for Save {
@@ -137,6 +142,10 @@ impl Intent for Save {
         if count(others_bytes).saturating_add(source.size()) > self.limits.bytes {
             return Ok(SaveOutcome::TooManyBytes);
         }
+        let jobs = json(source.jobs())?;
+        if let Some(replaced) = original {
+            job::revive_changed(db, replaced, &jobs, self.at).await?;
+        }
         let (statement, outcome) = match original {
             Some(_) => (REPLACE, SaveOutcome::Replaced),
             None => (INSERT, SaveOutcome::Created),
@@ -150,12 +159,18 @@ impl Intent for Save {
             .bind(i64::try_from(source.size()).unwrap_or(i64::MAX))
             .execute(&mut *db)
             .await?;
+        let indexes: Vec<&str> = source.indexes().iter().map(Path::as_str).collect();
         sqlx::query(INSERT_PARTS)
             .bind(original.unwrap_or(saved.last_insert_rowid()))
             .bind(json(source.api_functions())?)
-            .bind(json(source.jobs())?)
-            .execute(db)
+            .bind(jobs)
+            .bind(json(&indexes)?)
+            .execute(&mut *db)
             .await?;
+        if let Some(replaced) = original {
+            job::replan(db, replaced, self.at).await?;
+            index::refresh_of_assembly(db, replaced).await?;
+        }
         Ok(outcome)
     }
 }
@@ -178,6 +193,7 @@ impl Intent for Delete {
     type Outcome = bool;
 
     async fn run(&self, db: &mut SqliteConnection) -> Result<bool, Failure> {
+        index::forget_assembly(db, self.author, &self.name).await?;
         let deleted = sqlx::query(DELETE)
             .bind(self.author.get())
             .bind(self.name.as_str())
@@ -227,8 +243,10 @@ impl Intent for Install {
             .bind(self.user.get())
             .bind(assembly)
             .bind(self.at.unix_millis())
-            .execute(db)
+            .execute(&mut *db)
             .await?;
+        job::plan(db, self.user, assembly, self.at).await?;
+        index::refresh_of_user(db, self.user).await?;
         Ok(InstallOutcome::Installed)
     }
 }
@@ -252,9 +270,22 @@ impl Intent for Uninstall {
             .bind(self.assembly.author.as_str())
             .bind(self.assembly.name.as_str())
             .bind(self.user.get())
-            .execute(db)
+            .execute(&mut *db)
             .await?;
+        index::refresh_of_user(db, self.user).await?;
         Ok(uninstalled.rows_affected() > 0)
+    }
+}
+
+impl SqliteStore {
+    /// What changes which indexes there are leaves the work to a task.
+    async fn then_index<T>(
+        &self,
+        change: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let outcome = change.await?;
+        self.indexer.wake();
+        Ok(outcome)
     }
 }
 
@@ -269,19 +300,19 @@ impl AssemblyRepository for SqliteStore {
         at: Timestamp,
     ) -> Result<SaveOutcome, StoreError> {
         let (original_name, source) = (original_name.to_owned(), source.clone());
-        self.write(Save {
+        let saved = self.write(Save {
             author,
             original_name,
             source,
             limits,
             at,
-        })
-        .await
+        });
+        self.then_index(saved).await
     }
 
     async fn delete(&self, author: UserId, name: &AssemblyName) -> Result<bool, StoreError> {
         let name = name.clone();
-        self.write(Delete { author, name }).await
+        self.then_index(self.write(Delete { author, name })).await
     }
 
     async fn find(&self, assembly: &AssemblyRef) -> Result<Option<Assembly>, StoreError> {
@@ -292,17 +323,19 @@ impl AssemblyRepository for SqliteStore {
         Ok(row.map(Assembly::try_from).transpose()?)
     }
 
-    async fn find_installed(
+    async fn find_function(
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-    ) -> Result<Option<Assembly>, StoreError> {
-        let query = sqlx::query_as::<_, AssemblyRow>(FIND_INSTALLED)
-            .bind(assembly.author.as_str())
-            .bind(assembly.name.as_str())
-            .bind(user.get());
-        let row = self.readers.one(query).await?;
-        Ok(row.map(Assembly::try_from).transpose()?)
+        function: &AssemblyName,
+    ) -> Result<Option<InstalledFunction>, StoreError> {
+        let (assembly, function) = (assembly.clone(), function.clone());
+        let wanted = Wanted {
+            user,
+            assembly,
+            function,
+        };
+        self.functions_of_users.find(wanted.into()).await
     }
 
     async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError> {
@@ -346,18 +379,19 @@ impl AssemblyRepository for SqliteStore {
         at: Timestamp,
     ) -> Result<InstallOutcome, StoreError> {
         let assembly = assembly.clone();
-        self.write(Install {
+        let installed = self.write(Install {
             user,
             assembly,
             limit,
             at,
-        })
-        .await
+        });
+        self.then_index(installed).await
     }
 
     async fn uninstall(&self, user: UserId, assembly: &AssemblyRef) -> Result<bool, StoreError> {
         let assembly = assembly.clone();
-        self.write(Uninstall { user, assembly }).await
+        self.then_index(self.write(Uninstall { user, assembly }))
+            .await
     }
 }
 

@@ -3,6 +3,7 @@
 use pinyto_core::{
     assembly::{Assembly, AssemblyName, AssemblySource, AssemblySummary, Function, Job, Schedule},
     id::AssemblyId,
+    query::Path,
     user::UserName,
 };
 use serde::Deserialize;
@@ -36,6 +37,7 @@ pub(super) struct AssemblyRow {
     summary: SummaryRow,
     functions: String,
     jobs: String,
+    indexes: String,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +68,18 @@ impl TryFrom<JobRow> for Job {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct IndexRow(String);
+
+impl TryFrom<IndexRow> for Path {
+    type Error = Corrupt;
+
+    fn try_from(IndexRow(path): IndexRow) -> Result<Self, Corrupt> {
+        Self::parse(&path).map_err(corrupt("pinyto_assembly_indexes.path"))
+    }
+}
+
 /// The rows that a query has gathered in a JSON array, each with its position before it.
 fn gathered<R, T>(place: &'static str, rows: &str) -> Result<Vec<T>, Corrupt>
 where
@@ -88,7 +102,9 @@ impl TryFrom<AssemblyRow> for Assembly {
         } = row.summary.try_into()?;
         let functions = gathered::<FunctionRow, _>("pinyto_functions", &row.functions)?;
         let jobs = gathered::<JobRow, _>("pinyto_jobs", &row.jobs)?;
-        let source = AssemblySource::new(name, description, functions, jobs, row.only_own_data);
+        let indexes = gathered::<IndexRow, _>("pinyto_assembly_indexes", &row.indexes)?;
+        let source = AssemblySource::new(name, description, functions, jobs, row.only_own_data)
+            .and_then(|source| source.with_indexes(indexes));
         Ok(Self {
             id: AssemblyId::new(row.id),
             author,

@@ -1,6 +1,9 @@
 //! What a later migration may do, and may not.
 
-use pinyto_core::{document::DocumentRepository as _, key::KeyRepository as _, testing::given};
+use pinyto_core::{
+    document::DocumentRepository as _, job::JobRepository as _, key::KeyRepository as _,
+    testing::given,
+};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::{
@@ -20,11 +23,16 @@ const REBUILD: &str = "
         cpu_nanos     INTEGER NOT NULL DEFAULT 0 CHECK (cpu_nanos >= 0),
         byte_seconds  REAL    NOT NULL DEFAULT 0.0,
         bytes         INTEGER NOT NULL DEFAULT 0,
-        calculated_at INTEGER NOT NULL
+        calculated_at INTEGER NOT NULL,
+        hour          INTEGER,
+        hour_cpu_nanos INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     INSERT INTO pinyto_new_users SELECT * FROM pinyto_users;
     DROP TABLE pinyto_users;
     ALTER TABLE pinyto_new_users RENAME TO pinyto_users";
+
+/// The version after all there are.
+const NEXT: i64 = 1000;
 
 const FORGET: &str = "DELETE FROM pinyto_users";
 
@@ -41,12 +49,12 @@ async fn migrated(
     let notes = given::assembly(store.as_ref(), &ann, "Notes").await;
     given::installed(store.as_ref(), &ann, &notes).await;
     let document = given::document(1, &notes, 1.into());
-    store.insert(ann.id, &document).await.unwrap();
+    given::stored(store.as_ref(), &ann, &document).await;
     store.close().await;
 
     let path = directory.path().join("pinyto.db");
     let options = SqliteOptions::new(format!("sqlite:{}", path.display()));
-    let migrations = [MIGRATIONS, &[(2, "second", second)]].concat();
+    let migrations = [MIGRATIONS, &[(NEXT, "next", second)]].concat();
     let opened = migration::open(&options.writer().unwrap(), &migrations).await;
     (opened, options, directory)
 }
@@ -63,7 +71,7 @@ async fn rebuilding_a_table_keeps_the_rows_that_refer_to_it() {
     let (opened, _, _directory) = migrated(REBUILD).await;
     let mut db = opened.unwrap();
     assert_eq!(count(&mut db, CHILDREN).await, 3);
-    assert_eq!(migration::version(&mut db).await.unwrap(), 2);
+    assert_eq!(migration::version(&mut db).await.unwrap(), NEXT);
     // Foreign keys are in force again, with the new table.
     sqlx::query(FORGET).execute(&mut db).await.unwrap();
     assert_eq!(count(&mut db, CHILDREN).await, 0);
@@ -81,7 +89,7 @@ async fn a_migration_that_breaks_a_foreign_key_is_refused_and_rolled_back() {
     let ann = pinyto_core::user::UserRepository::find(&store, &given::name("ann")).await;
     let ann = ann.unwrap().unwrap();
     assert_eq!(store.list(ann.id).await.unwrap().len(), 1);
-    assert_eq!(store.count(ann.id).await.unwrap(), 1);
+    assert_eq!(given::document_count(&store, &ann).await, 1);
 }
 
 #[tokio::test]
@@ -93,7 +101,30 @@ async fn what_an_embedder_leaves_dangling_stops_no_migration() {
     let second = "CREATE TABLE parents (id INTEGER PRIMARY KEY);
         CREATE TABLE children (parent INTEGER REFERENCES parents (id));
         INSERT INTO children VALUES (1)";
-    let migrations = [MIGRATIONS, &[(2, "second", second)]].concat();
+    let migrations = [MIGRATIONS, &[(NEXT, "next", second)]].concat();
     let opened = migration::open(&options.writer().unwrap(), &migrations).await;
     assert!(opened.is_ok(), "{opened:?}");
+}
+
+#[tokio::test]
+async fn what_was_installed_before_there_were_jobs_is_planned() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pinyto.db");
+    let options = SqliteOptions::new(format!("sqlite:{}?mode=rwc", path.display()));
+    let first = &MIGRATIONS[..1];
+    let mut db = migration::open(&options.writer().unwrap(), first)
+        .await
+        .unwrap();
+    let installed = "
+        INSERT INTO pinyto_users (name, created_at, calculated_at) VALUES ('ann', 0, 0);
+        INSERT INTO pinyto_assemblies (author_id, name, description, only_own_data, saved_at)
+        VALUES (1, 'Notes', '', 1, 0);
+        INSERT INTO pinyto_jobs VALUES (1, 0, 'tidy', 'pass', 60);
+        INSERT INTO pinyto_installations VALUES (1, 1, 5000)";
+    sqlx::raw_sql(installed).execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+
+    let store = SqliteStore::open(options).await.unwrap();
+    let due = store.next_due(given::at(0)).await.unwrap();
+    assert_eq!(due.map(|due| due.unix_millis()), Some(5000));
 }

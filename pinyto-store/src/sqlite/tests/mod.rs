@@ -3,8 +3,10 @@
 #[cfg(unix)]
 mod changes;
 mod group_commit;
+mod indexes;
 mod migrations;
 mod plans;
+mod query_plans;
 mod serving;
 
 use std::sync::Arc;

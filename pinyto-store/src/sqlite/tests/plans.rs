@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::{
-    super::{assembly, document, key, keyserver, session, user},
+    super::{assembly, document, job, key, keyserver, run, session, user},
     store,
 };
 
@@ -30,7 +30,7 @@ const STATEMENTS: &[&str] = &[
     keyserver::CHANGE,
     keyserver::REHASH,
     assembly::FIND,
-    assembly::FIND_INSTALLED,
+    assembly::FIND_FUNCTION,
     assembly::LIST_OF_AUTHOR,
     assembly::LIST_INSTALLED,
     assembly::NAMESAKES,
@@ -38,9 +38,33 @@ const STATEMENTS: &[&str] = &[
     assembly::DELETE,
     assembly::INSTALLABLE,
     assembly::UNINSTALL,
-    document::INSERT,
     document::FIND,
-    document::COUNT,
+    run::FIND,
+    run::LIST_OF_USER,
+    run::OWN_ASSEMBLY,
+    run::LIST_OF_ASSEMBLY,
+    run::HOUR_USAGE,
+    run::INSERT,
+    run::TRIM,
+    run::BOOK,
+    run::SWEEP,
+    job::PLAN,
+    job::REVIVE_CHANGED,
+    job::REPLAN,
+    job::KEY,
+    job::QUEUED,
+    job::REVIVE,
+    job::WAITS,
+    job::DUE,
+    job::PUT_OFF,
+    job::TAKE_TURN,
+    job::EXTEND,
+    job::HELD,
+    job::WRITE,
+    job::DELETE,
+    job::REMOVE_DOCUMENT,
+    job::NEXT_DUE,
+    job::LIST_OF_USER,
 ];
 
 #[tokio::test]
@@ -48,6 +72,9 @@ async fn no_statement_goes_through_a_whole_table_or_sorts() {
     let (store, _directory) = store(|options| options).await;
     for statement in STATEMENTS
         .iter()
+        .chain(document::change::STATEMENTS)
+        .chain(document::index::STATEMENTS)
+        .chain(document::search::STATEMENTS)
         .flat_map(|statements| statements.split(';'))
     {
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
@@ -56,6 +83,9 @@ async fn no_statement_goes_through_a_whole_table_or_sorts() {
             // What the caller asks for, as an array.
             let wanted = step.starts_with("SCAN wanted VIRTUAL TABLE");
             let constant = step == "SCAN CONSTANT ROW";
+            // The entries of one document, or of a few.
+            let wanted = wanted || step.starts_with("SCAN e VIRTUAL TABLE");
+            let wanted = wanted || step.starts_with("SCAN json_each VIRTUAL TABLE");
             // The few that one author has.
             let sorts = step.contains("TEMP B-TREE") && statement != assembly::LIST_OF_AUTHOR;
             assert!(
@@ -63,6 +93,26 @@ async fn no_statement_goes_through_a_whole_table_or_sorts() {
                 "{step} in {statement}"
             );
         }
+    }
+}
+
+/// It sorts, but only what is due.
+#[tokio::test]
+async fn a_claim_goes_through_what_is_due_and_no_table() {
+    let (store, _directory) = store(|options| options).await;
+    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", job::CLAIMABLE));
+    let query = sqlx::query_as::<_, (i64, i64, i64, String)>(explain);
+    let steps = store.readers.all(query).await.unwrap();
+    let searched = |index: &str| steps.iter().any(|(.., step)| step.contains(index));
+    assert!(searched("pinyto_due_jobs (due_at<?)"), "{steps:?}");
+    let running = "pinyto_running_jobs (user_id=? AND assembly_id=? AND job=? AND due_at>?)";
+    assert!(searched(running), "{steps:?}");
+    for (.., step) in &steps {
+        let own = ["SCAN due", "SCAN job", "SCAN turn", "SCAN (subquery"];
+        let is_own = own.iter().any(|scan| step.starts_with(scan));
+        // An index of what runs just now.
+        let runs = step.ends_with("USING INDEX pinyto_running_jobs");
+        assert!(is_own || runs || !step.starts_with("SCAN"), "{step}");
     }
 }
 

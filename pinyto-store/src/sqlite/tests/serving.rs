@@ -29,22 +29,18 @@ async fn a_store_whose_writer_has_ended_answers_no_ping() {
 }
 
 #[tokio::test]
-async fn a_read_counts_until_sqlite_has_finished_it_even_if_nobody_waits_any_more() {
+async fn a_read_that_nobody_waits_for_any_more_is_stopped_and_frees_its_place() {
     let patience = Duration::from_millis(50);
     let (store, directory) = store(|options| options.readers(1).patience(patience)).await;
     let slow = "WITH RECURSIVE numbers (n) AS (
-                    SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000000)
+                    SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000000000)
                 SELECT count(*) FROM numbers";
     let slow = store.readers.one::<(i64,)>(sqlx::query_as(slow)).await;
     assert!(
         matches!(slow, Err(StoreError::Unavailable { .. })),
         "{slow:?}"
     );
-    let next = store.ping().await;
-    assert!(
-        matches!(next, Err(StoreError::Unavailable { .. })),
-        "{next:?}"
-    );
+    // The query would take hours.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while store.ping().await.is_err() {
         assert!(tokio::time::Instant::now() < deadline);

@@ -1,0 +1,115 @@
+//! Running the code of an assembly for a user: function calls and jobs meet here.
+
+use std::sync::Arc;
+
+use super::{AssemblyName, AssemblyRef, CallAnswer, CallRequest};
+use crate::{
+    cloud::Cloud,
+    document::{CallServices, Scope},
+    egress::HostPattern,
+    error::Error,
+    id::AssemblyId,
+    run::{PartKind, Run, RunError, RunOutcome, RunPart},
+    runtime::{CodeCall, CodeRuntime, Execution, Output},
+    user::User,
+};
+
+/// Code that is to be run once.
+pub(crate) struct Task {
+    /// For whom.
+    pub(crate) user: User,
+    /// The assembly it belongs to.
+    pub(crate) assembly: AssemblyId,
+    /// What that is called now.
+    pub(crate) assembly_name: AssemblyRef,
+    /// Whether it sees only the documents that its assembly stored.
+    pub(crate) only_own_data: bool,
+    /// The hosts it may reach, if the assembly names them.
+    pub(crate) http_hosts: Option<Vec<HostPattern>>,
+    /// The Python source of its body.
+    pub(crate) code: Arc<str>,
+    /// What it is asked.
+    pub(crate) request: CallRequest,
+}
+
+impl Cloud {
+    /// Runs the code, with everything it has cost in the result.
+    pub(crate) async fn execute(&self, runtime: &dyn CodeRuntime, task: Task) -> Execution {
+        let scope = Scope {
+            user: task.user.id,
+            assembly: task.only_own_data.then_some(task.assembly),
+        };
+        let services = CallServices::new(self.clone(), scope, task.assembly_name, task.http_hosts);
+        let call = CodeCall {
+            code: task.code,
+            user: task.user.id,
+            user_name: task.user.name,
+            body: task.request.text(),
+            limits: self.settings().code_limits.clone(),
+        };
+        let mut execution = runtime.run(&call, &services).await;
+        let tally = services.finish();
+        execution.cpu_time += tally.work;
+        for note in &tally.notes {
+            append(&mut execution.output, note);
+        }
+        if tally.queued_job {
+            self.wake_scheduler();
+        }
+        execution
+    }
+
+    /// Calls a function for its user, and notes that as a run.
+    pub(super) async fn run_function(
+        &self,
+        runtime: &dyn CodeRuntime,
+        name: AssemblyName,
+        task: Task,
+    ) -> Result<CallAnswer, Error> {
+        let (id, started_at) = (self.new_run_id(), self.now());
+        let (user, assembly) = (task.user.id, task.assembly);
+        let assembly_name = task.assembly_name.clone();
+        let begun = tokio::time::Instant::now();
+        let execution = self.execute(runtime, task).await;
+        let answer = match execution.outcome {
+            Ok(text) => CallAnswer::from_text(text).ok_or(Error::InvalidAnswer),
+            Err(error) => Err(Error::from(error)),
+        };
+        let outcome = match &answer {
+            Ok(_) => RunOutcome::Succeeded,
+            // Not run at all.
+            Err(Error::Busy { .. } | Error::RuntimeUnavailable) if execution.cpu_time.is_zero() => {
+                return answer;
+            }
+            Err(Error::CodeFailed(error)) => RunOutcome::Failed(error.into()),
+            Err(error) => RunOutcome::Failed(RunError::new(error.code(), &error.to_string(), None)),
+        };
+        self.note_run(Run {
+            id,
+            user,
+            assembly,
+            assembly_name,
+            part: RunPart {
+                kind: PartKind::Function,
+                name,
+            },
+            started_at,
+            duration: begun.elapsed(),
+            cpu_time: execution.cpu_time,
+            outcome,
+            output: execution.output,
+            attempt: 1,
+        });
+        answer
+    }
+}
+
+/// What the server has to say, on a line of its own behind what was printed.
+fn append(output: &mut Output, note: &str) {
+    if !output.text.is_empty() && !output.text.ends_with('\n') {
+        output.text.push('\n');
+    }
+    output.text.push_str("[pinyto] ");
+    output.text.push_str(note);
+    output.text.push('\n');
+}

@@ -1,0 +1,181 @@
+//! What is asked of documents, and what an answer may cost.
+
+use std::time::Duration;
+
+use crate::query::{Condition, Path, Predicate, Query, Sort};
+
+/// Which documents are wanted, in which order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// What they are like.
+    pub query: Query,
+    /// In which order.
+    pub sort: Sort,
+    /// How many of the first are left out.
+    pub skip: u64,
+    /// How many at the most.
+    pub limit: u64,
+}
+
+/// What one query of an assembly's code may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueryLimits {
+    /// Documents that it finds: there are never more in an answer. Default: 10,000.
+    pub found: u64,
+    /// Documents that it looks at; more end it. Default: 200,000.
+    pub examined: u64,
+    /// How long the store may work on it. Default: 2 s.
+    pub time: Duration,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self {
+            found: 10_000,
+            examined: 200_000,
+            time: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How much of a user's documents one query may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanLimits {
+    /// Documents looked at. What an index alone answers doesn't count.
+    pub examined: u64,
+    /// How long the store may work on it; waiting in queues doesn't count.
+    pub time: Duration,
+    /// Bytes of what is found: of documents [`Document::size`](super::Document::size), of values
+    /// their length as JSON.
+    pub bytes: u64,
+}
+
+/// What a query was stopped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanLimit {
+    /// [`ScanLimits::examined`].
+    Examined,
+    /// [`ScanLimits::time`].
+    Time,
+    /// [`ScanLimits::bytes`].
+    Bytes,
+}
+
+/// What a query has cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Documents looked at. What an index alone answers doesn't count.
+    pub examined: u64,
+    /// How long the store worked on it; waiting in queues doesn't count.
+    pub work: Duration,
+    /// A path that the query looks at and of which an index might have helped. Only if more than
+    /// [`Scan::MANY`] documents were looked at.
+    pub missing_index: Option<Path>,
+}
+
+/// What became of a query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Searched<T> {
+    /// It was answered.
+    Found(T, Scan),
+    /// It was stopped.
+    TooMuch(ScanLimit, Scan),
+}
+
+impl Scan {
+    /// How many documents may be looked at without anybody asking for an index.
+    pub const MANY: u64 = 1_000;
+
+    /// Paths whose values every store finds documents by, or as good as.
+    pub const ALWAYS_INDEXED: [&str; 4] = ["_id", "assembly", "time", "type"];
+
+    /// The cost of a query that looked at so many documents. `is_indexed` says of which paths the
+    /// store has an index.
+    #[must_use]
+    pub fn new(
+        examined: u64,
+        work: Duration,
+        query: &Query,
+        sort: Option<&Sort>,
+        is_indexed: impl Fn(&Path) -> bool,
+    ) -> Self {
+        let missing =
+            |path: &&Path| !Self::ALWAYS_INDEXED.contains(&path.as_str()) && !is_indexed(path);
+        let missing_index = if examined > Self::MANY {
+            let mut paths = Vec::new();
+            collect_selecting(query.condition(), &mut paths);
+            paths.extend(sort.and_then(|sort| sort.path.as_ref()));
+            paths.into_iter().find(missing).cloned()
+        } else {
+            None
+        };
+        Self {
+            examined,
+            work,
+            missing_index,
+        }
+    }
+}
+
+/// The paths at which every document that is found has certain values. Recurses along the query,
+/// whose nesting is bounded.
+fn collect_selecting<'a>(condition: &'a Condition, paths: &mut Vec<&'a Path>) {
+    match condition {
+        Condition::And(all) => all.iter().for_each(|one| collect_selecting(one, paths)),
+        Condition::Field {
+            path,
+            predicate:
+                Predicate::Eq(_)
+                | Predicate::In(_)
+                | Predicate::All(_)
+                | Predicate::Gt(_)
+                | Predicate::Gte(_)
+                | Predicate::Lt(_)
+                | Predicate::Lte(_),
+        } => paths.push(path),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::query::Direction;
+
+    fn missing(examined: u64, query: &Value, sort: Option<&str>) -> Option<String> {
+        let query = Query::parse(query).unwrap();
+        let sort = sort.map(|path| Sort::by(path, Direction::Ascending).unwrap());
+        let indexed = |path: &Path| path.as_str() == "data.isbn";
+        let scan = Scan::new(examined, Duration::ZERO, &query, sort.as_ref(), indexed);
+        scan.missing_index.map(|path| path.to_string())
+    }
+
+    #[test]
+    fn an_index_is_missed_where_many_documents_had_to_be_looked_at() {
+        let query = json!({"type": "book", "data.year": 1949});
+        assert_eq!(missing(1_001, &query, None).as_deref(), Some("data.year"));
+        assert_eq!(missing(1_000, &query, None), None);
+    }
+
+    #[test]
+    fn an_index_is_missed_that_might_have_helped() {
+        for (query, sort, path) in [
+            (json!({"$and": [{"a": {"$gt": 1}}]}), None, Some("a")),
+            (json!({"a": {"$ne": 1}}), None, None),
+            (json!({"$or": [{"a": 1}, {"b": 1}]}), None, None),
+            (json!({"type": "book", "time": "x", "_id": "x"}), None, None),
+            (json!({"data.isbn": 1}), Some("data.isbn"), None),
+            (
+                json!({"data.isbn": 1}),
+                Some("data.year"),
+                Some("data.year"),
+            ),
+            (json!({"data.isbn": 1, "a": {"$in": [1]}}), None, Some("a")),
+        ] {
+            assert_eq!(missing(9_999, &query, sort).as_deref(), path, "{query}");
+        }
+    }
+}

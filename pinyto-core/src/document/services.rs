@@ -1,0 +1,496 @@
+//! What the code of an assembly can do with the documents of the user it runs for.
+//!
+//! Arguments come from the author's code and answers go there, so everything about them is
+//! checked here, whatever runtime carries them.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use super::{
+    Document, DocumentId, InsertOutcome, NewEntry, QueuedJob, Replacement, SaveOutcome, Scan,
+    ScanLimit, ScanLimits, Scope, Search, Searched, service::is_too_deep,
+};
+use crate::{
+    assembly::AssemblyRef,
+    clock::Timestamp,
+    cloud::Cloud,
+    egress::{EgressRequest, HostPattern},
+    error::Error,
+    job::{EnqueueOutcome, JobRef},
+    query::{Path, Query, Sort},
+    runtime::{CodeError, Service, ServiceError, ServiceException, Services},
+    store::StoreError,
+};
+
+/// The services of one call.
+pub(crate) struct CallServices {
+    cloud: Cloud,
+    scope: Scope,
+    assembly: AssemblyRef,
+    hosts: Option<Vec<HostPattern>>,
+    tally: Mutex<Tally>,
+}
+
+/// What has been done for the code so far.
+#[derive(Default)]
+pub(crate) struct Tally {
+    /// Time the store worked for it.
+    pub(crate) work: Duration,
+    /// What the author had better know.
+    pub(crate) notes: Vec<String>,
+    /// Whether a job was queued.
+    pub(crate) queued_job: bool,
+    requests: usize,
+}
+
+/// The most notes of one call.
+const MAX_NOTES: usize = 8;
+
+impl CallServices {
+    /// For code of `assembly` that runs for the user of `scope` and may reach only `hosts`, if
+    /// they are given.
+    pub(crate) fn new(
+        cloud: Cloud,
+        scope: Scope,
+        assembly: AssemblyRef,
+        hosts: Option<Vec<HostPattern>>,
+    ) -> Self {
+        Self {
+            cloud,
+            scope,
+            assembly,
+            hosts,
+            tally: Mutex::default(),
+        }
+    }
+
+    /// What has been done for the code.
+    pub(crate) fn finish(self) -> Tally {
+        self.tally
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn limits(&self) -> ScanLimits {
+        let settings = self.cloud.settings();
+        ScanLimits {
+            examined: settings.query_limits.examined,
+            time: settings.query_limits.time,
+            bytes: settings.code_limits.service_bytes as u64,
+        }
+    }
+
+    /// The answer of a query, its cost noted.
+    fn searched<T>(&self, searched: Searched<T>) -> Result<T, ServiceError> {
+        let (found, scan) = match searched {
+            Searched::Found(found, scan) => (Ok(found), scan),
+            Searched::TooMuch(limit, scan) => (Err(limit), scan),
+        };
+        let hint = self.note(&scan);
+        found.map_err(|limit| {
+            let what = match limit {
+                ScanLimit::Bytes => format!(
+                    "the documents found have more than {} bytes. Use limit and skip.",
+                    self.limits().bytes
+                ),
+                ScanLimit::Examined => format!(
+                    "it had to look at more than {} documents.{hint}",
+                    self.limits().examined
+                ),
+                ScanLimit::Time => format!(
+                    "it took longer than {} s.{hint}",
+                    self.limits().time.as_secs_f64()
+                ),
+            };
+            let message = format!("The query was given up: {what}");
+            ServiceError::raised(ServiceException::Runtime, message)
+        })
+    }
+
+    /// Books what a query has cost, and tells the author about an index that would help.
+    fn note(&self, scan: &Scan) -> String {
+        self.tally().work += scan.work;
+        let Some(path) = &scan.missing_index else {
+            return String::new();
+        };
+        let hint = format!(" An index on {path} would help: add it to the assembly's indexes.");
+        let examined = scan.examined;
+        self.note_once(format!("A query looked at {examined} documents.{hint}"));
+        hint
+    }
+
+    async fn find(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+        let query = arguments.query()?;
+        let skip = arguments.count("skip")?;
+        let limit = match arguments.count("limit")? {
+            0 => u64::MAX,
+            limit => limit,
+        };
+        let direction = match arguments.optional("sort_direction") {
+            None => Ok("asc".to_owned()),
+            Some(Value::String(direction)) => Ok(direction),
+            Some(other) => Err(wrong_type("sort_direction", "\"asc\" or \"desc\"", &other)),
+        }?;
+        let direction = direction.parse().map_err(of_value)?;
+        let sort = match arguments.optional("sorting") {
+            None => Sort::default(),
+            Some(Value::String(path)) => Sort::by(&path, direction).map_err(of_value)?,
+            Some(other) => return Err(wrong_type("sorting", "a path or None", &other)),
+        };
+        let search = Search {
+            query,
+            sort,
+            skip,
+            limit: limit.min(self.cloud.settings().query_limits.found),
+        };
+        let documents = self.cloud.store().documents();
+        let found = documents.search(self.scope, &search, self.limits()).await;
+        let found = self.searched(found.map_err(unavailable)?)?;
+        Ok(found.into_iter().map(Document::into_json).collect())
+    }
+
+    async fn find_for_id(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+        let id = match arguments.required("id")? {
+            Value::String(id) => id,
+            other => return Err(wrong_type("id", "a text", &other)),
+        };
+        // What can't be an _id is one that nobody has.
+        let Ok(id) = id.parse() else {
+            return Ok(Value::Null);
+        };
+        let documents = self.cloud.store().documents();
+        let found = documents.find(self.scope, id).await.map_err(unavailable)?;
+        Ok(found.map_or(Value::Null, Document::into_json))
+    }
+
+    async fn find_distinct(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+        let query = arguments.query()?;
+        let path = match arguments.required("attribute")? {
+            Value::String(path) => Path::parse(&path).map_err(of_value)?,
+            other => return Err(wrong_type("attribute", "a path", &other)),
+        };
+        let documents = self.cloud.store().documents();
+        let found = documents
+            .distinct(self.scope, &query, &path, self.limits())
+            .await;
+        let values = self.searched(found.map_err(unavailable)?)?;
+        Ok(values.into())
+    }
+
+    async fn count(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+        let query = arguments.query()?;
+        let documents = self.cloud.store().documents();
+        let counted = documents.count(self.scope, &query, self.limits()).await;
+        let count = self.searched(counted.map_err(unavailable)?)?;
+        Ok(count.into())
+    }
+
+    async fn insert(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+        let mut fields = arguments.document()?;
+        for given in ["_id", "time", "assembly"] {
+            fields.remove(given);
+        }
+        let job = self.job(&fields)?;
+        let (queues_job, limit) = (job.is_some(), self.cloud.settings().max_queued_jobs);
+        let time = self.cloud.now();
+        let document = Document {
+            id: self.cloud.document_ids().next(time),
+            assembly: self.assembly.clone(),
+            time,
+            fields,
+        };
+        let id = document.id;
+        let entry = NewEntry {
+            document,
+            max_bytes: self.cloud.settings().quotas.bytes,
+            job: job.map(|job| QueuedJob { job, limit }),
+        };
+        let documents = self.cloud.store().documents();
+        let inserted = documents.insert(self.scope.user, &entry).await;
+        match inserted.map_err(unavailable)? {
+            InsertOutcome::Inserted => {
+                self.tally().queued_job |= queues_job;
+                Ok(id.to_string().into())
+            }
+            InsertOutcome::NotInstalled => Err(ServiceError::raised(
+                ServiceException::Permission,
+                "The assembly is not installed any more.",
+            )),
+            InsertOutcome::StorageFull => Err(self.storage_full()),
+            InsertOutcome::NotQueued(EnqueueOutcome::LimitReached) => Err(ServiceError::raised(
+                ServiceException::Runtime,
+                format!("At most {limit} runs of jobs may be queued."),
+            )),
+            InsertOutcome::NotQueued(_) => Err(ServiceError::raised(
+                ServiceException::Lookup,
+                "There is no such job in an assembly that the user has installed.",
+            )),
+        }
+    }
+
+    /// The job that a document of type `job` queues.
+    fn job(&self, fields: &Map<String, Value>) -> Result<Option<JobRef>, ServiceError> {
+        match JobRef::of_document(fields).map_err(of_value)? {
+            Some(job) if self.scope.assembly.is_some() && job.assembly != self.assembly => {
+                Err(ServiceError::raised(
+                    ServiceException::Permission,
+                    "An assembly with only_own_data can queue its own jobs only.",
+                ))
+            }
+            job => Ok(job),
+        }
+    }
+
+    async fn save(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+        let mut fields = arguments.document()?;
+        let id = match fields.remove("_id") {
+            Some(Value::String(id)) => id,
+            Some(Value::Null) | None => {
+                let message = "_id";
+                return Err(ServiceError::raised(ServiceException::Key, message));
+            }
+            Some(other) => return Err(wrong_type("_id", "a text", &other)),
+        };
+        let unknown = || {
+            ServiceError::raised(
+                ServiceException::Lookup,
+                "There is no document with this _id.",
+            )
+        };
+        let id: DocumentId = id.parse().map_err(|_| unknown())?;
+        fields.remove("assembly");
+        let time = match fields.remove("time") {
+            Some(Value::String(time)) => Timestamp::parse_rfc3339(&time),
+            _ => None,
+        };
+        let new = Replacement {
+            fields,
+            time,
+            at: self.cloud.now(),
+            max_bytes: self.cloud.settings().quotas.bytes,
+        };
+        let documents = self.cloud.store().documents();
+        let saved = documents.save(self.scope, id, &new).await;
+        match saved.map_err(unavailable)? {
+            SaveOutcome::Saved => Ok(id.to_string().into()),
+            SaveOutcome::NotFound => Err(unknown()),
+            SaveOutcome::StorageFull => Err(self.storage_full()),
+        }
+    }
+
+    async fn remove(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+        let document = arguments.document()?;
+        if let Some(Value::String(id)) = document.get("_id")
+            && let Ok(id) = id.parse()
+        {
+            let (documents, now) = (self.cloud.store().documents(), self.cloud.now());
+            let removed = documents.remove(self.scope, id, now).await;
+            removed.map_err(unavailable)?;
+        }
+        Ok(Value::Null)
+    }
+
+    /// Fetches a URL. What goes wrong on the way is an empty text; what the code had no right to
+    /// ask for is told.
+    async fn fetch(&self, request: EgressRequest) -> Result<Value, ServiceError> {
+        let Some(egress) = self.cloud.egress() else {
+            return Err(ServiceError::raised(
+                ServiceException::Permission,
+                "This server fetches nothing from other servers.",
+            ));
+        };
+        let limit = self.cloud.settings().http_requests;
+        let count = {
+            let mut tally = self.tally();
+            tally.requests += 1;
+            tally.requests
+        };
+        if count > limit {
+            let message = format!("One call may use Http {limit} times.");
+            return Err(ServiceError::raised(ServiceException::Runtime, message));
+        }
+        match egress.fetch(&request).await {
+            Ok(text) => Ok(text.into()),
+            Err(error) => match error.exception() {
+                Some(exception) => Err(ServiceError::raised(exception, error.to_string())),
+                None => {
+                    self.note_once(format!("Http gave an empty text: {error}"));
+                    Ok("".into())
+                }
+            },
+        }
+    }
+
+    async fn get(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+        let request = EgressRequest {
+            url: arguments.url()?,
+            form: None,
+            allowed_hosts: self.hosts.clone(),
+        };
+        self.fetch(request).await
+    }
+
+    async fn post(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+        let request = EgressRequest {
+            url: arguments.url()?,
+            form: Some(arguments.form()?),
+            allowed_hosts: self.hosts.clone(),
+        };
+        self.fetch(request).await
+    }
+
+    fn note_once(&self, note: String) {
+        let mut tally = self.tally();
+        if tally.notes.len() < MAX_NOTES && !tally.notes.contains(&note) {
+            tally.notes.push(note);
+        }
+    }
+
+    fn storage_full(&self) -> ServiceError {
+        let limit = self.cloud.settings().quotas.bytes.unwrap_or(u64::MAX);
+        let message = format!("The user may store at most {limit} bytes.");
+        ServiceError::raised(ServiceException::Runtime, message)
+    }
+}
+
+#[async_trait]
+impl Services for CallServices {
+    async fn call(
+        &self,
+        service: Service,
+        arguments: Map<String, Value>,
+    ) -> Result<Value, ServiceError> {
+        let arguments = Arguments::of(service, arguments)?;
+        match service {
+            Service::Find => self.find(arguments).await,
+            Service::FindDocumentForId => self.find_for_id(arguments).await,
+            Service::FindDistinct => self.find_distinct(arguments).await,
+            Service::Count => self.count(arguments).await,
+            Service::Insert => self.insert(arguments).await,
+            Service::Save => self.save(arguments).await,
+            Service::Remove => self.remove(arguments).await,
+            Service::HttpGet => self.get(arguments).await,
+            Service::HttpPost => self.post(arguments).await,
+        }
+    }
+}
+
+/// What the code has passed.
+struct Arguments(Map<String, Value>);
+
+impl Arguments {
+    fn of(service: Service, arguments: Map<String, Value>) -> Result<Self, ServiceError> {
+        let (known, _) = service.parameters();
+        match arguments
+            .keys()
+            .find(|name| !known.contains(&name.as_str()))
+        {
+            Some(unknown) => Err(ServiceError::raised(
+                ServiceException::Type,
+                format!("There is no argument {unknown:?}."),
+            )),
+            None => Ok(Self(arguments)),
+        }
+    }
+
+    fn required(&mut self, name: &str) -> Result<Value, ServiceError> {
+        self.0.remove(name).ok_or_else(|| {
+            let message = format!("The argument {name} is missing.");
+            ServiceError::raised(ServiceException::Type, message)
+        })
+    }
+
+    /// `None` also if it is null.
+    fn optional(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// A whole number that is not negative; 0 if it is not there.
+    fn count(&mut self, name: &str) -> Result<u64, ServiceError> {
+        let Some(value) = self.optional(name) else {
+            return Ok(0);
+        };
+        let number = value.as_u64();
+        number.ok_or_else(|| wrong_type(name, "a whole number that is not negative", &value))
+    }
+
+    fn query(&mut self) -> Result<Query, ServiceError> {
+        Query::parse(&self.required("query")?).map_err(of_value)
+    }
+
+    fn url(&mut self) -> Result<String, ServiceError> {
+        match self.required("url")? {
+            Value::String(url) => Ok(url),
+            other => Err(wrong_type("url", "a text", &other)),
+        }
+    }
+
+    /// The fields of a form; a list gives a field several times.
+    fn form(&mut self) -> Result<Vec<(String, String)>, ServiceError> {
+        let fields = match self.required("data")? {
+            Value::Object(fields) => fields,
+            other => return Err(wrong_type("data", "a dict", &other)),
+        };
+        let mut form = Vec::new();
+        for (name, value) in fields {
+            let values = match value {
+                Value::Array(values) => values,
+                value => vec![value],
+            };
+            for value in values {
+                let text = match value {
+                    Value::String(text) => text,
+                    Value::Number(number) => number.to_string(),
+                    Value::Bool(truth) => truth.to_string(),
+                    Value::Null => String::new(),
+                    other => return Err(wrong_type("data", "a dict of texts", &other)),
+                };
+                form.push((name.clone(), text));
+            }
+        }
+        Ok(form)
+    }
+
+    fn document(&mut self) -> Result<Map<String, Value>, ServiceError> {
+        match self.required("document")? {
+            document @ Value::Object(_) if is_too_deep(&document) => {
+                Err(of_value(Error::DocumentTooDeep))
+            }
+            Value::Object(fields) => Ok(fields),
+            other => Err(wrong_type("document", "a dict", &other)),
+        }
+    }
+}
+
+fn wrong_type(argument: &str, expected: &str, found: &Value) -> ServiceError {
+    let found = match found {
+        Value::Null => "None",
+        Value::Bool(_) => "a bool",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a dict",
+    };
+    let message = format!("The argument {argument} has to be {expected}, not {found}.");
+    ServiceError::raised(ServiceException::Type, message)
+}
+
+fn of_value(error: impl std::error::Error) -> ServiceError {
+    ServiceError::raised(ServiceException::Value, error.to_string())
+}
+
+/// The code can't do anything about it, and learns nothing.
+fn unavailable(error: StoreError) -> ServiceError {
+    let error: &dyn std::error::Error = &error;
+    tracing::error!(error, "a service for an assembly's code failed");
+    ServiceError::Ended(CodeError::Unavailable)
+}

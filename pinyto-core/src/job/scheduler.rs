@@ -1,0 +1,343 @@
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+
+use super::{Claim, ClaimedJob, Completion, Lease, LeaseId, entry::retry_pause};
+use crate::{
+    clock::Timestamp,
+    cloud::Cloud,
+    error::Error,
+    run::{PartKind, Run, RunError, RunOutcome, RunPart},
+    runtime::{CodeError, CodeRuntime, Execution},
+};
+
+/// How jobs are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SchedulerSettings {
+    /// The most jobs that this server runs at once. Default: 4.
+    pub concurrent: usize,
+    /// How long a lease holds: when a server dies, another takes over after this time. Default:
+    /// 60 s. At least 3 s.
+    pub lease: Duration,
+    /// How long to wait at the most before looking whether another server has queued something.
+    /// Default: 30 s.
+    pub poll: Duration,
+    /// How long running jobs may take to finish when the server shuts down. Default: 10 s.
+    pub grace: Duration,
+}
+
+impl Default for SchedulerSettings {
+    fn default() -> Self {
+        Self {
+            concurrent: 4,
+            lease: Duration::from_secs(60),
+            poll: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How long to wait after the store has failed, or when what was due is just being claimed by
+/// another server.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// How long to wait before a job is tried again for which the runtime had no place.
+const NO_PLACE: Duration = Duration::from_secs(10);
+
+/// A lease has to be extended in time.
+const MIN_LEASE: Duration = Duration::from_secs(3);
+
+/// How often a completion is tried before the lease is left to expire.
+const COMPLETION_TRIES: u32 = 5;
+
+/// Runs jobs. Made by [`Cloud::scheduler`]; starts nothing by itself.
+///
+/// Several may run at once, in several processes, over one store: each run happens in one of them.
+pub struct Scheduler {
+    cloud: Cloud,
+    settings: SchedulerSettings,
+}
+
+impl Cloud {
+    /// What runs jobs, for the embedding program to spawn: [`Scheduler::run`].
+    #[must_use]
+    pub fn scheduler(&self) -> Scheduler {
+        let settings = self.settings().scheduler;
+        Scheduler {
+            settings: SchedulerSettings {
+                lease: settings.lease.max(MIN_LEASE),
+                ..settings
+            },
+            cloud: self.clone(),
+        }
+    }
+}
+
+impl Scheduler {
+    /// Runs what is due whenever it is due, until `shutdown` is ready. Then it claims nothing
+    /// more, lets what runs finish for [`SchedulerSettings::grace`], and puts back what has not,
+    /// so that another server takes over at once.
+    ///
+    /// A future that is dropped instead leaves its leases to expire.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        tokio::pin!(shutdown);
+        let (stop, stopping) = watch::channel(false);
+        let mut running = JoinSet::new();
+        loop {
+            let pause = self.start_due(&mut running, &stopping).await;
+            let has_room = running.len() < self.settings.concurrent;
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(ended) = running.join_next() => note_end(ended),
+                () = self.cloud.jobs_changed().notified(), if has_room => {}
+                () = sleep(pause), if has_room => {}
+            }
+        }
+        if timeout(self.settings.grace, finish(&mut running))
+            .await
+            .is_err()
+        {
+            stop.send_replace(true);
+            finish(&mut running).await;
+        }
+    }
+
+    /// Runs everything that is due to its end; says how many runs were claimed. What becomes due
+    /// meanwhile is run, too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store can't say what is due.
+    pub async fn run_due(&self) -> Result<usize, Error> {
+        let (_never, stopping) = watch::channel(false);
+        let (mut count, mut running) = (0, JoinSet::new());
+        loop {
+            let claimed = self.claim(self.settings.concurrent - running.len()).await?;
+            count += claimed.len();
+            self.start(claimed, &mut running, &stopping);
+            match running.join_next().await {
+                Some(ended) => note_end(ended),
+                None => return Ok(count),
+            }
+        }
+    }
+
+    /// Claims and starts what there is room for; says how long to wait if nothing happens.
+    async fn start_due(
+        &self,
+        running: &mut JoinSet<()>,
+        stopping: &watch::Receiver<bool>,
+    ) -> Duration {
+        let next = async {
+            let claimed = self.claim(self.settings.concurrent - running.len()).await?;
+            self.start(claimed, running, stopping);
+            self.next_due().await
+        };
+        let pause = match next.await {
+            Ok(Some(due)) => due.saturating_since(self.cloud.now()).max(RETRY),
+            Ok(None) => self.settings.poll,
+            Err(error) => {
+                tracing::warn!(?error, "can't look for jobs that are due");
+                RETRY * 10
+            }
+        };
+        pause.min(self.settings.poll)
+    }
+
+    fn start(
+        &self,
+        claimed: Vec<ClaimedJob>,
+        running: &mut JoinSet<()>,
+        stopping: &watch::Receiver<bool>,
+    ) {
+        let Some(runtime) = self.cloud.runtime() else {
+            return;
+        };
+        for job in claimed {
+            let attempt = Attempt {
+                cloud: self.cloud.clone(),
+                runtime: Arc::clone(runtime),
+                lease: self.settings.lease,
+                job,
+            };
+            running.spawn(attempt.run(stopping.clone()));
+        }
+    }
+
+    async fn claim(&self, limit: usize) -> Result<Vec<ClaimedJob>, Error> {
+        let now = self.cloud.now();
+        // A look is far cheaper than a claim, which writes.
+        if limit == 0 || self.next_due().await?.is_none_or(|due| due > now) {
+            return Ok(Vec::new());
+        }
+        let claim = Claim {
+            lease: LeaseId::generate(self.cloud.randomness().as_ref())?,
+            now,
+            until: now.saturating_add(self.settings.lease),
+            limit,
+        };
+        Ok(self.cloud.store().jobs().claim_due(&claim).await?)
+    }
+
+    /// Without a runtime nothing is ever due.
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
+        if self.cloud.runtime().is_none() {
+            return Ok(None);
+        }
+        let jobs = self.cloud.store().jobs();
+        Ok(jobs.next_due(self.cloud.now()).await?)
+    }
+}
+
+async fn finish(running: &mut JoinSet<()>) {
+    while let Some(ended) = running.join_next().await {
+        note_end(ended);
+    }
+}
+
+fn note_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        // Its lease expires, which counts as a try.
+        tracing::error!(%error, "the run of a job broke off");
+    }
+}
+
+/// One claimed run.
+struct Attempt {
+    cloud: Cloud,
+    runtime: Arc<dyn CodeRuntime>,
+    lease: Duration,
+    job: ClaimedJob,
+}
+
+/// How an execution ended.
+enum Ended {
+    Itself(Execution),
+    /// The server shuts down.
+    Stopped,
+    /// The lease is somebody else's, or the entry is gone.
+    Lost,
+}
+
+impl Attempt {
+    async fn run(self, stopping: watch::Receiver<bool>) {
+        if let Err(error) = self.cloud.check_cpu_quota(self.job.user.id).await {
+            let until = match error {
+                Error::QuotaExceeded { reset, .. } => reset,
+                _ => self.cloud.now().saturating_add(NO_PLACE),
+            };
+            return self.complete(&Completion::PutBack { until }).await;
+        }
+        let (id, started_at) = (self.cloud.new_run_id(), self.cloud.now());
+        let begun = tokio::time::Instant::now();
+        let execution = match self.execute(stopping).await {
+            Ended::Itself(execution) => execution,
+            Ended::Stopped => {
+                let until = self.cloud.now();
+                return self.complete(&Completion::PutBack { until }).await;
+            }
+            Ended::Lost => {
+                tracing::warn!(job = %self.job.job, "the run of a job was cancelled");
+                return;
+            }
+        };
+        let (outcome, completion) = match self.judge(&execution) {
+            Ok(judged) => judged,
+            // Not run at all.
+            Err(put_back) => return self.complete(&put_back).await,
+        };
+        self.cloud.note_run(Run {
+            id,
+            user: self.job.user.id,
+            assembly: self.job.assembly,
+            assembly_name: self.job.job.assembly.clone(),
+            part: RunPart {
+                kind: PartKind::Job,
+                name: self.job.job.name.clone(),
+            },
+            started_at,
+            duration: begun.elapsed(),
+            cpu_time: execution.cpu_time,
+            outcome,
+            output: execution.output,
+            attempt: self.job.attempt,
+        });
+        self.complete(&completion).await;
+    }
+
+    /// Executes the code and extends the lease until that ends.
+    async fn execute(&self, mut stopping: watch::Receiver<bool>) -> Ended {
+        let execution = self.cloud.execute_job(self.runtime.as_ref(), &self.job);
+        tokio::pin!(execution);
+        let mut held_until = self.cloud.now().saturating_add(self.lease);
+        loop {
+            tokio::select! {
+                biased;
+                execution = &mut execution => return Ended::Itself(execution),
+                _ = stopping.wait_for(|stops| *stops) => return Ended::Stopped,
+                () = sleep(self.lease / 3) => {}
+            }
+            let until = self.cloud.now().saturating_add(self.lease);
+            let jobs = self.cloud.store().jobs();
+            match jobs.extend(self.job.lease, until).await {
+                Ok(true) => held_until = until,
+                Ok(false) => return Ended::Lost,
+                Err(error) => {
+                    tracing::warn!(?error, "can't extend the lease of a job");
+                    if self.cloud.now() >= held_until {
+                        return Ended::Lost;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What an execution means for the run and for the entry; the latter only if there was no
+    /// run, for want of a place.
+    fn judge(&self, execution: &Execution) -> Result<(RunOutcome, Completion), Completion> {
+        let now = self.cloud.now();
+        let error = match &execution.outcome {
+            Ok(_) => return Ok((RunOutcome::Succeeded, Completion::Succeeded)),
+            Err(CodeError::Busy { retry_after }) => {
+                let until = now.saturating_add((*retry_after).max(Duration::from_secs(1)));
+                return Err(Completion::PutBack { until });
+            }
+            Err(CodeError::Unavailable) => {
+                let until = now.saturating_add(NO_PLACE);
+                return Err(Completion::PutBack { until });
+            }
+            Err(error) => RunError::from(error),
+        };
+        let randomness = self.cloud.randomness().as_ref();
+        // Without randomness nothing else works either; then try again at once.
+        let pause = retry_pause(self.job.attempt, randomness).unwrap_or(Some(Duration::ZERO));
+        let completion = Completion::Failed {
+            error: error.clone(),
+            retry_at: pause.map(|pause| now.saturating_add(pause)),
+        };
+        Ok((RunOutcome::Failed(error), completion))
+    }
+
+    async fn complete(&self, completion: &Completion) {
+        let (jobs, lease): (_, Lease) = (self.cloud.store().jobs(), self.job.lease);
+        for attempt in 0..COMPLETION_TRIES {
+            if attempt > 0 {
+                sleep(RETRY * 2_u32.pow(attempt)).await;
+            }
+            match jobs.complete(lease, completion, self.cloud.now()).await {
+                Ok(true) => return,
+                Ok(false) => {
+                    tracing::warn!(job = %self.job.job, "a job ended after its lease was lost");
+                    return;
+                }
+                Err(error) => tracing::warn!(?error, "can't note the end of a job"),
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+use super::{EnqueueOutcome, JobRef, JobState};
+use crate::{cloud::Cloud, error::Error, session::Session};
+
+/// The most jobs that one call gives.
+pub const MAX_LISTED: u64 = 1000;
+
+impl Cloud {
+    /// Lets a job of the user run now: again if it is parked, otherwise once more beside its
+    /// schedule. If that was asked for already and waits for its turn, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AssemblyNotInstalled`], [`Error::UnknownJob`], [`Error::LimitReached`] if too many
+    /// runs are queued, [`Error::CodeExecutionDisabled`].
+    pub async fn run_job_now(&self, session: &Session, job: &JobRef) -> Result<(), Error> {
+        if self.runtime().is_none() {
+            return Err(Error::CodeExecutionDisabled);
+        }
+        let limit = self.settings().max_queued_jobs;
+        let (jobs, user) = (self.store().jobs(), session.user.id);
+        match jobs.run_now(user, job, limit, self.now()).await? {
+            EnqueueOutcome::Queued => {
+                self.wake_scheduler();
+                Ok(())
+            }
+            EnqueueOutcome::NotInstalled => Err(Error::AssemblyNotInstalled),
+            EnqueueOutcome::UnknownJob => Err(Error::UnknownJob),
+            EnqueueOutcome::LimitReached => Err(Error::LimitReached {
+                things: "queued runs of jobs",
+                limit: limit as u64,
+            }),
+        }
+    }
+
+    /// How it stands with the user's jobs, by assembly and name, from the one after `skip` others,
+    /// `count` (and [`MAX_LISTED`]) at the most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed.
+    pub async fn list_jobs(
+        &self,
+        session: &Session,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<JobState>, Error> {
+        let (jobs, user) = (self.store().jobs(), session.user.id);
+        let count = count.min(MAX_LISTED);
+        Ok(jobs.list_of_user(user, self.now(), skip, count).await?)
+    }
+}

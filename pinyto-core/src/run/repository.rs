@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Run, RunId};
+use crate::{
+    assembly::{AssemblyName, AssemblyRef},
+    clock::Timestamp,
+    id::UserId,
+    store::StoreError,
+};
+
+/// What is recorded in one go.
+#[derive(Clone, Debug, Default)]
+pub struct RunBatch {
+    /// The runs, oldest first.
+    pub runs: Vec<Run>,
+    /// CPU time to be added to what the users have used, one entry per user and hour.
+    pub cpu: Vec<CpuBooking>,
+}
+
+/// CPU time that a user has used within one hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuBooking {
+    /// Who.
+    pub user: UserId,
+    /// When: hours since the Unix epoch.
+    pub hour: i64,
+    /// How much.
+    pub used: Duration,
+}
+
+/// What a user has used within an hour, as far as it is booked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourUsage {
+    /// Who.
+    pub user: UserId,
+    /// Hours since the Unix epoch: the last one that anything was booked for.
+    pub hour: i64,
+    /// The CPU time used within that hour.
+    pub used: Duration,
+}
+
+/// How many runs are kept, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunRetention {
+    /// The most runs of one user. Default: 500.
+    pub per_user: usize,
+    /// How old they get. Default: 30 days.
+    pub max_age: Duration,
+}
+
+impl Default for RunRetention {
+    fn default() -> Self {
+        Self {
+            per_user: 500,
+            max_age: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}
+
+/// Where runs are kept, and what is booked with them.
+#[async_trait]
+pub trait RunRepository: Send + Sync {
+    /// Records the batch as a whole: keeps its runs, adds its CPU time to the users' usage and to
+    /// what they have used within the hour. Of each user who gets a run, only the newest
+    /// `retention.per_user` stay, and none that began `retention.max_age` before `now`. Users
+    /// who are gone meanwhile are skipped.
+    ///
+    /// A booking for an hour before the one that the user's figure is of adds to the usage only;
+    /// one for a later hour begins the figure anew.
+    ///
+    /// Gives the figures of the users in `batch.cpu`, as they are afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn record(
+        &self,
+        batch: &RunBatch,
+        retention: RunRetention,
+        now: Timestamp,
+    ) -> Result<Vec<HourUsage>, StoreError>;
+
+    /// What the user has used within the last hour that anything was booked for; `None` if
+    /// nothing ever was, or there is no such user.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn hour_usage(&self, user: UserId) -> Result<Option<HourUsage>, StoreError>;
+
+    /// The run, if it is one of the user's.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn find(&self, user: UserId, run: RunId) -> Result<Option<Run>, StoreError>;
+
+    /// The user's runs, newest first, from the one after `skip` others, `count` at the most; if
+    /// `assembly` is given only those of what was called that when it ran.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn list_of_user(
+        &self,
+        user: UserId,
+        assembly: Option<&AssemblyRef>,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<Run>, StoreError>;
+
+    /// The runs of the author's assembly of that name (also from the time when it was called
+    /// otherwise), whoever they were for, newest first; `None` if she has no such assembly.
+    /// What the author gets to see of them is decided by
+    /// [`AuthorRun::of`](super::AuthorRun::of).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn list_of_author(
+        &self,
+        author: UserId,
+        assembly: &AssemblyName,
+        skip: u64,
+        count: u64,
+    ) -> Result<Option<Vec<Run>>, StoreError>;
+
+    /// Deletes all runs that began before `moment`; says how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn sweep(&self, moment: Timestamp) -> Result<u64, StoreError>;
+}

@@ -1,0 +1,175 @@
+use std::{future::Future, time::Duration};
+
+use super::{AuthorRun, Run, RunId, without_nul};
+use crate::{
+    assembly::{AssemblyName, AssemblyRef},
+    cloud::Cloud,
+    error::Error,
+    id::UserId,
+    quota::hour_of,
+    session::Session,
+};
+
+/// The most runs that one call gives.
+pub const MAX_LISTED: u64 = 100;
+
+/// How long a run waits to be written at the most, if [`Cloud::keep_runs`] runs.
+const PERIOD: Duration = Duration::from_secs(1);
+
+impl Cloud {
+    /// Notes a run that has ended: it will be recorded, and its CPU time booked to its user.
+    pub(crate) fn note_run(&self, mut run: Run) {
+        run.output.text = without_nul(run.output.text);
+        let hour = hour_of(self.now());
+        self.quota_counts().note(run.user, hour, run.cpu_time);
+        self.run_log().note(run, hour);
+    }
+
+    /// Books CPU time that was used for the user outside of a run.
+    pub(crate) fn book(&self, user: UserId, used: Duration) {
+        let hour = hour_of(self.now());
+        self.quota_counts().note(user, hour, used);
+        self.run_log().book(user, hour, used);
+    }
+
+    /// The identifier of a run that begins now.
+    pub(crate) fn new_run_id(&self) -> RunId {
+        RunId::new(self.document_ids().next(self.now()))
+    }
+
+    /// Writes the runs and the CPU time that have gathered. Dropping the future doesn't stop it.
+    ///
+    /// Runs are gathered because writing each on its own would cost more than many a call. What
+    /// has gathered is lost if the process is killed; call this at the end, and let
+    /// [`Cloud::keep_runs`] call it in between.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed; then they wait for the next call.
+    pub async fn flush_runs(&self) -> Result<(), Error> {
+        let log = self.run_log();
+        if let Ok(_nobody_writes) = log.writing.try_lock()
+            && log.is_empty()
+        {
+            return Ok(());
+        }
+        // In a task, because what was taken out of the log must not get lost with a caller.
+        let cloud = self.clone();
+        let writing = tokio::spawn(async move { cloud.write_runs().await });
+        writing.await.map_err(|_| Error::ShuttingDown)?
+    }
+
+    async fn write_runs(&self) -> Result<(), Error> {
+        let log = self.run_log();
+        let _turn = log.writing.lock().await;
+        while !log.is_empty() {
+            let batch = log.take();
+            let (retention, now) = (self.settings().run_retention, self.now());
+            match self.store().runs().record(&batch, retention, now).await {
+                Ok(figures) => {
+                    for booked in figures {
+                        let unwritten = log.unwritten(booked.user, booked.hour);
+                        self.quota_counts().correct(booked, unwritten, now);
+                    }
+                }
+                Err(error) => {
+                    log.put_back(batch);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes runs whenever enough have gathered, at least every second, until `shutdown` is
+    /// ready, and then once more. For the embedding program to spawn.
+    pub async fn keep_runs(&self, shutdown: impl Future<Output = ()> + Send) {
+        tokio::pin!(shutdown);
+        let mut ends = false;
+        while !ends {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => ends = true,
+                () = self.run_log().enough.notified() => {}
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+            if let Err(error) = self.flush_runs().await {
+                tracing::warn!(?error, "can't write runs and CPU time");
+            }
+        }
+    }
+
+    /// How many runs were lost since the start because they could not be written in time. Their
+    /// CPU time was not.
+    #[must_use]
+    pub fn dropped_runs(&self) -> u64 {
+        self.run_log().dropped()
+    }
+
+    /// The runs for the user, newest first, from the one after `skip` others, `count` (and
+    /// [`MAX_LISTED`]) at the most; if `assembly` is given only those of what was called that when
+    /// it ran.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed.
+    pub async fn list_runs(
+        &self,
+        session: &Session,
+        assembly: Option<&AssemblyRef>,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<Run>, Error> {
+        self.flush_runs().await?;
+        let (runs, user) = (self.store().runs(), session.user.id);
+        let count = count.min(MAX_LISTED);
+        Ok(runs.list_of_user(user, assembly, skip, count).await?)
+    }
+
+    /// One run for the user.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRun`] if there is none (any more), or it was for somebody else.
+    pub async fn find_run(&self, session: &Session, run: RunId) -> Result<Run, Error> {
+        self.flush_runs().await?;
+        let found = self.store().runs().find(session.user.id, run).await?;
+        found.ok_or(Error::UnknownRun)
+    }
+
+    /// The runs of an assembly of the user's, whoever they were for, newest first, from the one
+    /// after `skip` others, `count` (and [`MAX_LISTED`]) at the most. Shows what an author needs,
+    /// and nothing of other users' data: see [`AuthorRun`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownAssembly`] if she has written no assembly of that name.
+    pub async fn list_runs_of_own_assembly(
+        &self,
+        session: &Session,
+        assembly: &AssemblyName,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<AuthorRun>, Error> {
+        self.flush_runs().await?;
+        let (runs, author) = (self.store().runs(), session.user.id);
+        let count = count.min(MAX_LISTED);
+        let found = runs.list_of_author(author, assembly, skip, count).await?;
+        let found = found.ok_or(Error::UnknownAssembly)?.into_iter();
+        Ok(found.map(|run| AuthorRun::of(run, author)).collect())
+    }
+
+    /// Deletes the runs that are older than [`Settings::run_retention`](crate::Settings) allows;
+    /// says how many. Those of users who run something go by themselves; call this now and then
+    /// for the others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store failed.
+    pub async fn sweep_runs(&self) -> Result<u64, Error> {
+        let moment = self
+            .now()
+            .saturating_sub(self.settings().run_retention.max_age);
+        Ok(self.store().runs().sweep(moment).await?)
+    }
+}

@@ -1,0 +1,187 @@
+//! A runtime that does what a test has told it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use pinyto_core::{
+    Settings,
+    assembly::AssemblyRef,
+    challenge::ServerKey,
+    id::UserId,
+    memory::MemoryStore,
+    runtime::{Checked, CodeCall, CodeError, CodeRuntime, Execution, Output, Services},
+    session::Session,
+    testing::{
+        ManualClock, given,
+        rsa::{Counting, Toy},
+    },
+};
+use tokio::sync::Semaphore;
+
+use crate::support::{World, settings};
+
+/// Does by the text of the code what it was told to; succeeds otherwise. Every run uses 10 ms of
+/// CPU time and prints for whom it is.
+pub(crate) struct Scripted {
+    outcomes: Mutex<HashMap<String, CodeError>>,
+    /// Code and user of each call so far.
+    calls: Mutex<Vec<(String, String)>>,
+    /// Who runs the code `wait` needs one of these.
+    pub(crate) permits: Semaphore,
+    running: AtomicUsize,
+    most_running: AtomicUsize,
+}
+
+pub(crate) const CPU: Duration = Duration::from_millis(10);
+
+impl Scripted {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            outcomes: Mutex::default(),
+            calls: Mutex::default(),
+            permits: Semaphore::new(0),
+            running: AtomicUsize::new(0),
+            most_running: AtomicUsize::new(0),
+        })
+    }
+
+    /// From now on the code fails.
+    pub(crate) fn fails(&self, code: &str, error: CodeError) {
+        self.outcomes.lock().unwrap().insert(code.to_owned(), error);
+    }
+
+    /// From now on the code succeeds.
+    pub(crate) fn succeeds(&self, code: &str) {
+        self.outcomes.lock().unwrap().remove(code);
+    }
+
+    /// Code and user of each call since this was asked for last.
+    pub(crate) fn calls(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.calls.lock().unwrap())
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn most_running(&self) -> usize {
+        self.most_running.load(Ordering::SeqCst)
+    }
+}
+
+pub(crate) fn exception() -> CodeError {
+    CodeError::Exception {
+        kind: "ValueError".to_owned(),
+        message: "her secret".to_owned(),
+        line: Some(3),
+    }
+}
+
+/// Counts down also if its future is dropped.
+struct Running<'a>(&'a Scripted);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl CodeRuntime for Scripted {
+    async fn check(&self, _author: UserId, _code: &str) -> Checked {
+        Checked {
+            outcome: Ok(()),
+            cpu_time: Duration::ZERO,
+        }
+    }
+
+    async fn run(&self, call: &CodeCall, _services: &dyn Services) -> Execution {
+        let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        let _running = Running(self);
+        self.most_running.fetch_max(now, Ordering::SeqCst);
+        let user = call.user_name.to_string();
+        let of = (call.code.to_string(), user.clone());
+        self.calls.lock().unwrap().push(of);
+        match &*call.code {
+            "wait" => self.permits.acquire().await.unwrap().forget(),
+            "panic" => panic!("as told"),
+            _ => tokio::task::yield_now().await,
+        }
+        let outcome = self.outcomes.lock().unwrap().get(&*call.code).cloned();
+        Execution {
+            outcome: outcome.map_or_else(|| Ok(String::new()), Err),
+            cpu_time: CPU,
+            output: Output {
+                text: format!("for {user}"),
+                truncated: false,
+            },
+        }
+    }
+}
+
+impl World {
+    /// A world whose assemblies are run by the script.
+    pub(crate) fn scripted(script: &Arc<Scripted>) -> Self {
+        Self::scripted_with(script, settings())
+    }
+
+    /// The same, set otherwise.
+    pub(crate) fn scripted_with(script: &Arc<Scripted>, settings: Settings) -> Self {
+        let (store, clock) = (Arc::new(MemoryStore::new()), ManualClock::default());
+        Self::running(script, store, clock, settings)
+    }
+
+    /// Another process on the same database.
+    pub(crate) fn another_server(&self, script: &Arc<Scripted>, settings: Settings) -> Self {
+        Self::running(script, self.store.clone(), self.clock.clone(), settings)
+    }
+
+    fn running(
+        script: &Arc<Scripted>,
+        store: Arc<MemoryStore>,
+        clock: ManualClock,
+        settings: Settings,
+    ) -> Self {
+        let rsa = Counting::new(Toy::new());
+        let server_key = ServerKey::generate(rsa.clone()).unwrap();
+        let cloud = pinyto_core::Cloud::builder(store.clone(), server_key)
+            .clock(Arc::new(clock.clone()))
+            .settings(settings)
+            .runtime(script.clone())
+            .build()
+            .unwrap();
+        Self {
+            store,
+            clock,
+            rsa,
+            cloud,
+        }
+    }
+
+    /// A user who has written and installed `hugo/Notes` with these jobs (name, code, minutes).
+    pub(crate) async fn hugo_with_jobs(&self, jobs: &[(&str, &str, u64)]) -> Session {
+        let hugo = self.session_of_new("hugo").await;
+        let source = given::source_with_jobs("Notes", jobs);
+        self.cloud.save_assembly(&hugo, "", &source).await.unwrap();
+        self.install(&hugo).await;
+        hugo
+    }
+
+    /// Installs `hugo/Notes`.
+    pub(crate) async fn install(&self, user: &Session) {
+        let notes: AssemblyRef = given::assembly_ref("hugo/Notes");
+        self.cloud.install_assembly(user, &notes).await.unwrap();
+    }
+
+    /// Runs everything that is due; says how many runs that took.
+    pub(crate) async fn run_due(&self) -> usize {
+        self.cloud.scheduler().run_due().await.unwrap()
+    }
+}

@@ -1,0 +1,49 @@
+//! From settings to what runs the code of assemblies.
+
+use std::sync::Arc;
+
+use pinyto_core::egress::Egress;
+use pinyto_http::server::config::Settings;
+use pinyto_sandbox::{EgressSettings, HttpEgress, PythonRuntime, SandboxError};
+
+/// The runtime that the settings ask for, started.
+///
+/// # Errors
+///
+/// One sentence for the operator.
+pub(crate) async fn runtime(settings: &Settings) -> Result<Option<PythonRuntime>, String> {
+    if !settings.code {
+        return Ok(None);
+    }
+    let mut builder = PythonRuntime::builder()
+        .ready_workers(settings.code_workers)
+        .memory_ceiling(settings.code_memory)
+        .allow_unconfined(settings.code_unconfined);
+    if let Some(calls) = settings.code_at_once {
+        builder = builder.at_once(calls);
+    }
+    let started: Result<_, SandboxError> = builder.start().await;
+    started.map(Some).map_err(|error| {
+        format!(
+            "The code of assemblies can't be run: {error}. Start with --code off to serve without it."
+        )
+    })
+}
+
+/// What code may fetch from other servers, if anything.
+///
+/// # Errors
+///
+/// One sentence for the operator.
+pub(crate) fn egress(settings: &Settings) -> Result<Option<Arc<dyn Egress>>, String> {
+    if !settings.code || !settings.http_egress {
+        return Ok(None);
+    }
+    let mut rules = EgressSettings::default();
+    rules.allowed_hosts = settings.egress_allow.clone();
+    rules.denied_hosts = settings.egress_deny.clone();
+    rules.allowed_networks = settings.egress_allow_private.clone();
+    let egress = HttpEgress::builder().settings(rules).build();
+    let egress = egress.map_err(|error| error.to_string())?;
+    Ok(Some(Arc::new(egress)))
+}

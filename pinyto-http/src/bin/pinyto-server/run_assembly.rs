@@ -1,0 +1,375 @@
+//! `pinyto-server run-assembly`: tries out an assembly's code without a server.
+//!
+//! Nothing is kept but what `--write` writes: the store is in memory, and nobody logs in.
+
+use std::{fs, io::Write as _, path::PathBuf, sync::Arc};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
+use pinyto_core::{
+    Cloud,
+    assembly::{
+        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, CallRequest, Function,
+        InstallOutcome,
+    },
+    challenge::SessionTokenHash,
+    clock::{Clock as _, SystemClock},
+    document::NewEntry,
+    id::{KeyId, SessionId},
+    job::JobRef,
+    memory::MemoryStore,
+    run::{Run, RunOutcome},
+    session::Session,
+    store::Store as _,
+    user::{User, UserName},
+};
+use pinyto_http::{
+    server::config::Settings,
+    wire::{assembly::SaveAssembly, decode},
+};
+use serde_json::{Value, json};
+
+use self::no_key::server_key;
+use crate::{cloud::rules, code, say};
+
+mod documents;
+mod no_key;
+
+/// What it is called on the command line.
+pub(crate) const NAME: &str = "run-assembly";
+
+/// What is to be tried out.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    file: PathBuf,
+    part: Part,
+    request: String,
+    documents: Option<PathBuf>,
+    write: bool,
+    pack: bool,
+    user: UserName,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// The one there is.
+    Only,
+    Function(String),
+    Job(String),
+}
+
+/// What the arguments after [`NAME`] ask for; `Ok(None)`: the text of `--help` was printed.
+///
+/// # Errors
+///
+/// One sentence about what is wrong with them.
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<Option<Trial>, String> {
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            say(&error.to_string());
+            return Ok(None);
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            let first = first.strip_prefix("error: ").unwrap_or(first);
+            return Err(format!(
+                "{first}; pinyto-server {NAME} --help lists the options."
+            ));
+        }
+    };
+    Trial::from_matches(&matches).map(Some)
+}
+
+fn command() -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    Command::new("pinyto-server run-assembly")
+        .about("Tries out the code of an assembly, without a server and without keeping anything.")
+        .arg(
+            Arg::new("file")
+                .value_name("FILE")
+                .required(true)
+                .help("A file.py with the body of one function, or a file.json with an assembly as the field data of save_assembly has it; a part may name a code_file beside it in place of its code"),
+        )
+        .arg(option("function", "NAME", "Which function to call; needn't be said if there is one only"))
+        .arg(option("job", "NAME", "Which job to run").conflicts_with("function"))
+        .arg(option("request", "JSON", "What the function is asked: a JSON object").default_value("{}"))
+        .arg(option("documents", "FILE", "The documents there are: a JSON list, or one JSON object a line"))
+        .arg(
+            Arg::new("write")
+                .long("write")
+                .action(ArgAction::SetTrue)
+                .requires("documents")
+                .help("Write the documents back as the code leaves them"),
+        )
+        .arg(
+            Arg::new("pack")
+                .long("pack")
+                .action(ArgAction::SetTrue)
+                .help("Run nothing: print the assembly with all its code, as save_assembly takes it"),
+        )
+        .arg(option("user", "NAME", "For whom it runs").default_value("me"))
+}
+
+impl Trial {
+    fn from_matches(matches: &ArgMatches) -> Result<Self, String> {
+        let text = |name: &str| matches.get_one::<String>(name).cloned();
+        let user = text("user").unwrap_or_default();
+        Ok(Self {
+            file: text("file").unwrap_or_default().into(),
+            part: match (text("function"), text("job")) {
+                (Some(name), _) => Part::Function(name),
+                (None, Some(name)) => Part::Job(name),
+                (None, None) => Part::Only,
+            },
+            request: text("request").unwrap_or_default(),
+            documents: text("documents").map(PathBuf::from),
+            write: matches.get_flag("write"),
+            pack: matches.get_flag("pack"),
+            user: UserName::parse(&user).map_err(|error| format!("--user {user:?}: {error}"))?,
+        })
+    }
+
+    /// Runs it; says whether all went well.
+    ///
+    /// # Errors
+    ///
+    /// One sentence about what kept it from being run.
+    pub(crate) async fn run(&self, settings: &Settings) -> Result<bool, String> {
+        let source = self.source()?;
+        if self.pack {
+            let data = serde_json::to_string(&source).map_err(|error| error.to_string())?;
+            say(&data);
+            return Ok(true);
+        }
+        let store = Arc::new(MemoryStore::new());
+        let (session, assembly) = self.prepare(&store, &source).await?;
+        let runtime = code::runtime(settings).await?;
+        let runtime = runtime.ok_or("--code off runs no code.")?;
+        let mut builder = Cloud::builder(store.clone(), server_key()?)
+            .settings(rules(settings))
+            .runtime(Arc::new(runtime.clone()));
+        if let Some(egress) = code::egress(settings)? {
+            builder = builder.egress(egress);
+        }
+        let cloud = builder.build().map_err(|error| error.to_string())?;
+        let fine = self.call(&cloud, &session, &assembly, &source).await?;
+        runtime.close(std::time::Duration::ZERO).await;
+        if let Some(file) = self.documents.as_ref().filter(|_| self.write) {
+            documents::write(file, &*store, session.user.id).await?;
+        }
+        Ok(fine)
+    }
+
+    fn source(&self) -> Result<AssemblySource, String> {
+        let shown = self.file.display();
+        let text = fs::read_to_string(&self.file)
+            .map_err(|error| format!("{shown} can't be read: {error}."))?;
+        if self.file.extension().is_some_and(|end| end == "py") {
+            let name = |text| AssemblyName::parse(text).map_err(|error| error.to_string());
+            let function = Function {
+                name: name("main")?,
+                code: text,
+            };
+            let description = String::new();
+            let source =
+                AssemblySource::new(name("Trial")?, description, vec![function], vec![], true);
+            return source.map_err(|error| error.to_string());
+        }
+        let data = self.with_code(&text)?;
+        let request = json!({"original_name": "", "data": data}).to_string();
+        let request: SaveAssembly =
+            decode(request.as_bytes()).map_err(|error| error.to_string())?;
+        let source = request
+            .data
+            .0
+            .into_source()
+            .map_err(pinyto_core::Error::from);
+        source.map_err(|error| error.to_string())
+    }
+
+    /// The assembly in `text`, with the code of its files.
+    fn with_code(&self, text: &str) -> Result<Value, String> {
+        let mut data: Value = serde_json::from_str(text).map_err(|error| {
+            let shown = self.file.display();
+            format!("{shown} has neither the ending .py nor JSON: {error}.")
+        })?;
+        for list in ["api_functions", "jobs"] {
+            let parts = data.get_mut(list).and_then(Value::as_array_mut);
+            for part in parts.into_iter().flatten().filter_map(Value::as_object_mut) {
+                if let Some(file) = part.remove("code_file") {
+                    let file = self.file.with_file_name(file.as_str().unwrap_or_default());
+                    let code = fs::read_to_string(&file)
+                        .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
+                    part.insert("code".to_owned(), code.into());
+                }
+            }
+        }
+        Ok(data)
+    }
+
+    /// Puts user, assembly and documents into the store.
+    async fn prepare(
+        &self,
+        store: &MemoryStore,
+        source: &AssemblySource,
+    ) -> Result<(Session, AssemblyRef), String> {
+        let now = SystemClock.now();
+        let failed = |error: pinyto_core::store::StoreError| error.to_string();
+        let user: User = store
+            .users()
+            .ensure_keyless(&self.user, now)
+            .await
+            .map_err(failed)?;
+        let limits = AuthorLimits {
+            assemblies: 1,
+            bytes: u64::MAX,
+        };
+        let assemblies = store.assemblies();
+        assemblies
+            .save(user.id, "", source, limits, now)
+            .await
+            .map_err(failed)?;
+        let assembly = AssemblyRef {
+            author: user.name.clone(),
+            name: source.name().clone(),
+        };
+        let installed = assemblies.install(user.id, &assembly, 1, now).await;
+        if installed.map_err(failed)? != InstallOutcome::Installed {
+            return Err("The assembly can't be installed.".to_owned());
+        }
+        if let Some(file) = &self.documents {
+            for document in documents::read(file, &assembly, now)? {
+                let entry = NewEntry {
+                    document,
+                    max_bytes: None,
+                    job: None,
+                };
+                let inserted = store.documents().insert(user.id, &entry).await;
+                inserted.map_err(failed)?;
+            }
+        }
+        let session = Session {
+            id: SessionId::new(0),
+            key: KeyId::new(0),
+            token_hash: SessionTokenHash::from_bytes([0; 32]),
+            created_at: now,
+            last_used_at: now,
+            user,
+        };
+        Ok((session, assembly))
+    }
+
+    async fn call(
+        &self,
+        cloud: &Cloud,
+        session: &Session,
+        assembly: &AssemblyRef,
+        source: &AssemblySource,
+    ) -> Result<bool, String> {
+        let function = match &self.part {
+            Part::Job(name) => {
+                let name = AssemblyName::parse(name).map_err(|error| error.to_string())?;
+                return self.run_job(cloud, session, assembly, name).await;
+            }
+            Part::Function(name) => name.as_str(),
+            Part::Only => match source.api_functions() {
+                [only] => only.name.as_str(),
+                _ => return Err(format!("Which one? {}", listed(source))),
+            },
+        };
+        let request =
+            CallRequest::from_json(&self.request).map_err(|error| format!("--request: {error}"))?;
+        let answer = cloud
+            .call_function(session, assembly, function, &request)
+            .await;
+        if let Some(run) = last_run(cloud, session).await? {
+            report(&run);
+        }
+        match answer {
+            Ok(answer) => {
+                say(&answer.body);
+                Ok(!answer.is_error)
+            }
+            Err(pinyto_core::Error::UnknownFunction) => Err(format!(
+                "The assembly has no function {function}. {}",
+                listed(source)
+            )),
+            Err(error) => {
+                complain(&error.to_string());
+                Ok(false)
+            }
+        }
+    }
+
+    async fn run_job(
+        &self,
+        cloud: &Cloud,
+        session: &Session,
+        assembly: &AssemblyRef,
+        name: AssemblyName,
+    ) -> Result<bool, String> {
+        let job = JobRef {
+            assembly: assembly.clone(),
+            name,
+        };
+        let queued = cloud.run_job_now(session, &job).await;
+        queued.map_err(|error| error.to_string())?;
+        let ran = cloud.scheduler().run_due().await;
+        ran.map_err(|error| error.to_string())?;
+        // Other jobs of the assembly were due, too.
+        let runs = cloud.list_runs(session, None, 0, 100).await;
+        let mut runs = runs.map_err(|error| error.to_string())?.into_iter();
+        let Some(run) = runs.find(|run| run.part.name == job.name) else {
+            return Err(format!("The job {} has not been run.", job.name));
+        };
+        report(&run);
+        Ok(run.outcome == RunOutcome::Succeeded)
+    }
+}
+
+fn listed(source: &AssemblySource) -> String {
+    let functions = source.api_functions().iter().map(|part| &part.name);
+    let jobs = source.jobs().iter().map(|part| &part.name);
+    format!(
+        "It has the functions {:?} and the jobs {:?}.",
+        functions.collect::<Vec<_>>(),
+        jobs.collect::<Vec<_>>()
+    )
+}
+
+async fn last_run(cloud: &Cloud, session: &Session) -> Result<Option<Run>, String> {
+    let runs = cloud.list_runs(session, None, 0, 1).await;
+    Ok(runs.map_err(|error| error.to_string())?.pop())
+}
+
+/// What was printed, and how it went, on stderr.
+fn report(run: &Run) {
+    if !run.output.text.is_empty() {
+        complain(run.output.text.trim_end_matches('\n'));
+    }
+    let outcome = match &run.outcome {
+        RunOutcome::Succeeded => "succeeded".to_owned(),
+        RunOutcome::Failed(error) => {
+            let line = error
+                .line()
+                .map_or_else(String::new, |line| format!(" in line {line}"));
+            format!("failed{line}: {}: {}", error.kind(), error.message())
+        }
+    };
+    complain(&format!(
+        "{} {} {outcome} ({:.1} ms of CPU time)",
+        run.part.kind.name(),
+        run.part.name,
+        run.cpu_time.as_secs_f64() * 1000.0
+    ));
+}
+
+/// A line on stderr; a closed one is no reason to fail.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

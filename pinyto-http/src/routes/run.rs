@@ -1,0 +1,86 @@
+//! `/list_runs`, `/get_run`, `/list_assembly_runs`.
+
+use pinyto_core::{
+    Error,
+    assembly::{AssemblyName, AssemblyRef},
+    run::MAX_LISTED,
+    user::UserName,
+};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
+
+use super::{answer, calls};
+use crate::{
+    api::Api,
+    auth::{Incoming, incoming},
+    error::ApiError,
+    reply,
+    wire::run::{AuthorRunAnswer, GetRun, ListAssemblyRuns, ListRuns, RunAnswer},
+};
+
+calls! {
+    /// The calls of this group.
+    RunCall {
+        List = "list_runs",
+        Get = "get_run",
+        ListOfAssembly = "list_assembly_runs",
+    }
+}
+
+/// What became of function calls and jobs.
+#[must_use]
+pub fn runs(api: Api) -> BoxedFilter<(Response,)> {
+    warp::path::param()
+        .and(warp::path::end())
+        .and(warp::post())
+        .and(incoming(api))
+        .then(|call, incoming| {
+            answer(incoming, move |incoming| async move {
+                match call {
+                    RunCall::List => list(incoming).await,
+                    RunCall::Get => get(incoming).await,
+                    RunCall::ListOfAssembly => list_of_assembly(incoming).await,
+                }
+            })
+        })
+        .boxed()
+}
+
+async fn list(incoming: Incoming) -> Result<Response, ApiError> {
+    let asked = incoming.authenticate::<ListRuns>().await?;
+    let named = match asked.request.assembly()? {
+        None => None,
+        Some((author, name)) => match (UserName::parse(author), AssemblyName::parse(name)) {
+            (Ok(author), Ok(name)) => Some(AssemblyRef { author, name }),
+            // What can't be a name has never run.
+            _ => return Ok(reply::json(&[(); 0])),
+        },
+    };
+    let skip = asked.request.skip.unwrap_or(0);
+    let count = asked.request.count.unwrap_or(MAX_LISTED);
+    let (cloud, session) = (asked.cloud, asked.session);
+    let runs = cloud
+        .list_runs(&session, named.as_ref(), skip, count)
+        .await?;
+    let runs: Vec<RunAnswer<'_>> = runs.iter().map(RunAnswer::from).collect();
+    Ok(reply::json(&runs))
+}
+
+async fn get(incoming: Incoming) -> Result<Response, ApiError> {
+    let asked = incoming.authenticate::<GetRun>().await?;
+    let id = asked.request.id.parse().map_err(|_| Error::UnknownRun)?;
+    let run = asked.cloud.find_run(&asked.session, id).await?;
+    Ok(reply::json(&RunAnswer::from(&run)))
+}
+
+async fn list_of_assembly(incoming: Incoming) -> Result<Response, ApiError> {
+    let asked = incoming.authenticate::<ListAssemblyRuns>().await?;
+    let name = AssemblyName::parse(&asked.request.name).map_err(|_| Error::UnknownAssembly)?;
+    let skip = asked.request.skip.unwrap_or(0);
+    let count = asked.request.count.unwrap_or(MAX_LISTED);
+    let (cloud, session) = (asked.cloud, asked.session);
+    let runs = cloud
+        .list_runs_of_own_assembly(&session, &name, skip, count)
+        .await?;
+    let runs: Vec<AuthorRunAnswer<'_>> = runs.iter().map(AuthorRunAnswer::from).collect();
+    Ok(reply::json(&runs))
+}

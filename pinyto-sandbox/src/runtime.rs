@@ -1,0 +1,275 @@
+//! The runtime that integrators hold: start, calls, shutdown.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use pinyto_core::{
+    id::UserId,
+    runtime::{Checked, CodeCall, CodeError, CodeLimits, CodeRuntime, Execution, Services},
+};
+use tokio::{select, sync::Notify, time::timeout};
+
+use crate::{
+    call::{Ended, RETRY_AFTER, conduct},
+    error::SandboxError,
+    frame::Order,
+    metrics::{Counters, End, Metrics},
+    pool::{Pool, Sizes},
+    process::Starter,
+    settings::{PythonRuntimeBuilder, Settings},
+    turns::{Bounds, Refused, Turn, Turns, Who},
+    worker::Start,
+};
+
+/// Bytes that a worker process needs for itself.
+const WORKER: u64 = 64 * 1024 * 1024;
+
+/// How often the workers that have waited for too long are ended.
+const TIDYING: Duration = Duration::from_secs(5);
+
+/// CPU time after which the kernel ends a worker if the server doesn't. A worker is replaced
+/// after a quarter of it, so the rest is the longest that a single call can have.
+const CPU_BACKSTOP: Duration = Duration::from_secs(600);
+
+/// Runs Python code in locked-down processes.
+///
+/// Cheap to clone; all clones are one runtime. When the last one is dropped the workers end.
+#[derive(Clone)]
+pub struct PythonRuntime(Arc<Shared>);
+
+struct Shared {
+    turns: Arc<Turns>,
+    pool: Arc<Pool>,
+    counters: Arc<Counters>,
+    /// Ends what runs, at a shutdown.
+    abort: Notify,
+    memory: usize,
+    /// Whether workers count their memory.
+    counted: bool,
+}
+
+/// The bounds that follow from how many calls compute at once.
+fn bounds(settings: &Settings) -> Bounds {
+    let short = settings.at_once.max(2);
+    let long = (short / 2).max(2);
+    Bounds {
+        short,
+        long,
+        long_per_user: (long / 4).max(1),
+        per_user: short / 2,
+        paused: short * 2,
+        away: short * 4,
+        waiting: settings.waiting,
+        waiting_per_user: (settings.waiting / 8).max(1),
+    }
+}
+
+async fn tidy(pool: Weak<Pool>) {
+    let mut ticks = tokio::time::interval(TIDYING);
+    loop {
+        ticks.tick().await;
+        match pool.upgrade() {
+            Some(pool) => pool.tidy(),
+            None => return,
+        }
+    }
+}
+
+impl PythonRuntime {
+    /// The settings, with their defaults.
+    #[must_use]
+    pub fn builder() -> PythonRuntimeBuilder {
+        PythonRuntimeBuilder::default()
+    }
+
+    /// Starts with one worker, to see that it can be done.
+    pub(crate) async fn start(settings: Settings) -> Result<Self, SandboxError> {
+        let start = Start {
+            memory: (settings.memory_ceiling as u64).saturating_add(WORKER),
+            cpu: CPU_BACKSTOP.as_secs(),
+            allow_unconfined: settings.allow_unconfined,
+        };
+        let counters = Arc::new(Counters::default());
+        let sizes = Sizes {
+            fresh: settings.fresh.max(1),
+            idle: settings.idle,
+            idle_time: settings.idle_time,
+            calls: settings.calls_per_worker.max(1),
+            cpu: CPU_BACKSTOP / 4,
+        };
+        let pool = Pool::new(Starter::new(&start)?, sizes, counters.clone());
+        let (first, lockdown) = pool.start().await?;
+        if !lockdown.seccomp {
+            tracing::warn!("code runs without a filter of system calls");
+        }
+        if !lockdown.allocator {
+            tracing::warn!(
+                "the memory of code isn't counted: pinyto_sandbox::Allocator isn't the allocator"
+            );
+        }
+        tracing::info!(?lockdown, "code workers can be started");
+        pool.deliver(Ok(first));
+        pool.refill();
+        tokio::spawn(tidy(Arc::downgrade(&pool)));
+        Ok(Self(Arc::new(Shared {
+            turns: Turns::new(bounds(&settings)),
+            pool,
+            counters,
+            abort: Notify::new(),
+            memory: settings.memory_ceiling,
+            counted: lockdown.allocator,
+        })))
+    }
+
+    /// What it does and has done.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let counts = self.0.turns.counts();
+        let mut metrics = self.0.counters.read();
+        metrics.running = counts.begun;
+        metrics.paused = counts.paused;
+        metrics.waiting = counts.waiting;
+        metrics.idle_workers = self.0.pool.waiting();
+        metrics
+    }
+
+    /// Shuts down: nothing new is run, what runs is waited for until `patience` is over and then
+    /// ended. After that there are no workers any more.
+    pub async fn close(&self, patience: Duration) {
+        self.0.turns.close();
+        if timeout(patience, self.0.turns.empty()).await.is_err() {
+            self.0.abort.notify_waiters();
+            self.0.turns.empty().await;
+        }
+        self.0.pool.close();
+    }
+
+    /// Runs an order, whatever it is.
+    async fn perform(
+        &self,
+        who: Who,
+        order: &Order<'_>,
+        limits: &CodeLimits,
+        services: Option<&dyn Services>,
+    ) -> Ended {
+        let shared = &*self.0;
+        // Before the turn, so that no turn is overlooked by a shutdown.
+        let aborted = shared.abort.notified();
+        let turn = match shared.turns.wait(who).await {
+            Ok(turn) => turn,
+            Err(refused) => return shared.not_begun(refused),
+        };
+        select! {
+            biased;
+            ended = shared.begun(turn, who, order, limits, services) => ended,
+            // Dropping the call ends its worker.
+            () = aborted => shared.not_begun(Refused::Closed),
+        }
+    }
+
+    /// The limits as far as they can be given.
+    fn limits(&self, wanted: &CodeLimits) -> CodeLimits {
+        let mut limits = wanted.clone();
+        limits.memory = limits.memory.min(self.0.memory);
+        limits
+    }
+}
+
+impl Shared {
+    async fn begun(
+        &self,
+        mut turn: Turn,
+        who: Who,
+        order: &Order<'_>,
+        limits: &CodeLimits,
+        services: Option<&dyn Services>,
+    ) -> Ended {
+        let Ok(mut process) = self.pool.take(who).await else {
+            self.counters.ended(End::Refused);
+            return not_run(CodeError::Unavailable, End::Refused);
+        };
+        let conduct = conduct(
+            &mut process,
+            &mut turn,
+            order,
+            limits,
+            services,
+            self.counted,
+        );
+        let ended = conduct.await;
+        self.counters.ended(ended.end);
+        if ended.reusable {
+            self.pool.give_back(who, process);
+        }
+        ended
+    }
+
+    fn not_begun(&self, refused: Refused) -> Ended {
+        let retry_after = RETRY_AFTER;
+        let error = match refused {
+            Refused::Full => CodeError::Busy { retry_after },
+            Refused::Closed => CodeError::Unavailable,
+        };
+        self.counters.ended(End::Refused);
+        not_run(error, End::Refused)
+    }
+}
+
+fn not_run(error: CodeError, end: End) -> Ended {
+    Ended {
+        outcome: Err(error),
+        cpu_time: Duration::ZERO,
+        output: pinyto_core::runtime::Output::default(),
+        end,
+        reusable: false,
+    }
+}
+
+#[async_trait]
+impl CodeRuntime for PythonRuntime {
+    async fn check(&self, author: UserId, code: &str) -> Checked {
+        let limits = self.limits(&CodeLimits::default());
+        let order = Order::Check {
+            code,
+            limits: (&limits).into(),
+        };
+        let ended = self.perform(Some(author), &order, &limits, None).await;
+        let outcome = match ended.outcome {
+            Ok(_) => Ok(()),
+            Err(CodeError::LimitReached { limit }) => Err(CodeError::Syntax {
+                message: format!("The code can't be read: {limit}."),
+                line: None,
+            }),
+            Err(CodeError::Crashed) => Err(CodeError::Syntax {
+                message: "The code makes the interpreter crash.".to_owned(),
+                line: None,
+            }),
+            Err(error) => Err(error),
+        };
+        Checked {
+            outcome,
+            cpu_time: ended.cpu_time,
+        }
+    }
+
+    async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
+        let limits = self.limits(&call.limits);
+        let order = Order::Run {
+            code: &call.code,
+            body: &call.body,
+            user: call.user_name.as_str(),
+            limits: (&limits).into(),
+        };
+        let ended = self
+            .perform(Some(call.user), &order, &limits, Some(services))
+            .await;
+        Execution {
+            outcome: ended.outcome,
+            cpu_time: ended.cpu_time,
+            output: ended.output,
+        }
+    }
+}

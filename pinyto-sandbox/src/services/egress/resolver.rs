@@ -1,0 +1,58 @@
+//! From names to addresses.
+
+use std::{
+    io,
+    net::{IpAddr, ToSocketAddrs},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+/// Finds the addresses of a host.
+#[async_trait]
+pub trait Resolver: Send + Sync {
+    /// The addresses of a name, in the order they should be tried in. Asked once for each
+    /// connection.
+    ///
+    /// # Errors
+    ///
+    /// Any, if there is no answer.
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The operating system's resolver.
+#[derive(Debug)]
+pub(super) struct SystemResolver {
+    slots: Arc<Semaphore>,
+}
+
+impl SystemResolver {
+    /// How many names are looked up at a time. The operating system's function can't be
+    /// interrupted, and each one occupies a thread that others need too.
+    const SLOTS: usize = 16;
+
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(Self::SLOTS)),
+        }
+    }
+}
+
+#[async_trait]
+impl Resolver for SystemResolver {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        let name = name.to_owned();
+        spawn_blocking(move || {
+            // Held until the thread is free, even if nobody waits for it any more.
+            let _slot = slot;
+            let found = (name.as_str(), 0).to_socket_addrs()?;
+            Ok(found.map(|socket| socket.ip()).collect())
+        })
+        .await?
+    }
+}

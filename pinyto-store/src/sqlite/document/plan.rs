@@ -1,0 +1,571 @@
+//! Which way to the documents a query takes.
+//!
+//! Every way leads to a superset of what matches; the condition of the query is checked at the end
+//! of each. What differs is how many documents are looked at, and in which order they come.
+
+use std::{collections::HashMap, fmt::Write as _, ops::Bound};
+
+use pinyto_core::{
+    document::{DocumentId, Scope},
+    query::{Direction, Path, Query, Sort},
+};
+
+use crate::query::{
+    constraint::{Constraint, Constraints, Span},
+    dialect::{Bind, Binds},
+    entry::{GREATEST, LEAST, LONG, OVERFLOW, OVERFLOW_KEY, SEVERAL, VALUE},
+};
+
+/// Of so many documents the order doesn't matter, they are read quickly.
+const FEW: i64 = 1_000;
+
+/// How far is counted to know which way is shorter, where sorting or removing duplicates would be
+/// needed: up to there that is quicker than looking through documents for the first that match.
+const SOME: i64 = 20_000;
+
+/// What a user's indexes are like at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Indexes {
+    /// Number and traits by path, of those that are ready.
+    pub(super) by_path: HashMap<String, (i64, i64)>,
+    /// Whether all times are in the order of their texts.
+    pub(super) times_in_order: bool,
+}
+
+impl Indexes {
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.by_path.contains_key(path.as_str())
+    }
+
+    fn of(&self, path: &Path) -> Option<(i64, i64)> {
+        self.by_path.get(path.as_str()).copied()
+    }
+}
+
+/// A way to documents.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Way {
+    /// To none.
+    Nowhere,
+    /// To these.
+    Ids(Vec<DocumentId>),
+    /// To those between the identifiers, in their order.
+    All {
+        from: Option<DocumentId>,
+        to: Option<DocumentId>,
+    },
+    /// To those between the times, in their order.
+    Times { from: i64, to: i64 },
+    /// To those that the index lists under one of these keys, in the order of identifiers.
+    Keys { index: i64, span: Span },
+    /// To those that the index lists in this role, in the order of keys.
+    Sorted {
+        index: i64,
+        role: i64,
+        span: Option<Span>,
+    },
+}
+
+/// A statement, or a part of it, beginning at `FROM`.
+#[derive(Debug)]
+pub(super) struct From {
+    /// `FROM ... WHERE ...` with the documents as `d`.
+    pub(super) from: String,
+    /// What to `ORDER BY`; empty if the order is given.
+    pub(super) order: String,
+}
+
+fn id_bind(id: DocumentId) -> Bind {
+    Bind::Bytes(id.as_bytes().to_vec())
+}
+
+fn sql_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ascending => "ASC",
+        Direction::Descending => "DESC",
+    }
+}
+
+/// `AND key ...` for each bound of the span, or one of the keys.
+fn key_condition(span: &Span, binds: &mut Binds) -> String {
+    let mut condition = String::new();
+    match span {
+        Span::Keys(keys) if keys.len() == 1 => {
+            let key = binds.add(Bind::Bytes(keys[0].clone()));
+            let _ = write!(condition, " AND e.key = {key}");
+        }
+        Span::Keys(keys) => {
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|key| binds.add(Bind::Bytes(key.clone())))
+                .collect();
+            let _ = write!(condition, " AND e.key IN ({})", keys.join(", "));
+        }
+        Span::KeyRange { from, to, .. } => {
+            for (bound, or_equal, strict) in [(from, ">=", ">"), (to, "<=", "<")] {
+                let (operator, key) = match bound {
+                    Bound::Included(key) => (or_equal, key),
+                    Bound::Excluded(key) => (strict, key),
+                    Bound::Unbounded => continue,
+                };
+                let key = binds.add(Bind::Bytes(key.clone()));
+                let _ = write!(condition, " AND e.key {operator} {key}");
+            }
+        }
+        _ => {}
+    }
+    condition
+}
+
+impl Way {
+    fn is_by_id(&self) -> bool {
+        !matches!(self, Self::Times { .. } | Self::Sorted { .. })
+    }
+
+    /// Whether this leads to what the other does, only in another order.
+    fn is_way_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Sorted {
+                    index,
+                    span: Some(span),
+                    ..
+                },
+                Self::Keys {
+                    index: other_index,
+                    span: other_span,
+                },
+            ) => index == other_index && span == other_span,
+            (one, other) => one == other,
+        }
+    }
+
+    /// Where the documents come from.
+    pub(super) fn sql(&self, scope: Scope, direction: Direction, binds: &mut Binds) -> From {
+        let direction = sql_of(direction);
+        let user = binds.add(Bind::Integer(scope.user.get()));
+        let assembly = scope
+            .assembly
+            .map(|assembly| binds.add(Bind::Integer(assembly.get())));
+        // Not to be taken for a reason to use the index of assemblies.
+        let of_assembly = assembly
+            .as_ref()
+            .map(|assembly| format!(" AND +d.assembly_id = {assembly}"))
+            .unwrap_or_default();
+        let by_id = format!("d.id {direction}");
+        match self {
+            Self::Nowhere => From {
+                from: "FROM pinyto_documents d WHERE false".to_owned(),
+                order: by_id,
+            },
+            Self::Ids(ids) => {
+                let ids: Vec<String> = ids.iter().map(|id| binds.add(id_bind(*id))).collect();
+                From {
+                    from: format!(
+                        "FROM pinyto_documents d WHERE d.user_id = {user} AND d.id IN ({}){of_assembly}",
+                        ids.join(", ")
+                    ),
+                    order: by_id,
+                }
+            }
+            Self::All { from, to } => {
+                let mut sql = match &assembly {
+                    None => format!("FROM pinyto_documents d WHERE d.user_id = {user}"),
+                    Some(assembly) => format!(
+                        "FROM pinyto_documents d INDEXED BY pinyto_documents_by_assembly
+                        WHERE d.user_id = {user} AND d.assembly_id = {assembly}"
+                    ),
+                };
+                for (bound, operator) in [(from, ">="), (to, "<")] {
+                    if let Some(id) = bound {
+                        let _ = write!(sql, " AND d.id {operator} {}", binds.add(id_bind(*id)));
+                    }
+                }
+                From {
+                    from: sql,
+                    order: by_id,
+                }
+            }
+            Self::Times { from, to } => {
+                let from = binds.add(Bind::Integer(*from));
+                let to = binds.add(Bind::Integer(*to));
+                From {
+                    from: format!(
+                        "FROM pinyto_documents d INDEXED BY pinyto_documents_by_time
+                        WHERE d.user_id = {user} AND d.time >= {from} AND d.time < {to}{of_assembly}"
+                    ),
+                    order: format!("d.time {direction}, d.id {direction}"),
+                }
+            }
+            Self::Keys { index, span } => {
+                let index = binds.add(Bind::Integer(*index));
+                let keys = key_condition(span, binds);
+                let of_assembly = assembly
+                    .map(|assembly| format!(" AND e.assembly_id = {assembly}"))
+                    .unwrap_or_default();
+                let entries = format!(
+                    "pinyto_index_entries e WHERE e.index_id = {index}{keys}{of_assembly}
+                    AND e.role & {VALUE}"
+                );
+                if span.is_one_key() {
+                    return From {
+                        from: format!(
+                            "FROM {} AND d.user_id = {user} AND d.id = e.document_id",
+                            entries.replacen(
+                                "pinyto_index_entries e",
+                                "pinyto_index_entries e CROSS JOIN pinyto_documents d",
+                                1
+                            )
+                        ),
+                        order: format!("e.document_id {direction}"),
+                    };
+                }
+                // Sorted on their own, before any document is read. (The limit, which is none,
+                // keeps SQLite from taking the two apart.)
+                From {
+                    from: format!(
+                        "FROM (SELECT DISTINCT e.document_id AS id FROM {entries}
+                        ORDER BY e.document_id {direction} LIMIT -1) e
+                        CROSS JOIN pinyto_documents d WHERE d.user_id = {user} AND d.id = e.id"
+                    ),
+                    order: String::new(),
+                }
+            }
+            Self::Sorted { index, role, span } => {
+                let index = binds.add(Bind::Integer(*index));
+                let keys = span
+                    .as_ref()
+                    .map(|span| key_condition(span, binds))
+                    .unwrap_or_default();
+                let of_assembly = assembly
+                    .map(|assembly| format!(" AND e.assembly_id = {assembly}"))
+                    .unwrap_or_default();
+                From {
+                    from: format!(
+                        "FROM pinyto_index_entries e CROSS JOIN pinyto_documents d
+                        WHERE e.index_id = {index}{keys}{of_assembly} AND e.role & {role}
+                        AND d.user_id = {user} AND d.id = e.document_id"
+                    ),
+                    order: format!("e.key {direction}, e.document_id {direction}"),
+                }
+            }
+        }
+    }
+
+    /// How long the way is, counted up to a bound: an expression of SQL. None: it is short.
+    pub(super) fn length(&self, scope: Scope, binds: &mut Binds) -> Option<String> {
+        let rows = match self {
+            Self::Nowhere | Self::Ids(_) => return None,
+            Self::All { .. } | Self::Times { .. } => {
+                self.sql(scope, Direction::Ascending, binds).from
+            }
+            Self::Keys { index, span }
+            | Self::Sorted {
+                index,
+                span: Some(span),
+                ..
+            } => {
+                let index = binds.add(Bind::Integer(*index));
+                let keys = key_condition(span, binds);
+                format!("FROM pinyto_index_entries e WHERE e.index_id = {index}{keys}")
+            }
+            Self::Sorted { .. } => return None,
+        };
+        let bound = self.counted_to() + 1;
+        Some(format!(
+            "(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {bound}))"
+        ))
+    }
+
+    const fn counted_to(&self) -> i64 {
+        match self {
+            Self::Keys { span, .. } if !span.is_one_key() => SOME,
+            _ => FEW,
+        }
+    }
+
+    /// Whether that is as far as was counted.
+    const fn is_long(&self, length: i64) -> bool {
+        length > self.counted_to()
+    }
+}
+
+impl Span {
+    const fn is_one_key(&self) -> bool {
+        matches!(self, Self::Keys(keys) if keys.len() == 1)
+    }
+}
+
+/// The ways there are for a query.
+#[derive(Debug)]
+pub(super) struct Ways {
+    /// Through what the query asks for.
+    pub(super) direct: Vec<Way>,
+    /// In the order that is wanted, if there is one.
+    sorted: Option<Way>,
+    /// Whether `direct` lead to nothing but what matches, all of them together.
+    pub(super) is_exact: bool,
+}
+
+/// What a way is chosen for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// All documents that match are needed, in whatever order.
+    All,
+    /// The first in order are needed.
+    First,
+}
+
+impl Ways {
+    pub(super) fn of(query: &Query, sort: Option<&Sort>, scope: Scope, indexes: &Indexes) -> Self {
+        let constraints = Constraints::of(query);
+        let mut is_exact = constraints.is_complete;
+        let mut usable: Vec<(&Path, Span)> = Vec::new();
+        for constraint in constraints.all {
+            match usable_span(constraint, indexes) {
+                Some((path, span, own_is_exact)) => {
+                    is_exact &= own_is_exact;
+                    let merged = usable
+                        .iter_mut()
+                        .filter(|(other, _)| *other == path && has_one_value(path, indexes))
+                        .find_map(|(_, other)| Some((other.intersected(&span)?, other)));
+                    match merged {
+                        Some((both, other)) => *other = both,
+                        None => usable.push((path, span)),
+                    }
+                }
+                None => is_exact = false,
+            }
+        }
+        let sorted = sort.and_then(|sort| sorted_way(sort, &usable, indexes));
+        let mut direct: Vec<Way> = usable
+            .into_iter()
+            .filter_map(|(path, span)| direct_way(path, span, indexes))
+            .collect();
+        if scope.assembly.is_some() && !direct.iter().any(|way| matches!(way, Way::All { .. })) {
+            direct.push(ALL);
+        }
+        Self {
+            direct,
+            sorted,
+            is_exact,
+        }
+    }
+
+    /// Whether it has to be known how long the ways are to choose one.
+    pub(super) fn need_lengths(&self, purpose: Purpose) -> bool {
+        match self.direct.as_slice() {
+            [] => false,
+            [only] => {
+                purpose == Purpose::First
+                    && !self
+                        .direct
+                        .iter()
+                        .any(|way| matches!(way, Way::Nowhere | Way::Ids(_)))
+                    && !(self.is_by_id() && only.is_in_order_at_once())
+            }
+            _ => true,
+        }
+    }
+
+    fn is_by_id(&self) -> bool {
+        matches!(self.sorted, Some(Way::All { .. }))
+    }
+
+    /// The way to take, and whether the documents come in the order that is wanted. `lengths` has
+    /// one for each of the direct ways, or is empty.
+    pub(super) fn choose(&self, purpose: Purpose, lengths: &[i64]) -> (Way, bool) {
+        let in_order = |way: &Way| match &self.sorted {
+            Some(sorted) => sorted.is_by_id() && way.is_by_id(),
+            None => false,
+        };
+        let length = |at: usize| lengths.get(at).copied().unwrap_or(0);
+        let best = self
+            .direct
+            .iter()
+            .enumerate()
+            .map(|(at, way)| (length(at), way))
+            .min_by_key(|(length, way)| (*length, !way.is_in_order_at_once()));
+        match (best, purpose, &self.sorted) {
+            (Some((length, way)), Purpose::First, Some(sorted)) if way.is_long(length) => {
+                // Long, but with the first in order at its beginning.
+                let at_once = self
+                    .direct
+                    .iter()
+                    .find(|way| in_order(way) && way.is_in_order_at_once());
+                match at_once {
+                    Some(way) => (way.clone(), true),
+                    None => (sorted.clone(), true),
+                }
+            }
+            (Some((_, way)), Purpose::First, Some(sorted)) if sorted.is_way_of(way) => {
+                (sorted.clone(), true)
+            }
+            (Some((_, way)), ..) => (way.clone(), in_order(way)),
+            (None, Purpose::First, Some(sorted)) => (sorted.clone(), true),
+            (None, ..) => (ALL, false),
+        }
+    }
+}
+
+const ALL: Way = Way::All {
+    from: None,
+    to: None,
+};
+
+impl Way {
+    /// Whether the first document is there without looking at all others.
+    const fn is_in_order_at_once(&self) -> bool {
+        match self {
+            Self::Keys { span, .. } => span.is_one_key(),
+            _ => true,
+        }
+    }
+}
+
+fn has_one_value(path: &Path, indexes: &Indexes) -> bool {
+    match path.as_str() {
+        "_id" | "time" => true,
+        _ => indexes
+            .of(path)
+            .is_some_and(|(_, traits)| traits & SEVERAL == 0),
+    }
+}
+
+/// What of a constraint an index can answer, and whether exactly.
+fn usable_span<'q>(
+    constraint: Constraint<'q>,
+    indexes: &Indexes,
+) -> Option<(&'q Path, Span, bool)> {
+    let Constraint {
+        path,
+        span,
+        is_exact,
+    } = constraint;
+    match (span, indexes.of(path)) {
+        (span @ Span::TimeRange { .. }, _) => {
+            indexes.times_in_order.then_some((path, span, is_exact))
+        }
+        (span @ (Span::Nothing | Span::Ids(_) | Span::IdRange { .. }), _) => {
+            Some((path, span, is_exact))
+        }
+        (Span::Keys(mut keys), Some((_, traits))) if traits & OVERFLOW != 0 => {
+            keys.insert(0, OVERFLOW_KEY.to_vec());
+            Some((path, Span::Keys(keys), false))
+        }
+        (Span::KeyRange { .. }, Some((_, traits))) if traits & OVERFLOW != 0 => None,
+        (span, Some(_)) => Some((path, span, is_exact)),
+        (_, None) => None,
+    }
+}
+
+fn direct_way(path: &Path, span: Span, indexes: &Indexes) -> Option<Way> {
+    Some(match span {
+        Span::Nothing => Way::Nowhere,
+        Span::Ids(ids) => Way::Ids(ids),
+        Span::IdRange { from, to } => Way::All { from, to },
+        Span::TimeRange { from, to } => Way::Times { from, to },
+        span @ (Span::Keys(_) | Span::KeyRange { .. }) => Way::Keys {
+            index: indexes.of(path)?.0,
+            span,
+        },
+    })
+}
+
+/// The way in the order that is wanted, if an index has it.
+fn sorted_way(sort: &Sort, usable: &[(&Path, Span)], indexes: &Indexes) -> Option<Way> {
+    let asked = |wanted: &Path| {
+        usable
+            .iter()
+            .find(|(path, _)| *path == wanted)
+            .map(|(_, span)| span.clone())
+    };
+    let Some(path) = sort.path.as_ref().filter(|path| path.as_str() != "_id") else {
+        let by_id = |(_, span): &(&Path, Span)| match span {
+            Span::IdRange { from, to } => Some(Way::All {
+                from: *from,
+                to: *to,
+            }),
+            _ => None,
+        };
+        return Some(usable.iter().find_map(by_id).unwrap_or(ALL));
+    };
+    if path.as_str() == "time" {
+        return indexes.times_in_order.then(|| match asked(path) {
+            Some(Span::TimeRange { from, to }) => Way::Times { from, to },
+            _ => Way::Times {
+                from: i64::MIN,
+                to: i64::MAX,
+            },
+        });
+    }
+    let (index, traits) = indexes.of(path)?;
+    if traits & LONG != 0 {
+        return None;
+    }
+    let role = match sort.direction {
+        Direction::Ascending => LEAST,
+        Direction::Descending => GREATEST,
+    };
+    let span = asked(path).filter(|span| {
+        // What is found by a value is sorted by it, if it has no other.
+        has_one_value(path, indexes) && matches!(span, Span::KeyRange { class, .. } if *class != pinyto_core::query::TypeClass::Array)
+    });
+    Some(Way::Sorted { index, role, span })
+}
+
+impl Ways {
+    /// How many documents match, told by indexes alone: a statement, if there is one. For ways that
+    /// are exact.
+    pub(super) fn count(&self, way: &Way, scope: Scope) -> Option<(String, Vec<Bind>)> {
+        let mut binds = Binds::new('?');
+        let by_column = |way: &Way| matches!(way, Way::All { .. } | Way::Times { .. });
+        let others: Vec<&Way> = self
+            .direct
+            .iter()
+            // That the documents are of the assembly is checked anyway.
+            .filter(|other| *other != way && !(**other == ALL))
+            .collect();
+        if by_column(way) && others.is_empty() {
+            let from = way.sql(scope, Direction::Ascending, &mut binds).from;
+            return Some((format!("SELECT count(*) {from}"), binds.into_values()));
+        }
+        let Way::Keys { index, span } = way else {
+            return None;
+        };
+        let index = binds.add(Bind::Integer(*index));
+        let mut from = format!("FROM pinyto_index_entries e WHERE e.index_id = {index}");
+        from.push_str(&key_condition(span, &mut binds));
+        let _ = write!(from, " AND e.role & {VALUE}");
+        if let Some(assembly) = scope.assembly {
+            let assembly = binds.add(Bind::Integer(assembly.get()));
+            let _ = write!(from, " AND e.assembly_id = {assembly}");
+        }
+        for other in others {
+            let Way::Keys { index, span } = other else {
+                return None;
+            };
+            let index = binds.add(Bind::Integer(*index));
+            // A range would have to be gone through for each.
+            let Span::Keys(keys) = span else {
+                return None;
+            };
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|key| binds.add(Bind::Bytes(key.clone())))
+                .collect();
+            let _ = write!(
+                from,
+                " AND EXISTS (SELECT 1 FROM pinyto_index_entries o WHERE o.index_id = {index}
+                AND o.key IN ({}) AND o.document_id = e.document_id AND o.role & {VALUE})",
+                keys.join(", ")
+            );
+        }
+        let count = if span.is_one_key() {
+            "SELECT count(*)"
+        } else {
+            "SELECT count(DISTINCT e.document_id)"
+        };
+        Some((format!("{count} {from}"), binds.into_values()))
+    }
+}

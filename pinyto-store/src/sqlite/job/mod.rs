@@ -1,0 +1,143 @@
+mod lease;
+mod plan;
+mod queue;
+mod row;
+
+use async_trait::async_trait;
+use pinyto_core::{
+    clock::Timestamp,
+    document::DocumentId,
+    id::UserId,
+    job::{
+        Claim, ClaimedJob, Completion, EnqueueOutcome, JobEntry, JobRef, JobRepository, JobState,
+        Lease,
+    },
+    store::StoreError,
+};
+
+pub(super) use plan::{plan, replan, revive_changed};
+#[allow(unused_imports, reason = "for inserting a document that queues a job")]
+pub(super) use queue::enqueue;
+#[cfg(test)]
+pub(super) use {
+    lease::{CLAIMABLE, DELETE, DUE, EXTEND, HELD, PUT_OFF, REMOVE_DOCUMENT, TAKE_TURN},
+    plan::{PLAN, REPLAN, REVIVE_CHANGED},
+    queue::{KEY, QUEUED, REVIVE, WAITS},
+    row::WRITE,
+};
+
+use super::{SqliteStore, error::Corrupt};
+use lease::{ClaimDue, Complete, Extend};
+use queue::{Enqueue, RunNow};
+use row::{EntryRow, NameRow, entry_columns};
+
+pub(super) const NEXT_DUE: &str = "
+    SELECT e.due_at FROM pinyto_job_entries e
+    WHERE e.due_at IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM pinyto_job_entries o INDEXED BY pinyto_running_jobs
+        WHERE o.user_id = e.user_id AND o.assembly_id = e.assembly_id AND o.job = e.job
+          AND o.id <> e.id AND o.lease IS NOT NULL AND o.due_at > ?1)
+    ORDER BY e.due_at LIMIT 1";
+
+#[derive(sqlx::FromRow)]
+struct StateRow {
+    #[sqlx(flatten)]
+    name: NameRow,
+    #[sqlx(flatten)]
+    entry: EntryRow,
+}
+
+pub(super) const LIST_OF_USER: &str = concat!(
+    "SELECT author.name AS author, a.name AS assembly, e.job, ",
+    entry_columns!(),
+    " FROM pinyto_job_entries e CROSS JOIN pinyto_assemblies a ON a.id = e.assembly_id
+      CROSS JOIN pinyto_users author ON author.id = a.author_id
+      WHERE e.user_id = ?1 ORDER BY e.assembly_id, e.job, e.id LIMIT ?3 OFFSET ?2"
+);
+
+#[async_trait]
+impl JobRepository for SqliteStore {
+    async fn claim_due(&self, claim: &Claim) -> Result<Vec<ClaimedJob>, StoreError> {
+        self.write(ClaimDue(*claim)).await
+    }
+
+    async fn extend(&self, lease: Lease, until: Timestamp) -> Result<bool, StoreError> {
+        self.write(Extend { lease, until }).await
+    }
+
+    async fn complete(
+        &self,
+        lease: Lease,
+        completion: &Completion,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let completion = completion.clone();
+        self.write(Complete {
+            lease,
+            completion,
+            now,
+        })
+        .await
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let query = sqlx::query_as::<_, (i64,)>(NEXT_DUE).bind(now.unix_millis());
+        let due = self.readers.one(query).await?;
+        Ok(due.map(|(due,)| Timestamp::from_unix_millis(due)))
+    }
+
+    async fn enqueue(
+        &self,
+        user: UserId,
+        document: DocumentId,
+        job: &JobRef,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<EnqueueOutcome, StoreError> {
+        self.write(Enqueue {
+            user,
+            document,
+            job: job.clone(),
+            limit,
+            at,
+        })
+        .await
+    }
+
+    async fn run_now(
+        &self,
+        user: UserId,
+        job: &JobRef,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<EnqueueOutcome, StoreError> {
+        let job = job.clone();
+        self.write(RunNow {
+            user,
+            job,
+            limit,
+            at,
+        })
+        .await
+    }
+
+    async fn list_of_user(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<JobState>, StoreError> {
+        let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        let query = sqlx::query_as::<_, StateRow>(LIST_OF_USER)
+            .bind(user.get())
+            .bind(number(skip))
+            .bind(number(count));
+        let rows = self.readers.all(query).await?;
+        let states = rows.into_iter().map(|row| {
+            let (job, entry) = (JobRef::try_from(row.name)?, JobEntry::try_from(row.entry)?);
+            Ok(JobState::of(job, &entry, now))
+        });
+        Ok(states.collect::<Result<_, Corrupt>>()?)
+    }
+}

@@ -1,0 +1,152 @@
+//! Runs that are asked for.
+
+use async_trait::async_trait;
+use pinyto_core::{
+    clock::Timestamp,
+    document::DocumentId,
+    id::UserId,
+    job::{EnqueueOutcome, JobRef},
+};
+use sqlx::SqliteConnection;
+
+use super::super::{Intent, error::Failure};
+
+/// The assembly, if the user has it installed, and whether it has the job.
+pub(in super::super) const KEY: &str = "
+    SELECT a.id, EXISTS (SELECT 1 FROM pinyto_jobs WHERE assembly_id = a.id AND name = ?4)
+    FROM pinyto_users u JOIN pinyto_assemblies a ON a.author_id = u.id AND a.name = ?2
+    JOIN pinyto_installations i ON i.assembly_id = a.id AND i.user_id = ?3
+    WHERE u.name = ?1";
+
+async fn assembly_of(
+    db: &mut SqliteConnection,
+    user: UserId,
+    job: &JobRef,
+) -> Result<Result<i64, EnqueueOutcome>, Failure> {
+    let found: Option<(i64, bool)> = sqlx::query_as(KEY)
+        .bind(job.assembly.author.as_str())
+        .bind(job.assembly.name.as_str())
+        .bind(user.get())
+        .bind(job.name.as_str())
+        .fetch_optional(db)
+        .await?;
+    Ok(match found {
+        None => Err(EnqueueOutcome::NotInstalled),
+        Some((_, false)) => Err(EnqueueOutcome::UnknownJob),
+        Some((assembly, true)) => Ok(assembly),
+    })
+}
+
+pub(in super::super) const QUEUED: &str =
+    "SELECT count(*) FROM pinyto_job_entries WHERE user_id = ?1 AND cause <> 'schedule'";
+
+const INSERT: &str = "
+    INSERT INTO pinyto_job_entries
+        (user_id, assembly_id, job, cause, document_id, schedule, planned_at, due_at)
+    VALUES (?1, ?2, ?3, iif(?4 IS NULL, 'run_now', 'document'), ?4, 0, ?5, ?5)";
+
+/// Queues a run unless `limit` are queued for the user.
+async fn insert(
+    db: &mut SqliteConnection,
+    (user, assembly, job): (UserId, i64, &JobRef),
+    document: Option<DocumentId>,
+    limit: usize,
+    at: Timestamp,
+) -> Result<EnqueueOutcome, Failure> {
+    let (queued,): (i64,) = sqlx::query_as(QUEUED)
+        .bind(user.get())
+        .fetch_one(&mut *db)
+        .await?;
+    if usize::try_from(queued).unwrap_or(usize::MAX) >= limit {
+        return Ok(EnqueueOutcome::LimitReached);
+    }
+    sqlx::query(INSERT)
+        .bind(user.get())
+        .bind(assembly)
+        .bind(job.name.as_str())
+        .bind(document.as_ref().map(|id| id.as_bytes().as_slice()))
+        .bind(at.unix_millis())
+        .execute(db)
+        .await?;
+    Ok(EnqueueOutcome::Queued)
+}
+
+/// Queues a run of a job for a document that the user has stored, perhaps in this transaction.
+pub(in super::super) async fn enqueue(
+    db: &mut SqliteConnection,
+    user: UserId,
+    document: DocumentId,
+    job: &JobRef,
+    limit: usize,
+    at: Timestamp,
+) -> Result<EnqueueOutcome, Failure> {
+    match assembly_of(db, user, job).await? {
+        Ok(assembly) => insert(db, (user, assembly, job), Some(document), limit, at).await,
+        Err(outcome) => Ok(outcome),
+    }
+}
+
+pub(super) struct Enqueue {
+    pub(super) user: UserId,
+    pub(super) document: DocumentId,
+    pub(super) job: JobRef,
+    pub(super) limit: usize,
+    pub(super) at: Timestamp,
+}
+
+#[async_trait]
+impl Intent for Enqueue {
+    type Outcome = EnqueueOutcome;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<EnqueueOutcome, Failure> {
+        enqueue(db, self.user, self.document, &self.job, self.limit, self.at).await
+    }
+}
+
+pub(super) struct RunNow {
+    pub(super) user: UserId,
+    pub(super) job: JobRef,
+    pub(super) limit: usize,
+    pub(super) at: Timestamp,
+}
+
+/// [`JobEntry::revive`](pinyto_core::job::JobEntry::revive).
+pub(in super::super) const REVIVE: &str = "
+    UPDATE pinyto_job_entries SET parked = 0, attempts = 0, planned_at = ?4, due_at = ?4
+    WHERE user_id = ?1 AND assembly_id = ?2 AND job = ?3 AND parked = 1";
+
+pub(in super::super) const WAITS: &str = "
+    SELECT count(*) FROM pinyto_job_entries
+    WHERE user_id = ?1 AND assembly_id = ?2 AND job = ?3 AND cause = 'run_now'
+      AND (lease IS NULL OR due_at <= ?4)";
+
+#[async_trait]
+impl Intent for RunNow {
+    type Outcome = EnqueueOutcome;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<EnqueueOutcome, Failure> {
+        let assembly = match assembly_of(db, self.user, &self.job).await? {
+            Ok(assembly) => assembly,
+            Err(outcome) => return Ok(outcome),
+        };
+        let revived = sqlx::query(REVIVE)
+            .bind(self.user.get())
+            .bind(assembly)
+            .bind(self.job.name.as_str())
+            .bind(self.at.unix_millis())
+            .execute(&mut *db)
+            .await?;
+        let (waits,): (i64,) = sqlx::query_as(WAITS)
+            .bind(self.user.get())
+            .bind(assembly)
+            .bind(self.job.name.as_str())
+            .bind(self.at.unix_millis())
+            .fetch_one(&mut *db)
+            .await?;
+        if revived.rows_affected() > 0 || waits > 0 {
+            return Ok(EnqueueOutcome::Queued);
+        }
+        let key = (self.user, assembly, &self.job);
+        insert(db, key, None, self.limit, self.at).await
+    }
+}

@@ -1,0 +1,352 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use pinyto_core::{
+    assembly::{AssemblyName, AssemblyRef},
+    clock::Timestamp,
+    id::{AssemblyId, UserId},
+    run::{
+        CpuBooking, HourUsage, PartKind, Run, RunBatch, RunError, RunId, RunOutcome, RunPart,
+        RunRepository, RunRetention,
+    },
+    runtime::Output,
+    store::StoreError,
+};
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use super::{
+    Intent, SqliteStore,
+    error::{Corrupt, Failure, corrupt},
+};
+
+#[derive(sqlx::FromRow)]
+struct RunRow {
+    id: Vec<u8>,
+    user_id: i64,
+    assembly_id: i64,
+    assembly: String,
+    part_kind: String,
+    part: String,
+    started_at: i64,
+    duration_nanos: i64,
+    cpu_nanos: i64,
+    failure_kind: Option<String>,
+    failure_message: Option<String>,
+    failure_line: Option<i64>,
+    output: String,
+    truncated: bool,
+    attempt: i64,
+}
+
+/// The error that the columns `failure_...` of a row tell of.
+pub(super) fn run_error(
+    kind: &str,
+    message: Option<&str>,
+    line: Option<i64>,
+) -> Result<RunError, Corrupt> {
+    let line = line.map(u32::try_from).transpose();
+    let line = line.map_err(corrupt("failure_line"))?;
+    Ok(RunError::new(kind, message.unwrap_or_default(), line))
+}
+
+impl TryFrom<RunRow> for Run {
+    type Error = Corrupt;
+
+    fn try_from(row: RunRow) -> Result<Self, Corrupt> {
+        let id = <[u8; 12]>::try_from(row.id.as_slice()).map_err(corrupt("pinyto_runs.id"))?;
+        let assembly_name = AssemblyRef::parse(&row.assembly).ok_or("not author/name");
+        let kind = PartKind::from_name(&row.part_kind).ok_or("unknown");
+        let duration = u64::try_from(row.duration_nanos);
+        let cpu_time = u64::try_from(row.cpu_nanos);
+        let outcome = match &row.failure_kind {
+            None => RunOutcome::Succeeded,
+            Some(kind) => {
+                let message = row.failure_message.as_deref();
+                RunOutcome::Failed(run_error(kind, message, row.failure_line)?)
+            }
+        };
+        Ok(Self {
+            id: RunId::from_bytes(id),
+            user: UserId::new(row.user_id),
+            assembly: AssemblyId::new(row.assembly_id),
+            assembly_name: assembly_name.map_err(corrupt("pinyto_runs.assembly"))?,
+            part: RunPart {
+                kind: kind.map_err(corrupt("pinyto_runs.part_kind"))?,
+                name: AssemblyName::parse(&row.part).map_err(corrupt("pinyto_runs.part"))?,
+            },
+            started_at: Timestamp::from_unix_millis(row.started_at),
+            duration: Duration::from_nanos(
+                duration.map_err(corrupt("pinyto_runs.duration_nanos"))?,
+            ),
+            cpu_time: Duration::from_nanos(cpu_time.map_err(corrupt("pinyto_runs.cpu_nanos"))?),
+            outcome,
+            output: Output {
+                text: row.output,
+                truncated: row.truncated,
+            },
+            attempt: u32::try_from(row.attempt).map_err(corrupt("pinyto_runs.attempt"))?,
+        })
+    }
+}
+
+macro_rules! select_runs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, user_id, assembly_id, assembly, part_kind, part, started_at,
+                    duration_nanos, cpu_nanos, failure_kind, failure_message, failure_line,
+                    output, truncated, attempt
+             FROM pinyto_runs WHERE ",
+            $rest
+        )
+    };
+}
+
+pub(super) const FIND: &str = select_runs!("user_id = ?1 AND id = ?2");
+
+pub(super) const LIST_OF_USER: &str = select_runs!(
+    "user_id = ?1 AND (?2 IS NULL OR assembly = ?2) ORDER BY id DESC LIMIT ?4 OFFSET ?3"
+);
+
+pub(super) const OWN_ASSEMBLY: &str =
+    "SELECT id FROM pinyto_assemblies WHERE author_id = ?1 AND name = ?2";
+
+pub(super) const LIST_OF_ASSEMBLY: &str =
+    select_runs!("assembly_id = ?1 ORDER BY id DESC LIMIT ?3 OFFSET ?2");
+
+pub(super) const HOUR_USAGE: &str =
+    "SELECT hour, hour_cpu_nanos FROM pinyto_users WHERE id = ?1 AND hour IS NOT NULL";
+
+/// A run as JSON, which takes many of them into one statement.
+#[derive(Serialize)]
+struct NewRun<'a> {
+    id: String,
+    user: i64,
+    assembly_id: i64,
+    assembly: String,
+    part_kind: &'static str,
+    part: &'a str,
+    started_at: i64,
+    duration: i64,
+    cpu: i64,
+    kind: Option<&'a str>,
+    message: Option<&'a str>,
+    line: Option<u32>,
+    output: &'a str,
+    truncated: bool,
+    attempt: u32,
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+impl<'a> From<&'a Run> for NewRun<'a> {
+    fn from(run: &'a Run) -> Self {
+        let error = match &run.outcome {
+            RunOutcome::Succeeded => None,
+            RunOutcome::Failed(error) => Some(error),
+        };
+        Self {
+            id: run.id.to_string(),
+            user: run.user.get(),
+            assembly_id: run.assembly.get(),
+            assembly: run.assembly_name.to_string(),
+            part_kind: run.part.kind.name(),
+            part: run.part.name.as_str(),
+            started_at: run.started_at.unix_millis(),
+            duration: nanos(run.duration),
+            cpu: nanos(run.cpu_time),
+            kind: error.map(RunError::kind),
+            message: error.map(RunError::message),
+            line: error.and_then(RunError::line),
+            output: &run.output.text,
+            truncated: run.output.truncated,
+            attempt: run.attempt,
+        }
+    }
+}
+
+struct Record {
+    /// A JSON array of [`NewRun`].
+    runs: String,
+    users: BTreeSet<UserId>,
+    cpu: Vec<CpuBooking>,
+    per_user: i64,
+    oldest: Timestamp,
+}
+
+/// A run that is there already was written by a commit that seemed to fail.
+pub(super) const INSERT: &str = "
+    INSERT INTO pinyto_runs (id, user_id, assembly_id, assembly, part_kind, part, started_at,
+        duration_nanos, cpu_nanos, failure_kind, failure_message, failure_line, output, truncated,
+        attempt)
+    SELECT unhex(value ->> 'id'), u.id, value ->> 'assembly_id', value ->> 'assembly',
+        value ->> 'part_kind', value ->> 'part', value ->> 'started_at', value ->> 'duration',
+        value ->> 'cpu', value ->> 'kind', value ->> 'message', value ->> 'line',
+        value ->> 'output', value ->> 'truncated', value ->> 'attempt'
+    FROM json_each(?1) wanted CROSS JOIN pinyto_users u ON u.id = value ->> 'user'
+    WHERE true ON CONFLICT (user_id, id) DO NOTHING";
+
+pub(super) const TRIM: &str = "
+    DELETE FROM pinyto_runs WHERE user_id = ?1 AND id <= (
+        SELECT id FROM pinyto_runs WHERE user_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2);
+    DELETE FROM pinyto_runs WHERE user_id = ?1 AND started_at < ?3";
+
+pub(super) const BOOK: &str = "
+    UPDATE pinyto_users SET
+        cpu_nanos = min(cpu_nanos + ?3, 9223372036854775807),
+        hour_cpu_nanos = CASE
+            WHEN hour IS NULL OR hour < ?2 THEN ?3
+            WHEN hour = ?2 THEN min(hour_cpu_nanos + ?3, 9223372036854775807)
+            ELSE hour_cpu_nanos END,
+        hour = max(coalesce(hour, ?2), ?2)
+    WHERE id = ?1 RETURNING hour, hour_cpu_nanos";
+
+#[async_trait]
+impl Intent for Record {
+    type Outcome = Vec<HourUsage>;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<Vec<HourUsage>, Failure> {
+        if !self.users.is_empty() {
+            sqlx::query(INSERT)
+                .bind(self.runs.as_str())
+                .execute(&mut *db)
+                .await?;
+        }
+        for user in &self.users {
+            sqlx::query(TRIM)
+                .bind(user.get())
+                .bind(self.per_user)
+                .bind(self.oldest.unix_millis())
+                .execute(&mut *db)
+                .await?;
+        }
+        let mut figures = BTreeMap::new();
+        for booking in &self.cpu {
+            let booked: Option<(i64, i64)> = sqlx::query_as(BOOK)
+                .bind(booking.user.get())
+                .bind(booking.hour)
+                .bind(nanos(booking.used))
+                .fetch_optional(&mut *db)
+                .await?;
+            if let Some(booked) = booked {
+                figures.insert(booking.user, figure(booking.user, booked)?);
+            }
+        }
+        Ok(figures.into_values().collect())
+    }
+}
+
+fn figure(user: UserId, (hour, nanos): (i64, i64)) -> Result<HourUsage, Corrupt> {
+    let nanos = u64::try_from(nanos).map_err(corrupt("pinyto_users.hour_cpu_nanos"))?;
+    Ok(HourUsage {
+        user,
+        hour,
+        used: Duration::from_nanos(nanos),
+    })
+}
+
+fn runs(rows: Vec<RunRow>) -> Result<Vec<Run>, StoreError> {
+    let runs = rows.into_iter().map(Run::try_from);
+    Ok(runs.collect::<Result<_, Corrupt>>()?)
+}
+
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl RunRepository for SqliteStore {
+    async fn record(
+        &self,
+        batch: &RunBatch,
+        retention: RunRetention,
+        now: Timestamp,
+    ) -> Result<Vec<HourUsage>, StoreError> {
+        let runs: Vec<NewRun<'_>> = batch.runs.iter().map(NewRun::from).collect();
+        self.write(Record {
+            // Texts and numbers always become JSON.
+            runs: serde_json::to_string(&runs).map_err(StoreError::unavailable)?,
+            users: batch.runs.iter().map(|run| run.user).collect(),
+            cpu: batch.cpu.clone(),
+            per_user: i64::try_from(retention.per_user).unwrap_or(i64::MAX),
+            oldest: now.saturating_sub(retention.max_age),
+        })
+        .await
+    }
+
+    async fn hour_usage(&self, user: UserId) -> Result<Option<HourUsage>, StoreError> {
+        let query = sqlx::query_as::<_, (i64, i64)>(HOUR_USAGE).bind(user.get());
+        let row = self.readers.one(query).await?;
+        Ok(row.map(|row| figure(user, row)).transpose()?)
+    }
+
+    async fn find(&self, user: UserId, run: RunId) -> Result<Option<Run>, StoreError> {
+        let query = sqlx::query_as::<_, RunRow>(FIND)
+            .bind(user.get())
+            .bind(run.as_bytes().as_slice());
+        let row = self.readers.one(query).await?;
+        Ok(row.map(Run::try_from).transpose()?)
+    }
+
+    async fn list_of_user(
+        &self,
+        user: UserId,
+        assembly: Option<&AssemblyRef>,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<Run>, StoreError> {
+        let query = sqlx::query_as::<_, RunRow>(LIST_OF_USER)
+            .bind(user.get())
+            .bind(assembly.map(ToString::to_string))
+            .bind(number(skip))
+            .bind(number(count));
+        runs(self.readers.all(query).await?)
+    }
+
+    async fn list_of_author(
+        &self,
+        author: UserId,
+        assembly: &AssemblyName,
+        skip: u64,
+        count: u64,
+    ) -> Result<Option<Vec<Run>>, StoreError> {
+        let query = sqlx::query_as::<_, (i64,)>(OWN_ASSEMBLY)
+            .bind(author.get())
+            .bind(assembly.as_str());
+        // Its identity stays hers, whatever happens before the next query.
+        let Some((assembly,)) = self.readers.one(query).await? else {
+            return Ok(None);
+        };
+        let query = sqlx::query_as::<_, RunRow>(LIST_OF_ASSEMBLY)
+            .bind(assembly)
+            .bind(number(skip))
+            .bind(number(count));
+        runs(self.readers.all(query).await?).map(Some)
+    }
+
+    async fn sweep(&self, moment: Timestamp) -> Result<u64, StoreError> {
+        self.write(Sweep(moment)).await
+    }
+}
+
+struct Sweep(Timestamp);
+
+pub(super) const SWEEP: &str = "DELETE FROM pinyto_runs WHERE started_at < ?1";
+
+#[async_trait]
+impl Intent for Sweep {
+    type Outcome = u64;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<u64, Failure> {
+        let swept = sqlx::query(SWEEP)
+            .bind(self.0.unix_millis())
+            .execute(db)
+            .await?;
+        Ok(swept.rows_affected())
+    }
+}

@@ -1,0 +1,350 @@
+//! How fast queries are in a large store. Prints figures instead of judging them, so it runs only
+//! on demand:
+//! `cargo test --release -p pinyto-store --test sqlite_query_speed -- --ignored --nocapture`.
+//! `PINYTO_DOCUMENTS` says how many documents there are, by default a million.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that panics fails"
+)]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use pinyto_core::{
+    assembly::AssemblyRef,
+    document::{Document, Scope, Search, Searched},
+    query::{Direction, Query},
+    store::Store as _,
+    testing::given,
+    user::User,
+};
+use pinyto_store::sqlite::SqliteStore;
+use serde_json::{Value, json};
+
+/// Of the disk this is built on; a temporary directory may be in memory.
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+async fn store(directory: &tempfile::TempDir) -> Arc<SqliteStore> {
+    let path = directory.path().join("pinyto.db");
+    let url = format!("sqlite:{}?mode=rwc", path.display());
+    Arc::new(SqliteStore::open(url).await.unwrap())
+}
+
+/// A number that looks like chance.
+const fn scattered(n: u64) -> u64 {
+    n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
+}
+
+fn book(n: u64, assembly: &AssemblyRef) -> Document {
+    let data = json!({
+        "isbn": format!("978{:010}", scattered(n) % 10_000_000_000),
+        "title": format!("Title of number {n}"),
+        "authors": ["Some Body", format!("Author {}", n % 5_000)],
+        "year": 1900 + scattered(n) % 120,
+        "place": {"room": n % 7, "shelf": n % 31},
+        "text": "x".repeat(150),
+    });
+    let mut document = given::document(n, assembly, data);
+    let kind = ["book", "book", "book", "book", "lending"][usize::try_from(n % 5).unwrap()];
+    document.fields.insert("type".into(), kind.into());
+    document.time = given::at(i64::try_from(n).unwrap());
+    document
+}
+
+async fn save(store: &SqliteStore, author: &User, indexes: &[&str]) -> AssemblyRef {
+    let indexes = indexes.iter().map(|path| given::path(path)).collect();
+    let source = given::source("Books").with_indexes(indexes).unwrap();
+    let saved = store
+        .assemblies()
+        .save(author.id, "Books", &source, given::NO_LIMITS, given::at(0))
+        .await;
+    saved.unwrap();
+    given::assembly_ref(&format!("{}/Books", author.name))
+}
+
+/// Stores documents, 64 callers at a time.
+async fn fill(
+    store: &Arc<SqliteStore>,
+    user: &User,
+    books: &AssemblyRef,
+    from: u64,
+    count: u64,
+) -> Duration {
+    let started = Instant::now();
+    let writers: Vec<_> = (0..64)
+        .map(|writer| {
+            let (store, user, books) = (Arc::clone(store), user.clone(), books.clone());
+            tokio::spawn(async move {
+                for n in (from + writer..from + count).step_by(64) {
+                    given::stored(store.as_ref(), &user, &book(n, &books)).await;
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    started.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort();
+    (times[times.len() / 2], times[times.len() - 1])
+}
+
+async fn search(store: &SqliteStore, scope: Scope, what: &str, search: impl Fn(u64) -> Search) {
+    let (mut times, mut last) = (Vec::new(), None);
+    for round in 0..40 {
+        let search = search(scattered(round) % 1000);
+        let started = Instant::now();
+        let searched = store
+            .documents()
+            .search(scope, &search, given::NO_SCAN_LIMITS)
+            .await;
+        times.push(started.elapsed());
+        last = Some(searched.unwrap());
+        if started.elapsed() > Duration::from_secs(1) {
+            break;
+        }
+    }
+    let (found, scan) = match last {
+        Some(Searched::Found(found, scan)) => (found.len(), scan),
+        other => panic!("{other:?}"),
+    };
+    report(what, times, found as u64, scan.examined);
+}
+
+async fn count(store: &SqliteStore, scope: Scope, what: &str, query: impl Fn(u64) -> Query) {
+    let (mut times, mut last) = (Vec::new(), None);
+    for round in 0..40 {
+        let query = query(scattered(round) % 1000);
+        let started = Instant::now();
+        let counted = store
+            .documents()
+            .count(scope, &query, given::NO_SCAN_LIMITS)
+            .await;
+        times.push(started.elapsed());
+        last = Some(counted.unwrap());
+        if started.elapsed() > Duration::from_secs(1) {
+            break;
+        }
+    }
+    let (found, scan) = match last {
+        Some(Searched::Found(found, scan)) => (found, scan),
+        other => panic!("{other:?}"),
+    };
+    report(what, times, found, scan.examined);
+}
+
+fn report(what: &str, times: Vec<Duration>, found: u64, examined: u64) {
+    let (median, worst) = median(times);
+    println!(
+        "{what:<64} p50 {:>9.3} ms, worst {:>9.3} ms; found {found}, looked at {examined}",
+        median.as_secs_f64() * 1e3,
+        worst.as_secs_f64() * 1e3,
+    );
+}
+
+fn first(query: &Value, sort: Option<(&str, Direction)>) -> Search {
+    Search {
+        limit: 20,
+        ..given::search(query, sort)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints figures"]
+async fn queries() {
+    let total: u64 =
+        std::env::var("PINYTO_DOCUMENTS").map_or(1_000_000, |text| text.parse().unwrap());
+    let directory = directory();
+    let store = store(&directory).await;
+    let ann = given::user(store.as_ref(), "ann", 1).await;
+    let bob = given::user(store.as_ref(), "bob", 2).await;
+    let books = save(&store, &ann, &[]).await;
+    for user in [&ann, &bob] {
+        given::installed(store.as_ref(), user, &books).await;
+    }
+    let part = 20_000.min(total / 10);
+    let without = fill(&store, &ann, &books, 0, part).await;
+    save(&store, &ann, &["data.isbn"]).await;
+    let one = fill(&store, &ann, &books, part, part).await;
+    save(
+        &store,
+        &ann,
+        &["data.isbn", "data.year", "data.authors", "data.title"],
+    )
+    .await;
+    let four = fill(&store, &ann, &books, 2 * part, part).await;
+    let rate = |time: Duration| f64::from(u32::try_from(part).unwrap()) / time.as_secs_f64();
+    println!(
+        "insert, no declared index: {:.0}/s; one: {:.0}/s; four: {:.0}/s",
+        rate(without),
+        rate(one),
+        rate(four)
+    );
+    fill(&store, &bob, &books, 0, part).await;
+    let time = fill(&store, &ann, &books, 3 * part, total - 3 * part).await;
+    println!(
+        "{total} documents, the last of them at {:.0}/s",
+        (total - 3 * part) as f64 / time.as_secs_f64()
+    );
+
+    let scope = Scope::all_of(ann.id);
+    let books_id = store.assemblies().find(&books).await.unwrap().unwrap().id;
+    let own = Scope::stored_by(ann.id, books_id);
+    let isbn = |n: u64| format!("978{:010}", scattered(n * 5) % 10_000_000_000);
+    let (up, down) = (Direction::Ascending, Direction::Descending);
+    let s = &store;
+    search(s, scope, "find type and indexed value", |n| {
+        first(&json!({"type": "book", "data.isbn": isbn(n)}), None)
+    })
+    .await;
+    search(s, own, "the same of one assembly", |n| {
+        first(&json!({"type": "book", "data.isbn": isbn(n)}), None)
+    })
+    .await;
+    count(s, scope, "count type and indexed value", |n| {
+        given::query(&json!({"type": "book", "data.isbn": isbn(n)}))
+    })
+    .await;
+    count(s, scope, "count indexed value (8,000 fit)", |n| {
+        given::query(&json!({"data.year": 1900 + n % 120}))
+    })
+    .await;
+    count(s, scope, "count type and indexed value (7,000 fit)", |n| {
+        given::query(&json!({"type": "book", "data.year": 1900 + n % 120}))
+    })
+    .await;
+    count(s, scope, "count type (800,000 fit)", |_| {
+        given::query(&json!({"type": "book"}))
+    })
+    .await;
+    count(s, scope, "count all", |_| Query::default()).await;
+    search(s, scope, "sorted by an indexed path, first 20", |_| {
+        first(&json!({}), Some(("data.title", up)))
+    })
+    .await;
+    search(
+        s,
+        scope,
+        "type, sorted by an indexed path downwards, first 20",
+        |_| first(&json!({"type": "book"}), Some(("data.title", down))),
+    )
+    .await;
+    search(
+        s,
+        scope,
+        "type, sorted by an indexed array, first 20",
+        |_| first(&json!({"type": "book"}), Some(("data.authors", down))),
+    )
+    .await;
+    search(
+        s,
+        scope,
+        "range of an indexed path, sorted by it, first 20",
+        |n| {
+            first(
+                &json!({"data.year": {"$gte": 1950 + n % 20, "$lt": 2000}}),
+                Some(("data.year", up)),
+            )
+        },
+    )
+    .await;
+    search(s, scope, "indexed member of an array, first 20", |n| {
+        first(
+            &json!({"data.authors": format!("Author {}", n % 5000)}),
+            None,
+        )
+    })
+    .await;
+    search(s, scope, "$in of an indexed path, first 20", |n| {
+        first(
+            &json!({"data.isbn": {"$in": [isbn(n), isbn(n + 1), isbn(n + 2)]}}),
+            None,
+        )
+    })
+    .await;
+    search(s, scope, "type, first 20", |_| {
+        first(&json!({"type": "book"}), None)
+    })
+    .await;
+    search(s, scope, "type, last 20", |_| {
+        first(&json!({"type": "book"}), Some(("_id", down)))
+    })
+    .await;
+    search(s, scope, "the latest 20", |_| {
+        first(&json!({}), Some(("time", down)))
+    })
+    .await;
+    search(s, scope, "type and time range, first 20", |n| first(&json!({"type": "book", "time": {"$gte": given::at(i64::try_from(n * 500).unwrap()).to_string()}}), Some(("time", up)))).await;
+    search(s, scope, "time range of 1000 documents", |n| first(&json!({"time": {"$gte": given::at(500_000).to_string(), "$lt": given::at(501_000).to_string()}, "data.place.room": n % 7}), None)).await;
+    count(s, scope, "count without index, told by SQL", |n| {
+        given::query(&json!({"data.place.room": n % 7}))
+    })
+    .await;
+    count(
+        s,
+        scope,
+        "count without index, told by the evaluator",
+        |_| given::query(&json!({"data.title": {"$regex": "77$"}})),
+    )
+    .await;
+    search(s, scope, "sorted without index, first 20", |_| {
+        first(
+            &json!({"data.place.shelf": 3}),
+            Some(("data.place.room", up)),
+        )
+    })
+    .await;
+
+    let started = Instant::now();
+    save(
+        &store,
+        &ann,
+        &[
+            "data.isbn",
+            "data.year",
+            "data.authors",
+            "data.title",
+            "data.place.shelf",
+        ],
+    )
+    .await;
+    let (mut waits, mut examined) = (Vec::new(), u64::MAX);
+    let mut n = total;
+    while examined > 0 {
+        let before = Instant::now();
+        given::stored(store.as_ref(), &ann, &book(n, &books)).await;
+        waits.push(before.elapsed());
+        n += 1;
+        if n % 100 == 0 {
+            let query = given::query(&json!({"data.place.shelf": 40}));
+            let limits = pinyto_core::document::ScanLimits {
+                examined: 0,
+                ..given::NO_SCAN_LIMITS
+            };
+            examined = match store
+                .documents()
+                .count(scope, &query, limits)
+                .await
+                .unwrap()
+            {
+                Searched::Found(..) => 0,
+                Searched::TooMuch(..) => 1,
+            };
+        }
+    }
+    let took = started.elapsed();
+    let (middle, worst) = median(waits);
+    println!(
+        "a new index of {total} documents: {took:.1?}; inserts meanwhile p50 {middle:.1?}, worst {worst:.1?}"
+    );
+    store.close().await;
+}
