@@ -190,6 +190,7 @@ pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {
         max_age: settings.run_log_age,
     };
     rules.scheduler.concurrent = settings.job_concurrency;
+    rules.scheduler.lease = settings.job_lease;
     rules
 }
 

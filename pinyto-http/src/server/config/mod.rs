@@ -145,6 +145,8 @@ pub struct Settings {
     pub run_log_count: usize,
     /// `--job-concurrency`: jobs that run at once.
     pub job_concurrency: usize,
+    /// `--job-lease-seconds`.
+    pub job_lease: Duration,
     /// `--log`: a filter that [`logging::init`] takes.
     pub log: String,
     /// `--log-format`.
@@ -310,6 +312,7 @@ impl Settings {
             run_log_age: values.required("run-log-days", days)?,
             run_log_count: values.required("run-log-count", number(1, 1_000_000))?,
             job_concurrency: values.required("job-concurrency", number(1, 1000))?,
+            job_lease: values.required("job-lease-seconds", seconds(3))?,
             log: values.required("log", |text| match logging::filter(text) {
                 Ok(_) => Ok(text.to_owned()),
                 Err(_) => wrong("a log filter such as info or warn,pinyto_core=debug", text),

@@ -340,6 +340,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         "Jobs that this server runs at once",
     ),
     setting(
+        "job-lease-seconds",
+        "SECONDS",
+        Number,
+        Some("60"),
+        "Time after which another server takes over the jobs of one that has died; at least 3",
+    ),
+    setting(
         "log",
         "FILTER",
         Text,

@@ -171,6 +171,7 @@ fn what_code_may_use_follows_the_defaults_of_the_library() {
     assert_eq!(settings.run_log_age, rules.run_retention.max_age);
     assert_eq!(settings.run_log_count, rules.run_retention.per_user);
     assert_eq!(settings.job_concurrency, rules.scheduler.concurrent);
+    assert_eq!(settings.job_lease, rules.scheduler.lease);
 }
 
 #[test]
@@ -310,6 +311,7 @@ fn every_wrong_value_is_refused_with_its_name() {
         ("run-log-days", "0"),
         ("run-log-count", "0"),
         ("job-concurrency", "0"),
+        ("job-lease-seconds", "2"),
         ("log", "=/="),
         ("log-format", "xml"),
     ] {
