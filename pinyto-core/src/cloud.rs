@@ -107,7 +107,7 @@ pub struct Settings {
     pub queue: usize,
     /// What each user may use. Default: no limits.
     pub quotas: Quotas,
-    /// How many runs are kept, and how long. Default: 500 per user, 30 days.
+    /// How many runs are kept, and how long. Default: 1000 per user, 30 days.
     pub run_retention: RunRetention,
     /// The most runs of jobs that wait for one user, scheduled ones aside. Default: 1000.
     pub max_queued_jobs: usize,

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, client::conn::http1};
+use hyper::{Request, StatusCode, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -30,6 +30,13 @@ impl Connection {
 
     /// Sends `body` to `path`; gives the answer, which has to be a success.
     pub(crate) async fn post(&mut self, path: &str, body: Bytes) -> Bytes {
+        let (status, answer) = self.try_post(path, body).await;
+        assert!(status.is_success(), "{path}: {status} {answer:?}");
+        answer
+    }
+
+    /// Status and answer, whatever they are.
+    pub(crate) async fn try_post(&mut self, path: &str, body: Bytes) -> (StatusCode, Bytes) {
         let request = Request::post(path)
             .header("host", "localhost")
             .header("content-type", "application/json")
@@ -39,8 +46,7 @@ impl Connection {
         let response = self.0.send_request(request).await.unwrap();
         let status = response.status();
         let answer = response.into_body().collect().await.unwrap().to_bytes();
-        assert!(status.is_success(), "{path}: {status} {answer:?}");
-        answer
+        (status, answer)
     }
 
     pub(crate) async fn post_json(&mut self, path: &str, body: &Value) -> Value {
@@ -63,6 +69,47 @@ impl Load {
 
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         self.latencies[(self.latencies.len() - 1) * percent / 100]
+    }
+}
+
+/// Sends one request over `connections` connections, in all `per_second` times a second.
+pub(crate) async fn paced(
+    address: SocketAddr,
+    connections: u32,
+    per_second: u32,
+    duration: Duration,
+    path: &'static str,
+    body: Bytes,
+) -> Load {
+    let mut tasks = Vec::new();
+    let begin = Instant::now();
+    let pause = Duration::from_secs(1) * connections / per_second;
+    for number in 0..connections {
+        let body = body.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut connection = Connection::open(address).await;
+            let mut latencies = Vec::new();
+            let mut due = begin + pause * number / connections;
+            while due < begin + duration {
+                tokio::time::sleep_until(due.into()).await;
+                connection.post(path, body.clone()).await;
+                // From when it was due: who is kept waiting doesn't ask less often.
+                latencies.push(due.elapsed());
+                due += pause;
+            }
+            latencies
+        }));
+    }
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.unwrap());
+    }
+    let elapsed = begin.elapsed();
+    latencies.sort_unstable();
+    Load {
+        requests: latencies.len(),
+        elapsed,
+        latencies,
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod baseline;
 mod client;
+mod code;
 mod process;
 mod scenarios;
 

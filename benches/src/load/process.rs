@@ -79,15 +79,35 @@ impl Process {
         cpu_time(&self.child.id().to_string())
     }
 
+    /// CPU time of it and of the processes it has started, those that have ended included.
+    pub(crate) fn family_cpu_time(&self) -> Duration {
+        let own = self.child.id().to_string();
+        let ended = ended_children_cpu_time(&own);
+        let living = self.children().into_iter().map(|child| cpu_time(&child));
+        self.cpu_time() + ended + living.sum()
+    }
+
+    /// Resident memory in MiB of each process it has started.
+    pub(crate) fn children_resident_mib(&self) -> Vec<f64> {
+        let children = self.children();
+        children.iter().map(|child| resident_mib(child)).collect()
+    }
+
+    /// The processes it has started, by any of its threads.
+    fn children(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let mut children = Vec::new();
+        for task in tasks {
+            let list = fs::read_to_string(task.unwrap().path().join("children"));
+            let list = list.unwrap_or_default();
+            children.extend(list.split_whitespace().map(str::to_owned));
+        }
+        children
+    }
+
     /// Resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
-        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        kib / 1024.0
+        resident_mib(&self.child.id().to_string())
     }
 
     /// Waits until the process does nothing any more.
@@ -109,15 +129,35 @@ pub(crate) fn own_cpu_time() -> Duration {
     cpu_time("self")
 }
 
-fn cpu_time(process: &str) -> Duration {
-    let mut stat = String::new();
-    fs::File::open(format!("/proc/{process}/stat"))
-        .unwrap()
-        .read_to_string(&mut stat)
+fn resident_mib(process: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
         .unwrap();
-    // Behind the name in brackets; user and system time are fields 14 and 15 of the line.
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1024.0
+}
+
+/// Behind the name in brackets; user and system time are fields 14 and 15 of the line.
+fn cpu_time(process: &str) -> Duration {
+    times(process, 11)
+}
+
+/// Of the processes it has started and waited for: fields 16 and 17.
+fn ended_children_cpu_time(process: &str) -> Duration {
+    times(process, 13)
+}
+
+/// What is gone meanwhile has used nothing more.
+fn times(process: &str, first: usize) -> Duration {
+    let mut stat = String::new();
+    let Ok(mut file) = fs::File::open(format!("/proc/{process}/stat")) else {
+        return Duration::ZERO;
+    };
+    file.read_to_string(&mut stat).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let times = fields.split(' ').skip(11).take(2);
+    let times = fields.split(' ').skip(first).take(2);
     let ticks: f64 = times.map(|field| field.parse::<f64>().unwrap()).sum();
     Duration::from_secs_f64(ticks / TICKS_PER_SECOND)
 }

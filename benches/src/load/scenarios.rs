@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     baseline,
     client::{Connection, Load, repeat},
+    code,
     process::Process,
 };
 
@@ -24,7 +25,7 @@ pub(crate) async fn run(duration: Duration, only: Option<&str>) {
         "idle: {:.1} MiB resident (target: below 40)",
         server.resident_mib()
     );
-    register(&server).await;
+    register(&server, USER).await;
     if wanted("keyserver_register") {
         keyserver_register(&server).await;
         server.wait_until_idle();
@@ -33,34 +34,40 @@ pub(crate) async fn run(duration: Duration, only: Option<&str>) {
         authenticate(&server, duration).await;
     }
     // Every authentication replaces the session, so log in after that.
-    let token = log_in(&server).await;
+    let token = log_in(&server, USER).await;
     if wanted("list_keys") {
         list_keys(&server, &token, duration).await;
     }
     if wanted("store") {
         store(&server, &token, folder.path(), duration).await;
     }
+    if wanted("code") {
+        code::run(&server, &token, duration).await;
+    }
     println!("after all that: {:.1} MiB resident", server.resident_mib());
 }
 
-async fn register(server: &Process) {
+pub(crate) const USER: &str = "bench";
+
+/// Registers device 0 for the user.
+pub(crate) async fn register(server: &Process, user: &str) {
     let device = keys::device(0);
     let key = device.public_key();
     let public_key = json!({"N": key.n_decimal(), "e": key.e().to_string()});
     let mut connection = Connection::open(server.address).await;
-    let body = json!({"username": "bench", "public_key": public_key});
+    let body = json!({"username": user, "public_key": public_key});
     connection.post_json("/register", &body).await;
 }
 
-fn millis(duration: Duration) -> f64 {
+pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
 /// Device 0 does the challenge.
-async fn log_in(server: &Process) -> String {
+pub(crate) async fn log_in(server: &Process, user: &str) -> String {
     let device = keys::device(0);
     let mut connection = Connection::open(server.address).await;
-    let login = json!({"username": "bench", "key_hash": device.key_hash().as_str()});
+    let login = json!({"username": user, "key_hash": device.key_hash().as_str()});
     let challenge = connection.post_json("/authenticate", &login).await;
     let challenge: Challenge = serde_json::from_value(challenge).unwrap();
     let token = device
@@ -114,7 +121,7 @@ async fn measured(
     (load, cpu)
 }
 
-fn tell(name: &str, load: &Load, cpu: Duration) {
+pub(crate) fn tell(name: &str, load: &Load, cpu: Duration) {
     println!(
         "{name}: {:.0}/s, {:.3} ms CPU each, p50 {:.2} ms, p99 {:.2} ms",
         load.per_second(),

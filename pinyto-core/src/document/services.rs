@@ -489,6 +489,7 @@ fn of_value(error: impl std::error::Error) -> ServiceError {
 }
 
 /// The code can't do anything about it, and learns nothing.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn unavailable(error: StoreError) -> ServiceError {
     let error: &dyn std::error::Error = &error;
     tracing::error!(error, "a service for an assembly's code failed");

@@ -44,7 +44,7 @@ pub struct HourUsage {
 /// How many runs are kept, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRetention {
-    /// The most runs of one user. Default: 500.
+    /// The most runs of one user. Default: 1000.
     pub per_user: usize,
     /// How old they get. Default: 30 days.
     pub max_age: Duration,
@@ -53,7 +53,7 @@ pub struct RunRetention {
 impl Default for RunRetention {
     fn default() -> Self {
         Self {
-            per_user: 500,
+            per_user: 1000,
             max_age: Duration::from_secs(30 * 24 * 3600),
         }
     }

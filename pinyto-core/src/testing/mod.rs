@@ -6,7 +6,8 @@
 //! - [`given`]: users, keys, sessions, assemblies and documents in a line;
 //! - [`random`]: documents and queries by chance;
 //! - [`keys`]: fixed key pairs, because making one costs seconds;
-//! - [`rsa`]: backends that cost nothing or count.
+//! - [`rsa`]: backends that cost nothing or count;
+//! - [`ScriptedRuntime`]: runs closures instead of Python.
 
 #[allow(
     missing_docs,
@@ -29,7 +30,9 @@ pub mod keys;
 )]
 pub mod random;
 pub mod rsa;
+mod runtime;
 
 pub use clock::ManualClock;
 #[doc(hidden)]
 pub use contract::cases;
+pub use runtime::{ScriptedRuntime, executed};

@@ -11,7 +11,7 @@ use pinyto_core::{
     challenge::{ServerKey, SessionTokenHash},
     clock::Timestamp,
     crypto::{CryptoError, RsaBackend, RsaPrivateKey, RsaPublicKey},
-    document::{DocumentId, DocumentRepository},
+    document::DocumentRepository,
     id::{SessionId, UserId},
     job::{Claim, ClaimedJob, Completion, EnqueueOutcome, JobRef, JobRepository, JobState, Lease},
     key::{KeyRepository, PublicKey},

@@ -51,7 +51,11 @@ fn aliases(schemas: &mut Value) {
 }
 
 /// Fields that an answer has only where there is something to tell.
-const SOMETIMES: &[(&str, &str)] = &[("AssemblyAnswer", "indexes"), ("Failure", "exception")];
+const SOMETIMES: &[(&str, &str)] = &[
+    ("AssemblyAnswer", "indexes"),
+    ("AssemblyAnswer", "http_hosts"),
+    ("Failure", "exception"),
+];
 
 /// An answer has all its fields, but for [`SOMETIMES`].
 fn answers(schemas: &mut Value) {

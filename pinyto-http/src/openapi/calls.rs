@@ -253,8 +253,8 @@ fn keyserver() -> Vec<Call> {
 fn assemblies() -> Vec<Call> {
     vec![
         Call::session::<SaveAssembly>("assemblies", "/save_assembly", "Saves an assembly of the user.")
-            .details("All or nothing. Whoever has installed the replaced assembly keeps it, also under a new name.")
-            .fails(&["invalid_assembly_name", "invalid_assembly", "assembly_name_taken", "limit_reached"]),
+            .details("All or nothing. Whoever has installed the replaced assembly keeps it, also under a new name. Code that can never be run is refused with its line.")
+            .fails(&["invalid_assembly_name", "invalid_assembly", "assembly_name_taken", "limit_reached", "quota_exceeded", "code_runtime_unavailable"]),
         Call::session::<OwnAssembly>("assemblies", "/delete_assembly", "Deletes an assembly of the user and uninstalls it everywhere.")
             .fails(&["unknown_assembly"]),
         Call::session::<OnlyToken>("assemblies", "/list_own_assemblies", "Lists the user's assemblies with their code, oldest first.")

@@ -1,16 +1,23 @@
-//! What the operator's monitoring reads: counts and durations of requests, the key stock.
+//! What the operator's monitoring reads: counts and durations of requests, the key stock, what runs
+//! code.
 //!
-//! Nothing in it tells users apart: labels are statuses only.
+//! Nothing in it tells users apart: labels are statuses and reasons only.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::reply;
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
-use pinyto_core::keyserver::KeyStock;
+use pinyto_core::{Cloud, keyserver::KeyStock};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
-    metrics::{counter::Counter, family::Family, gauge::ConstGauge, histogram::Histogram},
+    metrics::{
+        MetricType,
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::ConstGauge,
+        histogram::Histogram,
+    },
     registry::Registry,
 };
 use warp::{Filter, filters::BoxedFilter, reply::Response};
@@ -34,10 +41,31 @@ struct Status {
     status: u16,
 }
 
+/// What a runtime for the code of assemblies does and has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeFigures {
+    /// Calls that have begun and not ended.
+    pub running: usize,
+    /// Those among them that pause because others use their share.
+    pub paused: usize,
+    /// Calls that wait for their turn.
+    pub waiting: usize,
+    /// Workers that wait for a call.
+    pub idle_workers: usize,
+    /// Workers started so far.
+    pub started_workers: u64,
+    /// How many calls have ended so far, by the reason. Reasons are few and stay the same.
+    pub ended: Vec<(&'static str, u64)>,
+}
+
+/// Asked whenever the metrics are read.
+pub type CodeSource = Box<dyn Fn() -> CodeFigures + Send + Sync>;
+
 impl Metrics {
-    /// Nothing counted yet; tells also how many key pairs `stock` has ready.
+    /// Nothing counted yet. Tells also what the cloud has to tell, and what the runtime has, if
+    /// code is run.
     #[must_use]
-    pub fn new(stock: Arc<KeyStock>) -> Self {
+    pub fn new(cloud: &Cloud, code: Option<CodeSource>) -> Self {
         let requests = Family::<Status, Counter>::default();
         let abandoned = Counter::default();
         let durations = Histogram::new(BUCKETS);
@@ -57,7 +85,11 @@ impl Metrics {
             "Time from a request's head to its answer's head",
             durations.clone(),
         );
-        registry.register_collector(Box::new(StockLevel(stock)));
+        registry.register_collector(Box::new(StockLevel(cloud.key_stock().clone())));
+        registry.register_collector(Box::new(DroppedRuns(cloud.clone())));
+        if let Some(source) = code {
+            registry.register_collector(Box::new(CodeState(source)));
+        }
         Self {
             requests,
             abandoned,
@@ -119,10 +151,149 @@ struct StockLevel(Arc<KeyStock>);
 
 impl Collector for StockLevel {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let ready = ConstGauge::new(i64::try_from(self.0.ready()).unwrap_or(i64::MAX));
         let help = "Key pairs ready for new keyserver accounts";
-        let descriptor =
-            encoder.encode_descriptor("key_stock_ready", help, None, ready.metric_type())?;
-        ready.encode(descriptor)
+        gauge(&mut encoder, "key_stock_ready", help, self.0.ready())
+    }
+}
+
+struct DroppedRuns(Cloud);
+
+impl Collector for DroppedRuns {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Runs that could not be recorded because the database took too long";
+        counter(&mut encoder, "runs_dropped", help, self.0.dropped_runs())
+    }
+}
+
+impl fmt::Debug for DroppedRuns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DroppedRuns(..)")
+    }
+}
+
+struct CodeState(CodeSource);
+
+impl Collector for CodeState {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let now = (self.0)();
+        for (name, help, number) in [
+            (
+                "code_calls_running",
+                "Calls of code that have begun and not ended",
+                now.running,
+            ),
+            (
+                "code_calls_paused",
+                "Calls of code among them that pause for others",
+                now.paused,
+            ),
+            (
+                "code_calls_waiting",
+                "Calls of code that wait for their turn",
+                now.waiting,
+            ),
+            (
+                "code_workers_idle",
+                "Worker processes that wait for a call",
+                now.idle_workers,
+            ),
+        ] {
+            gauge(&mut encoder, name, help, number)?;
+        }
+        let help = "Worker processes started";
+        counter(
+            &mut encoder,
+            "code_workers_started",
+            help,
+            now.started_workers,
+        )?;
+        let help = "Calls of code that have ended, by the reason";
+        let mut calls =
+            encoder.encode_descriptor("code_calls_ended", help, None, MetricType::Counter)?;
+        for (reason, count) in now.ended {
+            ConstCounter::new(count).encode(calls.encode_family(&[("reason", reason)])?)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeState(..)")
+    }
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    number: usize,
+) -> Result<(), fmt::Error> {
+    let gauge = ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+    gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+}
+
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    number: u64,
+) -> Result<(), fmt::Error> {
+    let counter = ConstCounter::new(number);
+    counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use pinyto_core::{memory::MemoryStore, testing::keys};
+
+    use super::*;
+
+    async fn exposition(code: Option<CodeSource>) -> String {
+        let cloud = Cloud::builder(Arc::new(MemoryStore::new()), keys::server());
+        let metrics = Metrics::new(&cloud.build().unwrap(), code);
+        metrics.answered(StatusCode::NOT_FOUND, Duration::from_millis(3));
+        let body = metrics.exposition().into_body().collect().await.unwrap();
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn requests_stock_and_dropped_runs_are_told_always() {
+        let text = exposition(None).await;
+        for line in [
+            "pinyto_http_requests_total{status=\"404\"} 1",
+            "pinyto_http_requests_abandoned_total 0",
+            "pinyto_key_stock_ready 0",
+            "pinyto_runs_dropped_total 0",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("pinyto_code"));
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[tokio::test]
+    async fn what_runs_code_is_asked_when_the_metrics_are_read() {
+        let source: CodeSource = Box::new(|| CodeFigures {
+            running: 3,
+            paused: 1,
+            waiting: 2,
+            idle_workers: 5,
+            started_workers: 7,
+            ended: vec![("finished", 40), ("cpu_time", 1)],
+        });
+        let text = exposition(Some(source)).await;
+        for line in [
+            "pinyto_code_calls_running 3",
+            "pinyto_code_calls_paused 1",
+            "pinyto_code_calls_waiting 2",
+            "pinyto_code_workers_idle 5",
+            "pinyto_code_workers_started_total 7",
+            "pinyto_code_calls_ended_total{reason=\"finished\"} 40",
+            "pinyto_code_calls_ended_total{reason=\"cpu_time\"} 1",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+        }
     }
 }

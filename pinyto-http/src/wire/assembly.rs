@@ -2,6 +2,7 @@
 
 use pinyto_core::{
     assembly::{AssemblyName, AssemblySource, Function, InvalidAssembly, InvalidAssemblyName, Job},
+    egress::HostPattern,
     query::Path,
 };
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,11 @@ impl Request for SaveAssembly {
         ("data.only_own_data", "true or false"),
         ("data.indexes", "a list of strings"),
         ("data.indexes[]", "a dotted path such as data.isbn"),
+        ("data.http_hosts", "a list of strings"),
+        (
+            "data.http_hosts[]",
+            "a host such as example.org or *.example.org",
+        ),
     ];
 }
 
@@ -74,6 +80,9 @@ pub struct AssemblyData {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub indexes: Vec<String>,
+    /// The only hosts that its code fetches from: `example.org` is that name alone,
+    /// `*.example.org` all names below it; at most 64. Left out: all that the operator allows.
+    pub http_hosts: Option<Vec<String>>,
 }
 
 /// A function of an assembly.
@@ -148,6 +157,14 @@ impl AssemblyData {
         };
         let indexes = self.indexes.iter().map(index);
         let indexes = indexes.collect::<Result<_, NoAssembly>>()?;
+        let host = |text: &String| {
+            let host = HostPattern::parse(text).map_err(InvalidAssembly::from);
+            host.map_err(NoAssembly::Whole)
+        };
+        let http_hosts = match &self.http_hosts {
+            Some(hosts) => Some(hosts.iter().map(host).collect::<Result<_, NoAssembly>>()?),
+            None => None,
+        };
         let source = AssemblySource::new(
             name(&self.name)?,
             self.description,
@@ -163,6 +180,7 @@ impl AssemblyData {
         );
         source
             .and_then(|source| source.with_indexes(indexes))
+            .and_then(|source| source.with_http_hosts(http_hosts))
             .map_err(NoAssembly::Whole)
     }
 }

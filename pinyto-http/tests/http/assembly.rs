@@ -247,3 +247,72 @@ async fn names_that_can_not_be_name_nothing() {
         assert_eq!(refused.error(), (404, "unknown_assembly"));
     }
 }
+
+#[tokio::test]
+async fn indexes_are_kept_and_shown_where_there_are_some() {
+    let server = Server::new();
+    let token = server.user("alice", 0).await;
+    let mut data = todo();
+    data["indexes"] = json!(["data.priority", "type"]);
+    save(&server, &token, "", data.clone()).await.success();
+    let own = async || {
+        let body = json!({"token": token});
+        server.post("/list_own_assemblies", body).await.ok()
+    };
+    assert_eq!(own().await, json!([data]));
+    for (indexes, part) in [
+        (json!(["data..a"]), "An index is a path."),
+        (json!(["$where"]), "An index is a path."),
+        (json!(["a", "b", "a"]), "The index a is listed twice."),
+        (
+            json!((0..17).map(|n| format!("a{n}")).collect::<Vec<_>>()),
+            "at most 16 indexes",
+        ),
+    ] {
+        let mut other = data.clone();
+        other["indexes"] = indexes;
+        let refused = save(&server, &token, "Todo", other).await;
+        assert_eq!(refused.error(), (400, "invalid_assembly"));
+        assert!(refused.sentence().contains(part), "{refused:?}");
+    }
+    assert_eq!(own().await, json!([data]));
+    save(&server, &token, "Todo", todo()).await.success();
+    assert_eq!(own().await, json!([todo()]));
+}
+
+#[tokio::test]
+async fn the_hosts_that_code_may_fetch_from_are_kept_and_shown_where_they_are_named() {
+    let server = Server::new();
+    let token = server.user("alice", 0).await;
+    let own = async || {
+        let body = json!({"token": token});
+        server.post("/list_own_assemblies", body).await.ok()
+    };
+    for hosts in [
+        json!(["example.org", "*.example.org", "192.0.2.1"]),
+        json!([]),
+    ] {
+        let mut data = todo();
+        data["http_hosts"] = hosts;
+        save(&server, &token, "Todo", data.clone()).await.success();
+        assert_eq!(own().await, json!([data]), "none at all is something, too");
+    }
+    let many: Vec<String> = (0..65).map(|n| format!("a{n}.org")).collect();
+    for (hosts, part) in [
+        (
+            json!(["https://example.org"]),
+            "http_hosts has something else",
+        ),
+        (json!(["*"]), "http_hosts has something else"),
+        (json!([""]), "http_hosts has something else"),
+        (json!(many), "at most 64 hosts"),
+    ] {
+        let mut data = todo();
+        data["http_hosts"] = hosts;
+        let refused = save(&server, &token, "Todo", data).await;
+        assert_eq!(refused.error(), (400, "invalid_assembly"));
+        assert!(refused.sentence().contains(part), "{refused:?}");
+    }
+    save(&server, &token, "Todo", todo()).await.success();
+    assert_eq!(own().await, json!([todo()]));
+}

@@ -8,11 +8,14 @@ mod document;
 #[cfg(feature = "openapi")]
 mod documentation;
 mod error;
+mod function;
 mod hostile;
 mod hostile_field;
+mod job;
 mod key;
 mod keyserver;
 mod random;
+mod run;
 mod server;
 mod support;
 mod user;

@@ -9,7 +9,7 @@ use pinyto_core::{
     keyserver::HashCost,
     memory::MemoryStore,
     store::Store,
-    testing::keys,
+    testing::{ManualClock, ScriptedRuntime, keys},
 };
 use pinyto_http::{Api, HttpSettings, routes};
 use serde_json::{Value, json};
@@ -32,6 +32,16 @@ pub(crate) fn quick_settings() -> Settings {
 
 pub(crate) fn cloud_with(store: Arc<dyn Store>, settings: Settings) -> Cloud {
     Cloud::builder(store, keys::server())
+        .settings(settings)
+        .build()
+        .unwrap()
+}
+
+/// The same, with what runs code, at [`given::at`](pinyto_core::testing::given::at)`(0)`.
+pub(crate) fn running(runtime: ScriptedRuntime, settings: Settings) -> Cloud {
+    Cloud::builder(Arc::new(MemoryStore::new()), keys::server())
+        .runtime(Arc::new(runtime))
+        .clock(Arc::new(ManualClock::default()))
         .settings(settings)
         .build()
         .unwrap()
@@ -60,7 +70,9 @@ impl Answer {
         assert_eq!(self.headers["content-type"], "application/json", "{self:?}");
         assert_eq!(self.headers["access-control-allow-origin"], "*", "{self:?}");
         let fields = self.body.as_object().unwrap();
-        assert_eq!(fields.len(), 2, "{self:?}");
+        let is_exception = fields["code"] == "code_exception";
+        assert_eq!(fields.contains_key("exception"), is_exception, "{self:?}");
+        assert_eq!(fields.len(), 2 + usize::from(is_exception), "{self:?}");
         assert!(!fields["error"].as_str().unwrap().is_empty(), "{self:?}");
         (self.status.as_u16(), fields["code"].as_str().unwrap())
     }
@@ -154,6 +166,14 @@ impl Server {
         let device = keys::device(device);
         self.register(name, &device).await;
         self.login(name, &device).await
+    }
+
+    /// Saves an assembly of the user's and installs it for her.
+    pub(crate) async fn with_assembly(&self, token: &str, author: &str, data: &Value) {
+        let body = json!({"token": token, "original_name": data["name"], "data": data});
+        self.post("/save_assembly", body).await.success();
+        let body = json!({"token": token, "author": author, "name": data["name"]});
+        self.post("/install_assembly", body).await.success();
     }
 }
 

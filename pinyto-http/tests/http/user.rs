@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use pinyto_core::{memory::MemoryStore, testing::keys};
+use pinyto_core::{memory::MemoryStore, testing::keys, user::UserName};
 use pinyto_http::client_address::ClientAddress;
 use serde_json::json;
 
@@ -52,6 +52,17 @@ async fn a_name_is_registered_once_and_only_if_it_is_one() {
     for bad in ["", "a b", "a/b", "a%2fb", "a\0", "\u{202e}ab", "ä", &long] {
         let refused = register(bad).await;
         assert_eq!(refused.error(), (400, "invalid_user_name"), "{bad:?}");
+    }
+}
+
+#[test]
+fn nobody_is_called_what_a_route_begins_with() {
+    for (path, _) in pinyto_http::routes::served() {
+        let first = path.split('/').nth(1).unwrap();
+        // What is no name can't be registered anyhow.
+        if let Ok(name) = UserName::parse(first) {
+            assert!(name.is_reserved(), "{path}");
+        }
     }
 }
 

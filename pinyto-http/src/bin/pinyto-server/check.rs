@@ -12,7 +12,7 @@ pub(crate) async fn check(settings: &Settings, shown: &[ShownSetting]) -> Result
     for setting in shown {
         let value = setting.value.as_deref().unwrap_or("not set");
         say(&format!(
-            "{:20} {value}  ({})",
+            "{:27} {value}  ({})",
             setting.name, setting.origin
         ));
     }

@@ -10,10 +10,12 @@ use std::{
 
 use pinyto_core::{
     Cloud, challenge::ServerKey, crypto::default_backend, keyserver::KeyStockRefill,
+    run::RunRetention,
 };
 use pinyto_http::server::{
     config::{self, Settings},
     key_file::{self, KeyFileError},
+    metrics::CodeSource,
 };
 use pinyto_sandbox::PythonRuntime;
 use pinyto_store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
@@ -139,6 +141,13 @@ impl RunningCloud {
         })
     }
 
+    /// What the metrics tell about what runs code.
+    pub(crate) fn code_source(&self) -> Option<CodeSource> {
+        let code = self.code.as_ref()?;
+        let runtime = code.runtime.clone();
+        Some(Box::new(move || code::figures(&runtime)))
+    }
+
     /// Ends what runs in the background and closes the database once all writes are done.
     pub(crate) async fn close(self) {
         drop(self.key_stock);
@@ -166,6 +175,22 @@ pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {
     rules.session_idle = settings.session_idle;
     rules.key_stock = settings.key_stock;
     rules.throttle.enabled = settings.throttle;
+    rules.code_limits.cpu_time = settings.code_cpu;
+    rules.code_limits.wall_time = settings.code_wall;
+    rules.code_limits.memory = settings.code_memory;
+    rules.query_limits.examined = settings.query_examined;
+    rules.query_limits.time = settings.query_time;
+    rules.query_limits.found = settings.find_documents;
+    rules.quotas.cpu_per_hour = settings.quota_cpu;
+    rules.quotas.calls_per_minute = settings.quota_calls;
+    rules.quotas.bytes = settings.quota_storage;
+    rules.http_requests = settings.egress_requests;
+    rules.run_retention = RunRetention {
+        per_user: settings.run_log_count,
+        max_age: settings.run_log_age,
+    };
+    rules.scheduler.concurrent = settings.job_concurrency;
+    rules.scheduler.lease = settings.job_lease;
     rules
 }
 

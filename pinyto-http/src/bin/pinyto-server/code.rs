@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pinyto_core::egress::Egress;
-use pinyto_http::server::config::Settings;
+use pinyto_http::server::{config::Settings, metrics::CodeFigures};
 use pinyto_sandbox::{EgressSettings, HttpEgress, PythonRuntime, SandboxError};
 
 /// The runtime that the settings ask for, started.
@@ -46,4 +46,17 @@ pub(crate) fn egress(settings: &Settings) -> Result<Option<Arc<dyn Egress>>, Str
     let egress = HttpEgress::builder().settings(rules).build();
     let egress = egress.map_err(|error| error.to_string())?;
     Ok(Some(Arc::new(egress)))
+}
+
+/// What the runtime does and has done.
+pub(crate) fn figures(runtime: &PythonRuntime) -> CodeFigures {
+    let metrics = runtime.metrics();
+    CodeFigures {
+        running: metrics.running,
+        paused: metrics.paused,
+        waiting: metrics.waiting,
+        idle_workers: metrics.idle_workers,
+        started_workers: metrics.started,
+        ended: metrics.ends().to_vec(),
+    }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     let stop = signals::watch(tls.clone())?;
     warn(settings);
     let running = RunningCloud::open(settings).await?;
-    let metrics = Metrics::new(running.cloud.key_stock().clone());
+    let metrics = Metrics::new(&running.cloud, running.code_source());
     let Routes {
         public: public_routes,
         admin: admin_routes,

@@ -4,9 +4,11 @@
 //! keys are named as the options are, without the dashes in front. Relative paths count from the
 //! working directory, wherever they are written.
 //!
-//! `table.rs` describes every setting once, `sources.rs` collects what was given, and this file
-//! turns it into the typed [`Settings`] or into one sentence about what is wrong.
+//! `table.rs` describes every setting once, `sources.rs` collects what was given, `read.rs` reads
+//! single values, and this file turns them into the typed [`Settings`] or into one sentence about
+//! what is wrong.
 
+mod read;
 mod sources;
 mod table;
 #[cfg(test)]
@@ -18,9 +20,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use pinyto_core::egress::HostPattern;
+
+use read::{
+    address, database, days, hosts, mebibytes, networks, number, path, precise_seconds, seconds,
+    switch, wrong,
+};
 pub use sources::Origin;
 use sources::{Given, Values};
-use table::DATABASE_SCHEMES;
 
 use super::listener::Limits;
 use super::logging;
@@ -95,6 +103,50 @@ pub struct Settings {
     pub key_stock: usize,
     /// `--throttle`.
     pub throttle: bool,
+    /// `--code`: whether the code of assemblies is run.
+    pub code: bool,
+    /// `--code-unconfined`: also on a kernel that can't filter system calls.
+    pub code_unconfined: bool,
+    /// `--code-workers`: worker processes kept ready.
+    pub code_workers: usize,
+    /// `--code-at-once`: calls that compute at once; by default as many as suit the processors.
+    pub code_at_once: Option<usize>,
+    /// `--code-cpu-seconds`: CPU time of one call.
+    pub code_cpu: Duration,
+    /// `--code-wall-seconds`: time of one call; always shorter than the request timeout.
+    pub code_wall: Duration,
+    /// `--code-memory-mib`: bytes of memory of one call.
+    pub code_memory: usize,
+    /// `--query-examined`: documents that one query may look at.
+    pub query_examined: u64,
+    /// `--query-seconds`: how long the database may work on one query.
+    pub query_time: Duration,
+    /// `--find-documents`: documents that one query may find.
+    pub find_documents: u64,
+    /// `--quota-cpu-seconds-per-hour`: CPU time of each user, if it is limited.
+    pub quota_cpu: Option<Duration>,
+    /// `--quota-calls-per-minute`: calls of each user, if they are limited.
+    pub quota_calls: Option<u32>,
+    /// `--quota-storage-mib`: bytes of each user's documents, if they are limited.
+    pub quota_storage: Option<u64>,
+    /// `--http-egress`: whether code may fetch from other servers.
+    pub http_egress: bool,
+    /// `--egress-allow`: the only hosts it may fetch from, if they are limited.
+    pub egress_allow: Option<Vec<HostPattern>>,
+    /// `--egress-deny`: hosts it may not fetch from, whatever else is allowed.
+    pub egress_deny: Vec<HostPattern>,
+    /// `--egress-allow-private`: networks it may reach although they are not public.
+    pub egress_allow_private: Vec<IpNet>,
+    /// `--egress-requests`: requests to other servers of one call.
+    pub egress_requests: usize,
+    /// `--run-log-days`: how long runs are kept.
+    pub run_log_age: Duration,
+    /// `--run-log-count`: runs kept of each user.
+    pub run_log_count: usize,
+    /// `--job-concurrency`: jobs that run at once.
+    pub job_concurrency: usize,
+    /// `--job-lease-seconds`.
+    pub job_lease: Duration,
     /// `--log`: a filter that [`logging::init`] takes.
     pub log: String,
     /// `--log-format`.
@@ -232,12 +284,35 @@ impl Settings {
             body_timeout: values.required("body-timeout", seconds(1))?,
             request_timeout: values.required("request-timeout", seconds(1))?,
             shutdown_timeout: values.required("shutdown-timeout", seconds(0))?,
-            session_idle: values.required("session-idle-days", |text| {
-                let days: u64 = number(1, 36_500)(text)?;
-                Ok(Duration::from_secs(days * 24 * 60 * 60))
-            })?,
+            session_idle: values.required("session-idle-days", days)?,
             key_stock: values.required("key-stock", number(0, 1000))?,
             throttle: values.required("throttle", switch)?,
+            code: values.required("code", switch)?,
+            code_unconfined: values.required("code-unconfined", switch)?,
+            code_workers: values.required("code-workers", number(1, 1000))?,
+            code_at_once: values.optional("code-at-once", number(1, 10_000))?,
+            code_cpu: values.required("code-cpu-seconds", precise_seconds(60))?,
+            code_wall: values.required("code-wall-seconds", seconds(1))?,
+            code_memory: values.required("code-memory-mib", mebibytes(8, 4096))?,
+            query_examined: values.required("query-examined", number(1, 1_000_000_000))?,
+            query_time: values.required("query-seconds", precise_seconds(60))?,
+            find_documents: values.required("find-documents", number(1, 1_000_000))?,
+            quota_cpu: values.optional("quota-cpu-seconds-per-hour", |text| {
+                number(1, 1_000_000)(text).map(Duration::from_secs)
+            })?,
+            quota_calls: values.optional("quota-calls-per-minute", number(1, 1_000_000))?,
+            quota_storage: values.optional("quota-storage-mib", mebibytes(1, 1 << 30))?,
+            http_egress: values.required("http-egress", switch)?,
+            egress_allow: values.optional("egress-allow", hosts)?,
+            egress_deny: values.optional("egress-deny", hosts)?.unwrap_or_default(),
+            egress_allow_private: values
+                .optional("egress-allow-private", networks)?
+                .unwrap_or_default(),
+            egress_requests: values.required("egress-requests", number(1, 1000))?,
+            run_log_age: values.required("run-log-days", days)?,
+            run_log_count: values.required("run-log-count", number(1, 1_000_000))?,
+            job_concurrency: values.required("job-concurrency", number(1, 1000))?,
+            job_lease: values.required("job-lease-seconds", seconds(3))?,
             log: values.required("log", |text| match logging::filter(text) {
                 Ok(_) => Ok(text.to_owned()),
                 Err(_) => wrong("a log filter such as info or warn,pinyto_core=debug", text),
@@ -249,6 +324,9 @@ impl Settings {
             })?,
         };
         settings.agree(values)?;
+        if settings.code {
+            settings.agree_on_code(values)?;
+        }
         Ok(settings)
     }
 
@@ -270,6 +348,55 @@ impl Settings {
         }
         Ok(())
     }
+
+    fn agree_on_code(&self, values: &Values) -> Result<(), ConfigError> {
+        let contradiction = |first, wanted: &str, second, reason: &str| {
+            let (first, second) = (values.name(first), values.name(second));
+            let sentence = format!("{first} must be {wanted} {second}, because {reason}.");
+            Err(ConfigError::new(sentence))
+        };
+        if self.code_wall >= self.request_timeout {
+            return contradiction(
+                "code-wall-seconds",
+                "shorter than",
+                "request-timeout",
+                "running the code is part of the request",
+            );
+        }
+        if self.code_cpu > self.code_wall {
+            return contradiction(
+                "code-cpu-seconds",
+                "at most",
+                "code-wall-seconds",
+                "a call can't compute for longer than it lasts",
+            );
+        }
+        if self.query_time > self.code_wall {
+            return contradiction(
+                "query-seconds",
+                "at most",
+                "code-wall-seconds",
+                "a query is part of a call",
+            );
+        }
+        if self.find_documents > self.query_examined {
+            return contradiction(
+                "find-documents",
+                "at most",
+                "query-examined",
+                "what is found was looked at",
+            );
+        }
+        let mut allowed = self.egress_allow.iter().flatten();
+        if let Some(both) = allowed.find(|host| self.egress_deny.contains(host)) {
+            return Err(ConfigError::new(format!(
+                "{} and {} both name {both}.",
+                values.name("egress-allow"),
+                values.name("egress-deny"),
+            )));
+        }
+        Ok(())
+    }
 }
 
 fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
@@ -287,70 +414,5 @@ fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
         (None, None) => Ok(None),
         (Some(_), None) => Err(lacks("tls-cert", "--tls-key")),
         (None, Some(_)) => Err(lacks("tls-key", "--tls-cert")),
-    }
-}
-
-/// The rest of the sentence "--name must be ...".
-fn wrong<T>(wanted: &str, text: &str) -> Result<T, String> {
-    Err(format!("{wanted}, not {text:?}"))
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().or_else(|_| {
-        wrong(
-            "an IP address with a port, such as 127.0.0.1:8080 or [::]:8080",
-            text,
-        )
-    })
-}
-
-fn database(text: &str) -> Result<DatabaseUrl, String> {
-    if DATABASE_SCHEMES.iter().any(|scheme| {
-        text.strip_prefix(scheme)
-            .is_some_and(|rest| !rest.is_empty())
-    }) {
-        Ok(DatabaseUrl(text.to_owned()))
-    } else {
-        // Not echoed: it may hold a password.
-        Err("a database URL such as sqlite:pinyto.db?mode=rwc".to_owned())
-    }
-}
-
-fn path(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() {
-        wrong("the name of a file", text)
-    } else {
-        Ok(PathBuf::from(text))
-    }
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "on" | "true" | "yes" | "1" => Ok(true),
-        "off" | "false" | "no" | "0" => Ok(false),
-        _ => wrong("on or off", text),
-    }
-}
-
-fn number<N: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Result<N, String> {
-    move |text| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse()
-            .ok()
-            .filter(|number| digits && (least..=most).contains(number))
-            .and_then(|number| N::try_from(number).ok())
-            .map_or_else(
-                || wrong(&format!("a whole number from {least} to {most}"), text),
-                Ok,
-            )
-    }
-}
-
-fn seconds(least: u64) -> impl Fn(&str) -> Result<Duration, String> {
-    let number = number(least, 24 * 60 * 60);
-    move |text| {
-        let seconds =
-            number(text).map_err(|wrong| wrong.replacen("number", "number of seconds", 1));
-        seconds.map(Duration::from_secs)
     }
 }

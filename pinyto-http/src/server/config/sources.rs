@@ -163,7 +163,9 @@ fn command() -> Command {
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("on"),
-            Kind::Text | Kind::Number | Kind::Switch => option.num_args(1),
+            Kind::Text | Kind::Number | Kind::Decimal | Kind::List | Kind::Switch => {
+                option.num_args(1)
+            }
         }
         .action(ArgAction::Set)
         .global(true)
@@ -279,15 +281,26 @@ fn read_file(path: &Path, values: &mut BTreeMap<&'static str, Value>) -> Result<
     Ok(())
 }
 
+const LIST: &str = "a list of texts in quotes";
+
 fn as_text(kind: Kind, value: toml::Value) -> Result<String, &'static str> {
     match (kind, value) {
-        (Kind::Text | Kind::Switch | Kind::Flag, toml::Value::String(text)) => Ok(text),
+        (Kind::Text | Kind::List | Kind::Switch | Kind::Flag, toml::Value::String(text)) => {
+            Ok(text)
+        }
         (Kind::Switch | Kind::Flag, toml::Value::Boolean(on)) => {
             Ok(if on { "on" } else { "off" }.to_owned())
         }
-        (Kind::Number, toml::Value::Integer(number)) => Ok(number.to_string()),
+        (Kind::Number | Kind::Decimal, toml::Value::Integer(number)) => Ok(number.to_string()),
+        (Kind::Decimal, toml::Value::Float(number)) => Ok(number.to_string()),
+        (Kind::List, toml::Value::Array(parts)) => {
+            let parts: Option<Vec<&str>> = parts.iter().map(toml::Value::as_str).collect();
+            parts.map(|parts| parts.join(",")).ok_or(LIST)
+        }
         (Kind::Text, _) => Err("text in quotes"),
         (Kind::Switch | Kind::Flag, _) => Err("true or false"),
         (Kind::Number, _) => Err("a whole number without quotes"),
+        (Kind::Decimal, _) => Err("a number without quotes"),
+        (Kind::List, _) => Err(LIST),
     }
 }

@@ -9,6 +9,10 @@ pub(super) const DATABASE_SCHEMES: &[&str] = &["sqlite:"];
 pub(super) enum Kind {
     Text,
     Number,
+    /// With or without decimals.
+    Decimal,
+    /// A list of texts; elsewhere they are separated by commas.
+    List,
     /// A boolean, or the texts on and off.
     Switch,
     /// A switch whose option alone means on.
@@ -56,7 +60,7 @@ const fn setting(
     }
 }
 
-use Kind::{Flag, Number, Switch, Text};
+use Kind::{Decimal, Flag, List, Number, Switch, Text};
 
 /// In the order of `--help`.
 pub(super) static SETTINGS: &[Setting] = &[
@@ -183,6 +187,164 @@ pub(super) static SETTINGS: &[Setting] = &[
         Switch,
         Some("on"),
         "Slow down those who guess passwords and tokens; off only for tests",
+    ),
+    setting(
+        "code",
+        "on|off",
+        Switch,
+        Some("on"),
+        "Run the code of assemblies: functions, and jobs on their schedules",
+    ),
+    setting(
+        "code-unconfined",
+        "on|off",
+        Flag,
+        Some("off"),
+        "Run code also where the kernel can't filter system calls: then only the interpreter is \
+         between a stranger's code and this machine. For development only",
+    ),
+    setting(
+        "code-workers",
+        "N",
+        Number,
+        Some("2"),
+        "Worker processes kept ready that have run nothing yet",
+    ),
+    setting(
+        "code-at-once",
+        "N",
+        Number,
+        None,
+        "Calls of code that compute at once; more wait. Not set: four for each processor, at least 8",
+    ),
+    setting(
+        "code-cpu-seconds",
+        "SECONDS",
+        Decimal,
+        Some("1"),
+        "CPU time of one call or job, such as 0.5",
+    ),
+    setting(
+        "code-wall-seconds",
+        "SECONDS",
+        Number,
+        Some("30"),
+        "Time of one call or job, waiting for other servers included; shorter than --request-timeout",
+    ),
+    setting(
+        "code-memory-mib",
+        "MIB",
+        Number,
+        Some("64"),
+        "Memory of one call or job",
+    ),
+    setting(
+        "query-examined",
+        "N",
+        Number,
+        Some("200000"),
+        "Documents that one query of code may look at; more end it with an error",
+    ),
+    setting(
+        "query-seconds",
+        "SECONDS",
+        Decimal,
+        Some("2"),
+        "How long the database may work on one query of code",
+    ),
+    setting(
+        "find-documents",
+        "N",
+        Number,
+        Some("10000"),
+        "Most documents of one answer to a query of code; what is beyond is left out",
+    ),
+    setting(
+        "quota-cpu-seconds-per-hour",
+        "SECONDS",
+        Number,
+        None,
+        "CPU time of each user within an hour by the clock, all servers together; then her calls get \
+         status 429 and her jobs wait. Not set: no limit",
+    ),
+    setting(
+        "quota-calls-per-minute",
+        "N",
+        Number,
+        None,
+        "Calls of functions by each user within a minute, on this server; then 429. Not set: no limit",
+    ),
+    setting(
+        "quota-storage-mib",
+        "MIB",
+        Number,
+        None,
+        "Documents of each user, in MiB; then 507. Not set: no limit",
+    ),
+    setting(
+        "http-egress",
+        "on|off",
+        Switch,
+        Some("on"),
+        "Let code fetch from other servers over HTTP: only on the public internet, only within limits",
+    ),
+    setting(
+        "egress-allow",
+        "HOSTS",
+        List,
+        None,
+        "The only hosts code may fetch from, separated by commas: example.org is that name alone, \
+         *.example.org all names below it. Not set: all on the public internet",
+    ),
+    setting(
+        "egress-deny",
+        "HOSTS",
+        List,
+        None,
+        "Hosts code may not fetch from, whatever else is allowed",
+    ),
+    setting(
+        "egress-allow-private",
+        "NETS",
+        List,
+        None,
+        "Networks code may reach although they are not on the public internet, such as 10.1.0.0/16, \
+         separated by commas. Everybody whose code runs here gets at everything in them",
+    ),
+    setting(
+        "egress-requests",
+        "N",
+        Number,
+        Some("10"),
+        "Requests to other servers of one call or job",
+    ),
+    setting(
+        "run-log-days",
+        "DAYS",
+        Number,
+        Some("30"),
+        "How long users and authors can look up what became of calls and jobs",
+    ),
+    setting(
+        "run-log-count",
+        "N",
+        Number,
+        Some("1000"),
+        "Runs of each user that can be looked up",
+    ),
+    setting(
+        "job-concurrency",
+        "N",
+        Number,
+        Some("4"),
+        "Jobs that this server runs at once",
+    ),
+    setting(
+        "job-lease-seconds",
+        "SECONDS",
+        Number,
+        Some("60"),
+        "Time after which another server takes over the jobs of one that has died; at least 3",
     ),
     setting(
         "log",

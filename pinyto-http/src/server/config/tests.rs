@@ -150,6 +150,70 @@ fn every_setting_works_in_the_file() {
 }
 
 #[test]
+fn what_code_may_use_follows_the_defaults_of_the_library() {
+    let settings = settings(&[], &[]);
+    let rules = pinyto_core::Settings::default();
+    assert!(settings.code && !settings.code_unconfined);
+    assert_eq!((settings.code_workers, settings.code_at_once), (2, None));
+    assert_eq!(settings.code_cpu, rules.code_limits.cpu_time);
+    assert_eq!(settings.code_wall, rules.code_limits.wall_time);
+    assert_eq!(settings.code_memory, rules.code_limits.memory);
+    assert_eq!(settings.query_examined, rules.query_limits.examined);
+    assert_eq!(settings.query_time, rules.query_limits.time);
+    assert_eq!(settings.find_documents, rules.query_limits.found);
+    assert_eq!(settings.quota_cpu, rules.quotas.cpu_per_hour);
+    assert_eq!(settings.quota_calls, rules.quotas.calls_per_minute);
+    assert_eq!(settings.quota_storage, rules.quotas.bytes);
+    assert!(settings.http_egress && settings.egress_allow.is_none());
+    assert_eq!(settings.egress_deny, []);
+    assert_eq!(settings.egress_allow_private, []);
+    assert_eq!(settings.egress_requests, rules.http_requests);
+    assert_eq!(settings.run_log_age, rules.run_retention.max_age);
+    assert_eq!(settings.run_log_count, rules.run_retention.per_user);
+    assert_eq!(settings.job_concurrency, rules.scheduler.concurrent);
+    assert_eq!(settings.job_lease, rules.scheduler.lease);
+}
+
+#[test]
+fn what_code_may_use_can_be_set() {
+    let (_directory, path) = file(
+        "code = false\ncode-unconfined = true\ncode-workers = 3\ncode-at-once = 4\n\
+         code-cpu-seconds = 0.25\ncode-wall-seconds = 5\ncode-memory-mib = 128\n\
+         query-examined = 600\nquery-seconds = 1\nfind-documents = 7\n\
+         quota-cpu-seconds-per-hour = 8\nquota-calls-per-minute = 9\nquota-storage-mib = 10\n\
+         http-egress = 'off'\negress-allow = ['*.Example.org', '192.0.2.1']\n\
+         egress-deny = 'a.org, b.org'\negress-allow-private = ['10.1.2.3/8', 'fd00::1']\n\
+         egress-requests = 11\nrun-log-days = 12\nrun-log-count = 13\njob-concurrency = 14\n",
+    );
+    let settings = settings(&["--config", &path], &[]);
+    let texts = |patterns: &[HostPattern]| -> Vec<String> {
+        patterns.iter().map(ToString::to_string).collect()
+    };
+    assert!(!settings.code && settings.code_unconfined && !settings.http_egress);
+    assert_eq!((settings.code_workers, settings.code_at_once), (3, Some(4)));
+    assert_eq!(settings.code_cpu, Duration::from_millis(250));
+    assert_eq!(settings.code_wall, Duration::from_secs(5));
+    assert_eq!(settings.code_memory, 128 << 20);
+    assert_eq!((settings.query_examined, settings.find_documents), (600, 7));
+    assert_eq!(settings.query_time, Duration::from_secs(1));
+    assert_eq!(settings.quota_cpu, Some(Duration::from_secs(8)));
+    assert_eq!(settings.quota_calls, Some(9));
+    assert_eq!(settings.quota_storage, Some(10 << 20));
+    let allowed = settings.egress_allow.unwrap();
+    assert_eq!(texts(&allowed), ["*.example.org", "192.0.2.1"]);
+    assert_eq!(texts(&settings.egress_deny), ["a.org", "b.org"]);
+    let networks: Vec<String> = settings
+        .egress_allow_private
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(networks, ["10.0.0.0/8", "fd00::1/128"]);
+    assert_eq!(settings.egress_requests, 11);
+    assert_eq!(settings.run_log_age, Duration::from_secs(12 * 86_400));
+    assert_eq!((settings.run_log_count, settings.job_concurrency), (13, 14));
+}
+
+#[test]
 fn switches_take_several_spellings() {
     for on in [
         "--trust-proxy",
@@ -214,6 +278,40 @@ fn every_wrong_value_is_refused_with_its_name() {
         ("session-idle-days", "18446744073709551616"),
         ("key-stock", "1001"),
         ("throttle", "loud"),
+        ("code", "maybe"),
+        ("code-unconfined", "maybe"),
+        ("code-workers", "0"),
+        ("code-at-once", "0"),
+        ("code-cpu-seconds", "0.009"),
+        ("code-cpu-seconds", "60.001"),
+        ("code-cpu-seconds", "1.0001"),
+        ("code-cpu-seconds", "1."),
+        ("code-cpu-seconds", ".5"),
+        ("code-cpu-seconds", "1e1"),
+        ("code-cpu-seconds", "-1"),
+        ("code-cpu-seconds", "+1"),
+        ("code-cpu-seconds", "0.+1"),
+        ("code-cpu-seconds", "99999999999999999999"),
+        ("code-wall-seconds", "0"),
+        ("code-memory-mib", "7"),
+        ("code-memory-mib", "4097"),
+        ("query-examined", "0"),
+        ("query-seconds", "0"),
+        ("find-documents", "many"),
+        ("quota-cpu-seconds-per-hour", "0"),
+        ("quota-calls-per-minute", "0.5"),
+        ("quota-storage-mib", "18446744073709551615"),
+        ("http-egress", "http"),
+        ("egress-allow", "*"),
+        ("egress-allow", "example.org,"),
+        ("egress-deny", "https://example.org"),
+        ("egress-allow-private", "10.0.0.0/33"),
+        ("egress-allow-private", "intranet"),
+        ("egress-requests", "0"),
+        ("run-log-days", "0"),
+        ("run-log-count", "0"),
+        ("job-concurrency", "0"),
+        ("job-lease-seconds", "2"),
         ("log", "=/="),
         ("log-format", "xml"),
     ] {
@@ -252,6 +350,22 @@ fn a_wrong_value_in_the_file_names_key_and_file() {
         (
             "key-stock = -1",
             "key-stock in FILE must be a whole number from 0 to 1000, not \"-1\".",
+        ),
+        (
+            "code-cpu-seconds = '1'",
+            "code-cpu-seconds in FILE must be a number without quotes.",
+        ),
+        (
+            "code-cpu-seconds = inf",
+            "code-cpu-seconds in FILE must be a number of seconds from 0.01 to 60",
+        ),
+        (
+            "egress-allow = ['a.org', 1]",
+            "egress-allow in FILE must be a list of texts in quotes.",
+        ),
+        (
+            "egress-allow = []",
+            "egress-allow in FILE must be hosts such as",
         ),
         (
             "trust-proxy = 1",
@@ -300,10 +414,40 @@ fn contradictions_are_refused() {
             &["--admin-listen=127.0.0.1:8080"],
             "--admin-listen must be another address than",
         ),
+        (
+            &["--code-wall-seconds=120"],
+            "--code-wall-seconds must be shorter than --request-timeout, because",
+        ),
+        (
+            &["--code-cpu-seconds=5.5", "--code-wall-seconds=5"],
+            "--code-cpu-seconds must be at most --code-wall-seconds, because",
+        ),
+        (
+            &["--query-seconds=30.5"],
+            "--query-seconds must be at most --code-wall-seconds, because",
+        ),
+        (
+            &["--query-examined=100"],
+            "--find-documents must be at most --query-examined, because",
+        ),
+        (
+            &["--egress-allow=a.org,b.org", "--egress-deny=B.org"],
+            "--egress-allow and --egress-deny both name b.org.",
+        ),
     ] {
         let sentence = refusal(arguments, &[]);
         assert!(sentence.starts_with(wanted), "{sentence}");
     }
+}
+
+#[test]
+fn where_no_code_is_run_nothing_has_to_fit_it() {
+    let settings = settings(
+        &["--code=off", "--request-timeout=20", "--body-timeout=9"],
+        &[],
+    );
+    assert!(!settings.code);
+    assert_eq!(settings.code_wall, Duration::from_secs(30));
 }
 
 #[test]

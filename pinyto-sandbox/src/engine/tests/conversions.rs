@@ -91,6 +91,15 @@ fn whole_numbers_of_any_size_stay_exact() {
 }
 
 #[test]
+fn numbers_too_long_to_be_read_in_linear_time_are_refused() {
+    assert!(read(&"9".repeat(4000), 1).is_ok());
+    assert_eq!(
+        read(&"9".repeat(1_000_000), 1).unwrap_err(),
+        ReadError::Malformed
+    );
+}
+
+#[test]
 fn bounds_hold_to_the_byte_and_to_the_value() {
     assert_eq!(written("[1,2,\"ab\"]", 10).unwrap(), "[1,2,\"ab\"]");
     assert_eq!(written("[1,2,\"ab\"]", 9), Err(WriteError::TooLong));

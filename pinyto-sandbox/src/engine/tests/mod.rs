@@ -6,7 +6,6 @@ mod corpus;
 mod hostile;
 mod language;
 mod objects;
-
 mod wrapping;
 
 use std::collections::VecDeque;

@@ -289,3 +289,42 @@ fn print_goes_to_the_log_and_ends_at_its_limit() {
     );
     assert_eq!(script.printed, "ab\né");
 }
+
+#[test]
+fn pages_are_looked_through_in_place() {
+    let code = r#"
+html = """<div id="main"><p class="a b">Some <b>text</b></p>
+<table><tr><td>Author:</td><td>Jane  Doe</td></tr><tr><td>Year</td><td>1999</td></tr></table></div>"""
+page = factory.create("ParseHtml", html)
+other = factory.create("ParseHtml", "<p>other</p>")
+main = {"tag": "div", "attrs": {"id": "main"}}
+contains = other.contains
+return [
+    page.contains(main), page.contains([main, {"tag": "p", "attrs": {}}]), contains(main),
+    page.find_element_and_get_attribute_value([main], "id"),
+    page.find_element_and_get_attribute_value(descriptions={"tag": "p", "attrs": {}}, attribute="class"),
+    page.find_element_and_get_attribute_value(main, "nothing"),
+    page.find_element_and_collect_table_like_information(
+        [{"tag": "table", "attrs": {}}, {"tag": "tbody", "attrs": {}}, {"tag": "tr", "attrs": {}}],
+        {"author": {"captions": ["Author:"]}, "year": {"captions": ["Year"]}}),
+    page.contains(5), page.contains([]),
+]"#;
+    assert_eq!(
+        returned(code),
+        json!([
+            true,
+            true,
+            false,
+            "main",
+            ["a", "b"],
+            "",
+            {"author": "Jane Doe", "year": "1999"},
+            false,
+            false
+        ])
+    );
+    assert_eq!(
+        raised("factory.create('ParseHtml', '').drop()").0,
+        "AttributeError"
+    );
+}
