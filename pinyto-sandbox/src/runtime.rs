@@ -27,6 +27,10 @@ use crate::{
 /// Bytes that a worker process needs for itself.
 const WORKER: u64 = 64 * 1024 * 1024;
 
+/// How long a call may wait for its turn. Its client doesn't wait much longer either, and what
+/// runs then would surprise her.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
 /// How often the workers that have waited for too long are ended.
 const TIDYING: Duration = Duration::from_secs(5);
 
@@ -158,9 +162,10 @@ impl PythonRuntime {
         let shared = &*self.0;
         // Before the turn, so that no turn is overlooked by a shutdown.
         let aborted = shared.abort.notified();
-        let turn = match shared.turns.wait(who).await {
-            Ok(turn) => turn,
-            Err(refused) => return shared.not_begun(refused),
+        let turn = match timeout(MAX_WAIT, shared.turns.wait(who)).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(refused)) => return shared.not_begun(refused),
+            Err(_) => return shared.not_begun(Refused::Full),
         };
         select! {
             biased;

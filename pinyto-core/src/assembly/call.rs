@@ -6,7 +6,9 @@ use serde::{
     de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
     ser::{SerializeMap, Serializer as _},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
+
+use crate::document::is_deeper_than;
 
 /// A request to a function: the text of a JSON object, without the token it came with, which the
 /// author's code must never see.
@@ -15,10 +17,16 @@ pub struct CallRequest(Arc<str>);
 
 /// Why a text is no request to a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("A request to a function is a JSON object.")]
+#[error(
+    "A request to a function is a JSON object, nested at most {} levels deep.",
+    CallRequest::MAX_DEPTH
+)]
 pub struct InvalidCallRequest;
 
 impl CallRequest {
+    /// How deep lists and objects may be nested: code reads no deeper.
+    pub const MAX_DEPTH: usize = 100;
+
     /// A request with no fields.
     #[must_use]
     pub fn empty() -> Self {
@@ -33,6 +41,14 @@ impl CallRequest {
     /// [`InvalidCallRequest`] if it is no JSON object.
     pub fn from_json(text: &str) -> Result<Self, InvalidCallRequest> {
         let Fields(fields) = serde_json::from_str(text).map_err(|_| InvalidCallRequest)?;
+        let opens = text.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
+        // Hardly ever: halves of characters and nesting are found by reading all of it.
+        if text.contains("\\u") || opens.count() > Self::MAX_DEPTH {
+            let whole: Value = serde_json::from_str(text).map_err(|_| InvalidCallRequest)?;
+            if is_deeper_than(&whole, Self::MAX_DEPTH) {
+                return Err(InvalidCallRequest);
+            }
+        }
         let mut written = Vec::with_capacity(text.len());
         let mut writer = serde_json::Serializer::new(&mut written);
         let mut object = writer.serialize_map(None).map_err(|_| InvalidCallRequest)?;
@@ -184,7 +200,14 @@ mod tests {
         ] {
             assert_eq!(CallRequest::from_json(sent).unwrap().as_str(), passed_on);
         }
-        for bad in ["", "[]", "1", "{", "{} {}", r#"{"a"}"#] {
+        let nested = |levels: usize| {
+            let begin = "{\"a\":".repeat(levels - 1);
+            format!("{begin}{{}}{}", "}".repeat(levels - 1))
+        };
+        assert!(CallRequest::from_json(&nested(CallRequest::MAX_DEPTH)).is_ok());
+        let too_deep = nested(CallRequest::MAX_DEPTH + 1);
+        let half = r#"{"a":"\ud83d"}"#;
+        for bad in ["", "[]", "1", "{", "{} {}", r#"{"a"}"#, half, &too_deep] {
             assert_eq!(
                 CallRequest::from_json(bad),
                 Err(InvalidCallRequest),

@@ -19,8 +19,9 @@ pub struct NewDocument {
 }
 
 impl NewDocument {
-    /// How deep lists and objects may be nested in `data`.
-    pub const MAX_DEPTH: usize = 128;
+    /// How deep lists and objects may be nested in `data`. What is stored has to fit into answers,
+    /// which have a few levels of their own.
+    pub const MAX_DEPTH: usize = 90;
 
     /// Takes the three fields as a client sends them: `kind` is a text or a number and not empty
     /// (a number is kept as its text); `tags` is a text or a list, whose members that are no text
@@ -59,7 +60,7 @@ pub(super) fn is_too_deep(value: &Value) -> bool {
 
 /// Whether lists and objects are nested in `value` more than so many levels deep. Doesn't recurse:
 /// nobody knows yet how deep it is.
-fn is_deeper_than(value: &Value, levels: usize) -> bool {
+pub(crate) fn is_deeper_than(value: &Value, levels: usize) -> bool {
     let mut rest = vec![(value, 0)];
     while let Some((value, above)) = rest.pop() {
         if above == levels && (value.is_array() || value.is_object()) {
@@ -215,8 +216,8 @@ mod tests {
         for wrap in wrappings {
             let nested = |levels| (0..levels).fold(json!(1), |inner, _| wrap(inner));
             let new = |levels| NewDocument::new(json!("t"), Value::Null, nested(levels));
-            assert!(new(128).is_ok());
-            for levels in [129, 200_000] {
+            assert!(new(NewDocument::MAX_DEPTH).is_ok());
+            for levels in [NewDocument::MAX_DEPTH + 1, 200_000] {
                 assert!(matches!(new(levels), Err(Error::DocumentTooDeep)));
             }
         }

@@ -48,7 +48,7 @@ def _filter(function, items):
 def _min(*args, key=None, **others):
     items = list(args[0]) if len(args) == 1 else list(args)
     if key is None or not items:
-        return min(*args, **others)
+        return min(items, **others)
     keys = [key(item) for item in items]
     return items[keys.index(min(keys))]
 
@@ -56,7 +56,7 @@ def _min(*args, key=None, **others):
 def _max(*args, key=None, **others):
     items = list(args[0]) if len(args) == 1 else list(args)
     if key is None or not items:
-        return max(*args, **others)
+        return max(items, **others)
     keys = [key(item) for item in items]
     return items[keys.index(max(keys))]
 

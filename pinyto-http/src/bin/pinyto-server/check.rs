@@ -1,9 +1,11 @@
 //! `pinyto-server check`: says what the server would do, without doing it.
 
+use std::time::Duration;
+
 use pinyto_http::server::config::{Settings, ShownSetting};
 use pinyto_store::sqlite::SqliteStore;
 
-use crate::{cloud, run, say};
+use crate::{cloud, code, run, say};
 
 /// # Errors
 ///
@@ -33,6 +35,13 @@ pub(crate) async fn check(settings: &Settings, shown: &[ShownSetting]) -> Result
     if settings.is_exposed_without_tls() {
         say("Warning: without TLS, passwords and tokens cross the network readable.");
     }
+    if let Some(runtime) = code::runtime(settings).await? {
+        runtime.close(Duration::ZERO).await;
+        say("It would run the code of assemblies.");
+    } else {
+        say("It would not run the code of assemblies.");
+    }
+    code::egress(settings)?;
     let key = settings.server_key.display();
     match cloud::read_server_key(&settings.server_key)? {
         Some(server_key) => say(&format!(

@@ -157,6 +157,13 @@ impl Trial {
             builder = builder.egress(egress);
         }
         let cloud = builder.build().map_err(|error| error.to_string())?;
+        // As on a server, which refuses what can't be run; only then it gets this far.
+        let saved = cloud.save_assembly(&session, source.name().as_str(), &source);
+        if let Err(error) = saved.await {
+            runtime.close(std::time::Duration::ZERO).await;
+            complain(&error.to_string());
+            return Ok(false);
+        }
         let fine = self.call(&cloud, &session, &assembly, &source).await?;
         runtime.close(std::time::Duration::ZERO).await;
         if let Some(file) = self.documents.as_ref().filter(|_| self.write) {
