@@ -59,7 +59,7 @@ impl Cloud {
         let Some(runtime) = self.runtime() else {
             return Ok(());
         };
-        self.check_quota(author).await?;
+        self.check_cpu_quota(author).await?;
         let functions = source.api_functions().iter();
         let functions = functions.map(|part| ("function", &part.name, &part.code));
         let jobs = source.jobs().iter();
