@@ -21,6 +21,7 @@ pub(super) fn complete(document: &mut Value) {
     aliases(schemas);
     schemas["PublicKeyNumbers"]["properties"]["e"]["type"] = json!(["string", "integer"]);
     answers(schemas);
+    descriptions(schemas);
     let listed = &mut document["paths"]["/list_own_assemblies"]["post"]["responses"]["200"];
     listed["content"]["application/json"]["schema"]["items"] = reference("AssemblyAnswer");
     headers(document);
@@ -76,6 +77,22 @@ fn answers(schemas: &mut Value) {
         schema["required"] = fields
             .filter(|field| !SOMETIMES.contains(&(answer, field)))
             .collect();
+    }
+}
+
+/// What is said about a field that may be null stands at its other form; it belongs to the field.
+fn descriptions(schemas: &mut Value) {
+    for (_, schema) in schemas.as_object_mut().into_iter().flatten() {
+        let fields = schema["properties"].as_object_mut().into_iter().flatten();
+        for (_, field) in fields {
+            let forms = field["oneOf"].as_array_mut().into_iter().flatten();
+            let described = forms
+                .filter_map(|form| form.as_object_mut()?.remove("description"))
+                .next();
+            if let Some(description) = described {
+                field["description"] = description;
+            }
+        }
     }
 }
 

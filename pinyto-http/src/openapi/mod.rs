@@ -18,7 +18,12 @@ use utoipa::openapi::{
 use warp::reply::Response;
 
 use self::calls::{Call, TAGS, calls};
-use crate::{ERRORS, HttpSettings, error::ErrorKind, reply, wire::Failure};
+use crate::{
+    ERRORS, HttpSettings,
+    error::ErrorKind,
+    reply,
+    wire::{Exception, Failure},
+};
 
 const JSON: &str = "application/json";
 const BEARER: &str = "bearer";
@@ -74,6 +79,7 @@ fn open_api(settings: &HttpSettings) -> OpenApi {
     );
     let mut components = ComponentsBuilder::new()
         .schema_from::<Failure<'_>>()
+        .schema_from::<Exception>()
         .security_scheme(
             BEARER,
             SecurityScheme::Http(

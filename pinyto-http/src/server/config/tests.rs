@@ -118,6 +118,7 @@ fn every_setting_works_in_the_file() {
          sqlite-synchronous = 'normal'\nserver-key = 'k.pem'\ntls-cert = 'c.pem'\n\
          tls-key = 't.pem'\ntrust-proxy = true\nmax-body-bytes = 10\nmax-connections = 11\n\
          header-timeout = 12\nbody-timeout = 13\nrequest-timeout = 14\nshutdown-timeout = 0\n\
+         code-wall-seconds = 13\n\
          session-idle-days = 15\nkey-stock = 0\nthrottle = 'off'\nlog = 'warn'\n\
          log-format = 'json'\n",
     );
