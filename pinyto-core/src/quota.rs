@@ -147,7 +147,6 @@ impl Cloud {
     /// # Errors
     ///
     /// [`Error::QuotaExceeded`].
-    #[cfg_attr(not(test), allow(dead_code, reason = "for function calls"))]
     pub(crate) async fn check_quota(&self, user: UserId) -> Result<(), Error> {
         self.check_cpu_quota(user).await?;
         let Some(limit) = self.settings().quotas.calls_per_minute else {

@@ -51,7 +51,8 @@
 //! | `changes.rs` | whether anybody has committed, told from the WAL index without asking SQLite |
 //! | `pool.rs` | the connections that read |
 //! | `migration.rs` | opening a database, bringing its tables up to date |
-//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `document/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
+//! | `document/` | documents: `change.rs` changes them together with usage and indexes, `plan.rs` chooses the way to those a query asks for, `search.rs` goes it within limits, `index.rs` keeps the indexes |
+//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
 //!
 //! Database files belong on a local disk: SQLite's locks don't work on network file systems. Don't
 //! move or replace the file while a store has it open. To back up a running database use SQLite's

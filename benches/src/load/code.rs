@@ -19,7 +19,10 @@ use crate::{
 
 const FUNCTIONS: [(&str, &str); 3] = [
     ("empty", "return {}"),
-    ("find", "return {'result': db.find({'type': 'book'}, limit=20)}"),
+    (
+        "find",
+        "return {'result': db.find({'type': 'book'}, limit=20)}",
+    ),
     ("spin", "while True: pass"),
 ];
 
@@ -101,7 +104,15 @@ async fn fairness(server: &Process, body: Bytes, duration: Duration) {
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let path = "/bench/Bench/empty";
-    let load = paced(server.address, 16, 1000, duration.max(Duration::from_secs(5)), path, body).await;
+    let load = paced(
+        server.address,
+        16,
+        1000,
+        duration.max(Duration::from_secs(5)),
+        path,
+        body,
+    )
+    .await;
     stop.store(true, Ordering::Relaxed);
     println!(
         "empty function, 1000/s on 16 connections while {users} users spin: {:.0}/s, p50 {:.1} ms, p99 {:.1} ms (target: below 50)",
@@ -112,5 +123,8 @@ async fn fairness(server: &Process, body: Bytes, duration: Duration) {
     for task in spinning {
         task.await.unwrap();
     }
-    println!("  {} endless loops were stopped meanwhile", ended.load(Ordering::Relaxed));
+    println!(
+        "  {} endless loops were stopped meanwhile",
+        ended.load(Ordering::Relaxed)
+    );
 }

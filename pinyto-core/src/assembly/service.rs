@@ -1,3 +1,5 @@
+use tokio::task::JoinError;
+
 use super::{
     Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, CallAnswer, CallRequest,
     InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
@@ -23,7 +25,12 @@ impl Cloud {
         original_name: &str,
         source: &AssemblySource,
     ) -> Result<(), Error> {
-        self.check_code(session.user.id, source).await?;
+        if self.runtime().is_some() {
+            // In a task, because what it uses is booked also if the caller goes away.
+            let (cloud, author, source) = (self.clone(), session.user.id, source.clone());
+            let checking = tokio::spawn(async move { cloud.check_code(author, &source).await });
+            checking.await.map_err(broken_off)??;
+        }
         let limits = self.settings().author_limits;
         let (assemblies, author) = (self.store().assemblies(), session.user.id);
         let saved = assemblies
@@ -52,7 +59,7 @@ impl Cloud {
         let Some(runtime) = self.runtime() else {
             return Ok(());
         };
-        self.check_cpu_quota(author).await?;
+        self.check_quota(author).await?;
         let functions = source.api_functions().iter();
         let functions = functions.map(|part| ("function", &part.name, &part.code));
         let jobs = source.jobs().iter();
@@ -255,6 +262,16 @@ impl Cloud {
         let cloud = self.clone();
         let running =
             tokio::spawn(async move { cloud.run_function(runtime.as_ref(), name, task).await });
-        running.await.map_err(|_| Error::ShuttingDown)?
+        running.await.map_err(broken_off)?
     }
+}
+
+/// A task that has no result: it panicked, or the program ends.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn broken_off(error: JoinError) -> Error {
+    if error.is_panic() {
+        tracing::error!(%error, "running code broke off");
+        return Error::RuntimeUnavailable;
+    }
+    Error::ShuttingDown
 }

@@ -59,6 +59,13 @@ impl Cloud {
         writing.await.map_err(|_| Error::ShuttingDown)?
     }
 
+    /// Before runs are read: what is there already is shown in any case.
+    async fn try_flush(&self) {
+        if let Err(error) = self.flush_runs().await {
+            tracing::warn!(?error, "can't write runs and CPU time");
+        }
+    }
+
     async fn write_runs(&self) -> Result<(), Error> {
         let log = self.run_log();
         let _turn = log.writing.lock().await;
@@ -120,7 +127,7 @@ impl Cloud {
         skip: u64,
         count: u64,
     ) -> Result<Vec<Run>, Error> {
-        self.flush_runs().await?;
+        self.try_flush().await;
         let (runs, user) = (self.store().runs(), session.user.id);
         let count = count.min(MAX_LISTED);
         Ok(runs.list_of_user(user, assembly, skip, count).await?)
@@ -132,7 +139,7 @@ impl Cloud {
     ///
     /// [`Error::UnknownRun`] if there is none (any more), or it was for somebody else.
     pub async fn find_run(&self, session: &Session, run: RunId) -> Result<Run, Error> {
-        self.flush_runs().await?;
+        self.try_flush().await;
         let found = self.store().runs().find(session.user.id, run).await?;
         found.ok_or(Error::UnknownRun)
     }
@@ -151,7 +158,7 @@ impl Cloud {
         skip: u64,
         count: u64,
     ) -> Result<Vec<AuthorRun>, Error> {
-        self.flush_runs().await?;
+        self.try_flush().await;
         let (runs, author) = (self.store().runs(), session.user.id);
         let count = count.min(MAX_LISTED);
         let found = runs.list_of_author(author, assembly, skip, count).await?;

@@ -21,6 +21,39 @@ async fn save(server: &Server, token: &str, original: &str, data: Value) -> crat
 }
 
 #[tokio::test]
+async fn indexes_come_back_only_where_there_are_any() {
+    let server = Server::new();
+    let alice = server.user("alice", 0).await;
+    let named = json!({"token": alice, "author": "alice", "name": "Todo"});
+    let mut data = todo();
+    data["indexes"] = json!([]);
+    save(&server, &alice, "", data.clone()).await.success();
+    let source = server
+        .post("/get_assembly_source", named.clone())
+        .await
+        .ok();
+    assert_eq!(source.get("indexes"), None);
+    data["indexes"] = json!(["data.isbn", "tags"]);
+    save(&server, &alice, "Todo", data.clone()).await.success();
+    let source = server.post("/get_assembly_source", named).await.ok();
+    assert_eq!(source["indexes"], data["indexes"]);
+    let own = server.post("/list_own_assemblies", json!({"token": alice}));
+    assert_eq!(own.await.ok(), json!([data]));
+    for (bad, code) in [
+        (json!(["a..b"]), "invalid_assembly"),
+        (json!(["$a"]), "invalid_assembly"),
+        (json!(["a", "a"]), "invalid_assembly"),
+        (json!(vec!["a"; 17]), "invalid_assembly"),
+        (json!([1]), "invalid_field"),
+        (json!("a"), "invalid_field"),
+    ] {
+        data["indexes"] = bad;
+        let refused = save(&server, &alice, "Todo", data.clone()).await;
+        assert_eq!(refused.error(), (400, code));
+    }
+}
+
+#[tokio::test]
 async fn what_is_saved_is_listed_read_installed_and_deleted() {
     let server = Server::new();
     let alice = server.user("alice", 0).await;

@@ -337,3 +337,37 @@ impl Exact {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sql(text: &str) -> Truth {
+        Truth::Sql(text.to_owned())
+    }
+
+    #[test]
+    fn what_is_known_decides_and_what_is_unknown_stays_so() {
+        use Truth::{Always, Never, Unknown};
+        for (all, conjunction, disjunction) in [
+            (vec![], Always, Never),
+            (vec![Unknown], Unknown, Unknown),
+            (vec![Unknown, Never], Never, Unknown),
+            (vec![Unknown, Always], Unknown, Always),
+            (vec![sql("a"), Never], Never, sql("a")),
+            (vec![sql("a"), Always], sql("a"), Always),
+            (vec![sql("a"), sql("b")], sql("(a AND b)"), sql("(a OR b)")),
+            (
+                vec![sql("a"), Unknown],
+                sql("(a AND NULL)"),
+                sql("(a OR NULL)"),
+            ),
+        ] {
+            assert_eq!(every(all.clone()), conjunction, "{all:?}");
+            assert_eq!(any(all.clone()), disjunction, "{all:?}");
+        }
+        assert_eq!(not(Unknown), Unknown);
+        assert_eq!(not(Never), Always);
+        assert_eq!(not(sql("a")), sql("(NOT a)"));
+    }
+}

@@ -56,6 +56,8 @@ pub struct SqliteStore {
     indexer: Indexer,
     known_paths: Arc<KnownPaths>,
     readers: Arc<Readers>,
+    /// For what assemblies' code asks, so that nobody's queries keep look-ups waiting.
+    queries: Readers,
     sessions_by_id: Lookup<SessionById>,
     keys_of_user: Lookup<KeysOfUser>,
     functions_of_users: Lookup<FunctionOfUser>,
@@ -84,6 +86,7 @@ impl SqliteStore {
             options.readers,
             options.patience,
         ));
+        let queries = Readers::new(options::reader(&connect), options.readers, options.patience);
         let writer = Writer::start(connection, connect, options.max_group, options.patience);
         let writer = Arc::new(writer);
         Ok(Self {
@@ -102,6 +105,7 @@ impl SqliteStore {
             ),
             functions_of_users: Lookup::start(Arc::clone(&readers), changes, options.patience),
             readers,
+            queries,
         })
     }
 
@@ -112,6 +116,7 @@ impl SqliteStore {
         self.indexer.close().await;
         let connection = self.writer.close().await;
         self.readers.close().await;
+        self.queries.close().await;
         // The last one to close brings the write-ahead log into the database file.
         if let Some(connection) = connection
             && let Err(error) = connection.close().await

@@ -68,6 +68,8 @@ fn full_source(name: &str) -> AssemblySource {
         false,
     )
     .unwrap()
+    .with_indexes(vec![given::path("z.'ä \"\\.0"), given::path("type")])
+    .unwrap()
 }
 
 pub async fn a_saved_assembly_comes_back_exactly(store: Arc<dyn Store>) {

@@ -94,7 +94,7 @@ impl DocumentRepository for SqliteStore {
         search: &Search,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Document>>, StoreError> {
-        search::search(&self.readers, scope, search, limits).await
+        search::search(&self.queries, scope, search, limits).await
     }
 
     async fn count(
@@ -103,7 +103,7 @@ impl DocumentRepository for SqliteStore {
         query: &Query,
         limits: ScanLimits,
     ) -> Result<Searched<u64>, StoreError> {
-        search::count(&self.readers, scope, query, limits).await
+        search::count(&self.queries, scope, query, limits).await
     }
 
     async fn distinct(
@@ -113,7 +113,7 @@ impl DocumentRepository for SqliteStore {
         path: &Path,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Value>>, StoreError> {
-        search::distinct(&self.readers, scope, query, path, limits).await
+        search::distinct(&self.queries, scope, query, path, limits).await
     }
 
     async fn save(
