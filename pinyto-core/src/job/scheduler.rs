@@ -304,11 +304,12 @@ impl Attempt {
         let now = self.cloud.now();
         let error = match &execution.outcome {
             Ok(_) => return Ok((RunOutcome::Succeeded, Completion::Succeeded)),
-            Err(CodeError::Busy { retry_after }) => {
+            // After some CPU time the run had begun; then the place was lost in the middle of it.
+            Err(CodeError::Busy { retry_after }) if execution.cpu_time.is_zero() => {
                 let until = now.saturating_add((*retry_after).max(Duration::from_secs(1)));
                 return Err(Completion::PutBack { until });
             }
-            Err(CodeError::Unavailable) => {
+            Err(CodeError::Unavailable) if execution.cpu_time.is_zero() => {
                 let until = now.saturating_add(NO_PLACE);
                 return Err(Completion::PutBack { until });
             }

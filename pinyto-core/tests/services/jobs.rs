@@ -144,6 +144,27 @@ async fn what_was_not_run_for_want_of_a_place_is_no_failure() {
 }
 
 #[tokio::test]
+async fn what_loses_its_place_while_it_runs_has_failed_and_is_billed() {
+    let script = Scripted::new();
+    let world = World::scripted(&script);
+    let hugo = world.hugo_with_jobs(&[("once", "demoted", 0)]).await;
+    let retry_after = Duration::from_secs(7);
+    let errors = [CodeError::Busy { retry_after }, CodeError::Unavailable];
+    for (attempt, (error, kind)) in (1..).zip(errors.into_iter().zip(["busy", "unavailable"])) {
+        script.fails("demoted", error);
+        assert_eq!(world.run_due().await, 1);
+        let state = state(&world, &hugo).await;
+        assert_eq!(state.attempts, attempt);
+        assert_eq!(state.last_failure.unwrap().error.kind(), kind);
+        world.clock.set(state.next_run.unwrap());
+    }
+    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    assert_eq!(runs.len(), 2);
+    let statistics = world.cloud.statistics(&hugo).await.unwrap();
+    assert_eq!(statistics.usage.cpu_time, crate::scripted::CPU * 2);
+}
+
+#[tokio::test]
 async fn several_servers_run_each_due_job_once() {
     let script = Scripted::new();
     let one = World::scripted(&script);
