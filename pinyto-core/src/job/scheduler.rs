@@ -216,15 +216,6 @@ struct Attempt {
     job: ClaimedJob,
 }
 
-/// How an execution ended.
-enum Ended {
-    Itself(Execution),
-    /// The server shuts down.
-    Stopped,
-    /// The lease is somebody else's, or the entry is gone.
-    Lost,
-}
-
 impl Attempt {
     async fn run(self, stopping: watch::Receiver<bool>) {
         if let Err(error) = self.cloud.check_cpu_quota(self.job.user.id).await {
@@ -236,16 +227,9 @@ impl Attempt {
         }
         let (id, started_at) = (self.cloud.new_run_id(), self.cloud.now());
         let begun = tokio::time::Instant::now();
-        let execution = match self.execute(stopping).await {
-            Ended::Itself(execution) => execution,
-            Ended::Stopped => {
-                let until = self.cloud.now();
-                return self.complete(&Completion::PutBack { until }).await;
-            }
-            Ended::Lost => {
-                tracing::warn!(job = %self.job.job, "the run of a job was cancelled");
-                return;
-            }
+        let Some(execution) = self.execute(stopping).await else {
+            let until = self.cloud.now();
+            return self.complete(&Completion::PutBack { until }).await;
         };
         let (outcome, completion) = match self.judge(&execution) {
             Ok(judged) => judged,
@@ -271,27 +255,45 @@ impl Attempt {
         self.complete(&completion).await;
     }
 
-    /// Executes the code and extends the lease until that ends.
-    async fn execute(&self, mut stopping: watch::Receiver<bool>) -> Ended {
+    /// Executes the code and holds the lease meanwhile; `None` if the server shuts down.
+    ///
+    /// An execution whose lease is lost goes on to its end, which its limits bring soon enough:
+    /// otherwise what it has used would be nobody's, and code could bring that about.
+    async fn execute(&self, mut stopping: watch::Receiver<bool>) -> Option<Execution> {
         let execution = self.cloud.execute_job(self.runtime.as_ref(), &self.job);
-        tokio::pin!(execution);
-        let mut held_until = self.cloud.now().saturating_add(self.lease);
+        let lease_lost = self.hold_lease();
+        tokio::pin!(execution, lease_lost);
+        let mut is_held = true;
         loop {
             tokio::select! {
                 biased;
-                execution = &mut execution => return Ended::Itself(execution),
-                _ = stopping.wait_for(|stops| *stops) => return Ended::Stopped,
-                () = sleep(self.lease / 3) => {}
+                execution = &mut execution => return Some(execution),
+                _ = stopping.wait_for(|stops| *stops) => return None,
+                () = &mut lease_lost, if is_held => {
+                    is_held = false;
+                    tracing::warn!(job = %self.job.job, "a job runs on though its lease is lost");
+                }
             }
-            let until = self.cloud.now().saturating_add(self.lease);
-            let jobs = self.cloud.store().jobs();
-            match jobs.extend(self.job.lease, until).await {
-                Ok(true) => held_until = until,
-                Ok(false) => return Ended::Lost,
-                Err(error) => {
+        }
+    }
+
+    /// Extends the lease again and again until it is somebody else's, the entry is gone, or the
+    /// store has not answered in time.
+    async fn hold_lease(&self) {
+        let jobs = self.cloud.store().jobs();
+        let mut held_until = self.cloud.now().saturating_add(self.lease);
+        loop {
+            sleep(self.lease / 3).await;
+            let now = self.cloud.now();
+            let until = now.saturating_add(self.lease);
+            let extended = jobs.extend(self.job.lease, until);
+            match timeout(held_until.saturating_since(now), extended).await {
+                Ok(Ok(true)) => held_until = until,
+                Ok(Ok(false)) | Err(_) => return,
+                Ok(Err(error)) => {
                     tracing::warn!(?error, "can't extend the lease of a job");
                     if self.cloud.now() >= held_until {
-                        return Ended::Lost;
+                        return;
                     }
                 }
             }
@@ -304,11 +306,12 @@ impl Attempt {
         let now = self.cloud.now();
         let error = match &execution.outcome {
             Ok(_) => return Ok((RunOutcome::Succeeded, Completion::Succeeded)),
-            Err(CodeError::Busy { retry_after }) => {
+            // After some CPU time the run had begun; then the place was lost in the middle of it.
+            Err(CodeError::Busy { retry_after }) if execution.cpu_time.is_zero() => {
                 let until = now.saturating_add((*retry_after).max(Duration::from_secs(1)));
                 return Err(Completion::PutBack { until });
             }
-            Err(CodeError::Unavailable) => {
+            Err(CodeError::Unavailable) if execution.cpu_time.is_zero() => {
                 let until = now.saturating_add(NO_PLACE);
                 return Err(Completion::PutBack { until });
             }

@@ -62,6 +62,8 @@ pub(crate) struct FaultyStore {
     pub(crate) rehash: Fault,
     pub(crate) record: Fault,
     pub(crate) complete: Fault,
+    /// Leases are neither extended nor refused: there is no answer.
+    pub(crate) extend: Fault,
     /// Who holds the permit holds up the look-ups of sessions by token.
     pub(crate) look_up: Semaphore,
 }
@@ -86,6 +88,7 @@ impl World {
             rehash: Fault::default(),
             record: Fault::default(),
             complete: Fault::default(),
+            extend: Fault::default(),
             look_up: Semaphore::new(1),
         });
         let cloud = pinyto_core::Cloud::builder(store.clone(), server_key)
@@ -269,6 +272,9 @@ impl JobRepository for FaultyStore {
     }
 
     async fn extend(&self, lease: Lease, until: Timestamp) -> Result<bool, StoreError> {
+        if self.extend.is_present() {
+            std::future::pending::<()>().await;
+        }
         self.store.jobs().extend(lease, until).await
     }
 

@@ -144,6 +144,27 @@ async fn what_was_not_run_for_want_of_a_place_is_no_failure() {
 }
 
 #[tokio::test]
+async fn what_loses_its_place_while_it_runs_has_failed_and_is_billed() {
+    let script = Scripted::new();
+    let world = World::scripted(&script);
+    let hugo = world.hugo_with_jobs(&[("once", "demoted", 0)]).await;
+    let retry_after = Duration::from_secs(7);
+    let errors = [CodeError::Busy { retry_after }, CodeError::Unavailable];
+    for (attempt, (error, kind)) in (1..).zip(errors.into_iter().zip(["busy", "unavailable"])) {
+        script.fails("demoted", error);
+        assert_eq!(world.run_due().await, 1);
+        let state = state(&world, &hugo).await;
+        assert_eq!(state.attempts, attempt);
+        assert_eq!(state.last_failure.unwrap().error.kind(), kind);
+        world.clock.set(state.next_run.unwrap());
+    }
+    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    assert_eq!(runs.len(), 2);
+    let statistics = world.cloud.statistics(&hugo).await.unwrap();
+    assert_eq!(statistics.usage.cpu_time, crate::scripted::CPU * 2);
+}
+
+#[tokio::test]
 async fn several_servers_run_each_due_job_once() {
     let script = Scripted::new();
     let one = World::scripted(&script);
@@ -238,7 +259,7 @@ async fn a_lease_is_extended_while_its_job_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn uninstalling_ends_a_run_that_is_under_way() {
+async fn a_run_whose_job_is_uninstalled_goes_on_to_its_end_and_is_billed() {
     let script = Scripted::new();
     let world = World::scripted(&script);
     let hugo = world.hugo_with_jobs(&[("slow", "wait", 5)]).await;
@@ -247,9 +268,35 @@ async fn uninstalling_ends_a_run_that_is_under_way() {
     until(async || script.running() == 1).await;
     let notes = given::assembly_ref("hugo/Notes");
     world.cloud.uninstall_assembly(&hugo, &notes).await.unwrap();
+    // Long after somebody noticed.
+    tokio::time::sleep(MINUTE * 2).await;
+    assert_eq!(script.running(), 1);
+    script.permits.add_permits(1);
     assert_eq!(running.await.unwrap().unwrap(), 1);
     assert_eq!(script.running(), 0);
-    assert_eq!(world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap(), []);
+    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    assert_eq!(runs.len(), 1);
+    let statistics = world.cloud.statistics(&hugo).await.unwrap();
+    assert_eq!(statistics.usage.cpu_time, crate::scripted::CPU);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_does_not_stand_still_while_the_store_does() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    let hugo = world.hugo_with_jobs(&[("slow", "wait", 0)]).await;
+    store.extend.set(true);
+    let scheduler = world.cloud.scheduler();
+    let running = tokio::spawn(async move { scheduler.run_due().await });
+    until(async || script.running() == 1).await;
+    // The first extension hangs.
+    tokio::time::sleep(MINUTE / 2).await;
+    script.permits.add_permits(1);
+    let before = tokio::time::Instant::now();
+    assert_eq!(running.await.unwrap().unwrap(), 1);
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    let state = state(&world, &hugo).await;
+    assert_eq!((state.running_since, state.next_run), (None, None));
 }
 
 #[tokio::test(start_paused = true)]
