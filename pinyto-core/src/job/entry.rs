@@ -156,6 +156,19 @@ impl JobEntry {
         }
     }
 
+    /// Lets a queued entry that waits run at `at` at the latest, also if it pauses after a
+    /// failure; says whether it is one. Its tries go on counting.
+    pub fn hasten(&mut self, at: Timestamp) -> bool {
+        let waits = self.trigger != Trigger::Schedule && !self.is_running(at);
+        match self.due_at {
+            Some(due) if waits => {
+                self.due_at = Some(due.min(at));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Takes over another schedule at `at`. What is planned stays, but a job with a schedule runs
     /// one interval after `at` at the latest. Tries that are under way go on.
     pub fn reschedule(&mut self, schedule: Schedule, at: Timestamp) {

@@ -83,8 +83,10 @@ pub trait JobRepository: Send + Sync {
     ///
     /// [`StoreError`] if the store failed.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
-    /// Revives what is parked of the job; if nothing is, queues a run, unless one that was queued
-    /// in this way still waits, or `limit` runs are queued for the user.
+
+    /// Revives what is parked of the job and hastens what is queued of it and waits, also after a
+    /// failure ([`JobEntry::hasten`](super::JobEntry::hasten)); if there is neither, queues a run,
+    /// unless `limit` runs are queued for the user.
     ///
     /// # Errors
     ///

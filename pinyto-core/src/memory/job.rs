@@ -296,7 +296,7 @@ impl JobRepository for MemoryStore {
         {
             revived |= entry.parked;
             entry.revive(at);
-            waits |= entry.trigger == Trigger::RunNow && !entry.is_running(at);
+            waits |= entry.hasten(at);
         }
         if revived || waits {
             return Ok(EnqueueOutcome::Queued);

@@ -299,7 +299,7 @@ pub async fn a_job_whose_document_is_removed_is_not_run(store: Arc<dyn Store>) {
 }
 
 pub async fn what_cannot_be_queued_is_told(store: Arc<dyn Store>) {
-    let (hugo, notes) = hugo(&*store, &[("tidy", "", 0)]).await;
+    let (hugo, notes) = hugo(&*store, &[("tidy", "", 0), ("other", "", 0)]).await;
     let erna = given::user(&*store, "erna", 2).await;
     let (tidy, missing) = (job(&notes, "tidy"), job(&notes, "missing"));
     let elsewhere = job(&given::assembly_ref("hugo/Other"), "tidy");
@@ -329,9 +329,10 @@ pub async fn what_cannot_be_queued_is_told(store: Arc<dyn Store>) {
     assert_eq!(enqueue(3, &tidy).await, too_many);
     assert_eq!(given::document_count(&*store, &hugo).await, 2);
     let jobs = store.jobs();
-    let wanted = jobs.run_now(hugo.id, &tidy, 2, given::at(0)).await;
+    let other = job(&notes, "other");
+    let wanted = jobs.run_now(hugo.id, &other, 2, given::at(0)).await;
     assert_eq!(wanted.unwrap(), EnqueueOutcome::LimitReached);
-    assert_eq!(states(&*store, &hugo, 0).await.len(), 3);
+    assert_eq!(states(&*store, &hugo, 0).await.len(), 4);
 }
 
 pub async fn a_job_wanted_now_runs_once_more_however_often_that_is_said(store: Arc<dyn Store>) {
@@ -355,6 +356,35 @@ pub async fn a_job_wanted_now_runs_once_more_however_often_that_is_said(store: A
     assert_eq!(again.trigger, Trigger::RunNow);
     assert_eq!(runs(&*store, 3).await, None);
     assert_eq!(next_run(&*store, &hugo, 3).await, Some(given::at(HOUR)));
+}
+
+pub async fn a_queued_job_wanted_now_does_not_wait_for_the_end_of_its_pause(store: Arc<dyn Store>) {
+    let (hugo, notes) = hugo(&*store, &[("tidy", "", 60)]).await;
+    assert!(runs(&*store, 0).await.is_some());
+    let (tidy, jobs) = (job(&notes, "tidy"), store.jobs());
+    let wish = given::document(1, &notes, "a wish".into());
+    for by_document in [false, true] {
+        if by_document {
+            given::queued(&*store, &hugo, &wish, &tidy, 9).await;
+        } else {
+            run_now(&*store, hugo.id, &tidy).await;
+        }
+        let first = claim_one(&*store, 1, 1).await.unwrap();
+        let failed = Completion::Failed {
+            error: crate::run::RunError::new("ValueError", "no", None),
+            retry_at: Some(given::at(1000)),
+        };
+        assert!(complete(&*store, &first, &failed, 2).await);
+        assert_eq!(claim(&*store, 2, 9, 9).await, []);
+        let wanted = jobs.run_now(hugo.id, &tidy, 9, given::at(10)).await;
+        assert_eq!(wanted.unwrap(), EnqueueOutcome::Queued);
+        let again = claim(&*store, 3, 10, 9).await;
+        assert_eq!(again.len(), 1, "no further one is queued");
+        assert_eq!(again[0].lease.entry, first.lease.entry);
+        assert_eq!(again[0].attempt, 2);
+        assert!(complete(&*store, &again[0], &Completion::Succeeded, 11).await);
+        assert_eq!(claim(&*store, 4, 12, 9).await, []);
+    }
 }
 
 pub async fn a_list_tells_how_it_stands_with_each_job(store: Arc<dyn Store>) {

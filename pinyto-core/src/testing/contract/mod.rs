@@ -259,6 +259,7 @@ macro_rules! __store_contract {
                 a_job_whose_document_is_removed_is_not_run
                 what_cannot_be_queued_is_told
                 a_job_wanted_now_runs_once_more_however_often_that_is_said
+                a_queued_job_wanted_now_does_not_wait_for_the_end_of_its_pause
                 a_list_tells_how_it_stands_with_each_job
             }
             job_lease {

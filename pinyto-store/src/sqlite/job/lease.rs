@@ -10,7 +10,13 @@ use pinyto_core::{
 use sqlx::SqliteConnection;
 
 use super::{
-    super::{Intent, assembly::hosts, document::Remove, error::Failure, user::user},
+    super::{
+        Intent,
+        assembly::hosts,
+        document::Remove,
+        error::{Failure, corrupt},
+        user::user,
+    },
     row::{EntryRow, NameRow, entry_columns, write},
 };
 
@@ -120,7 +126,13 @@ async fn claim_one(
     id: i64,
     claim: &Claim,
 ) -> Result<Option<ClaimedJob>, Failure> {
-    let row: DueRow = sqlx::query_as(DUE).bind(id).fetch_one(&mut *db).await?;
+    let row: Option<DueRow> = sqlx::query_as(DUE)
+        .bind(id)
+        .fetch_optional(&mut *db)
+        .await?;
+    let Some(row) = row else {
+        return Err(corrupt("pinyto_job_entries.job")("there is no such job").into());
+    };
     let user = user(row.user_id, &row.user_name)?;
     let job = JobRef::try_from(row.name)?;
     let mut entry = JobEntry::try_from(row.entry)?;

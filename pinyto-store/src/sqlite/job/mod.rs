@@ -15,13 +15,12 @@ use pinyto_core::{
 };
 
 pub(super) use plan::{plan, replan, revive_changed};
-#[allow(unused_imports, reason = "for inserting a document that queues a job")]
 pub(super) use queue::{enqueue, refusal};
 #[cfg(test)]
 pub(super) use {
     lease::{CLAIMABLE, DELETE, DUE, EXTEND, HELD, PUT_OFF, TAKE_TURN},
     plan::{PLAN, REPLAN, REVIVE_CHANGED},
-    queue::{KEY, QUEUED, REVIVE, WAITS},
+    queue::{HASTEN, KEY, QUEUED, REVIVE},
     row::WRITE,
 };
 

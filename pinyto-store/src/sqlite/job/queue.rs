@@ -113,10 +113,11 @@ pub(in super::super) const REVIVE: &str = "
     UPDATE pinyto_job_entries SET parked = 0, attempts = 0, planned_at = ?4, due_at = ?4
     WHERE user_id = ?1 AND assembly_id = ?2 AND job = ?3 AND parked = 1";
 
-pub(in super::super) const WAITS: &str = "
-    SELECT count(*) FROM pinyto_job_entries
-    WHERE user_id = ?1 AND assembly_id = ?2 AND job = ?3 AND cause = 'run_now'
-      AND (lease IS NULL OR due_at <= ?4)";
+/// [`JobEntry::hasten`](pinyto_core::job::JobEntry::hasten).
+pub(in super::super) const HASTEN: &str = "
+    UPDATE pinyto_job_entries SET due_at = min(due_at, ?4)
+    WHERE user_id = ?1 AND assembly_id = ?2 AND job = ?3 AND cause <> 'schedule'
+      AND due_at IS NOT NULL AND (lease IS NULL OR due_at <= ?4)";
 
 #[async_trait]
 impl Intent for RunNow {
@@ -134,14 +135,14 @@ impl Intent for RunNow {
             .bind(self.at.unix_millis())
             .execute(&mut *db)
             .await?;
-        let (waits,): (i64,) = sqlx::query_as(WAITS)
+        let hastened = sqlx::query(HASTEN)
             .bind(self.user.get())
             .bind(assembly)
             .bind(self.job.name.as_str())
             .bind(self.at.unix_millis())
-            .fetch_one(&mut *db)
+            .execute(&mut *db)
             .await?;
-        if revived.rows_affected() > 0 || waits > 0 {
+        if revived.rows_affected() > 0 || hastened.rows_affected() > 0 {
             return Ok(EnqueueOutcome::Queued);
         }
         if is_full(db, self.user, self.limit).await? {

@@ -54,7 +54,7 @@ const STATEMENTS: &[&str] = &[
     job::KEY,
     job::QUEUED,
     job::REVIVE,
-    job::WAITS,
+    job::HASTEN,
     job::DUE,
     job::PUT_OFF,
     job::TAKE_TURN,
