@@ -167,7 +167,7 @@ impl Trial {
         let fine = self.call(&cloud, &session, &assembly, &source).await?;
         runtime.close(std::time::Duration::ZERO).await;
         if let Some(file) = self.documents.as_ref().filter(|_| self.write) {
-            documents::write(file, &*store, session.user.id).await?;
+            documents::write(file, &store, session.user.id).await?;
         }
         Ok(fine)
     }

@@ -369,13 +369,11 @@ impl Ways {
             [] => false,
             [only] => {
                 let sorted = self.sorted.as_ref();
-                purpose == Purpose::First
-                    && !sorted.is_some_and(|sorted| sorted.is_way_of(only))
-                    && !self
-                        .direct
-                        .iter()
-                        .any(|way| matches!(way, Way::Nowhere | Way::Ids(_)))
-                    && !(self.is_by_id() && only.is_in_order_at_once())
+                let is_sorted_way = sorted.is_some_and(|sorted| sorted.is_way_of(only));
+                let mut direct = self.direct.iter();
+                let is_direct = direct.any(|way| matches!(way, Way::Nowhere | Way::Ids(_)));
+                let is_in_order = self.is_by_id() && only.is_in_order_at_once();
+                purpose == Purpose::First && !is_sorted_way && !is_direct && !is_in_order
             }
             _ => true,
         }
