@@ -369,11 +369,10 @@ impl Ways {
             [] => false,
             [only] => {
                 let sorted = self.sorted.as_ref();
-                let is_sorted_way = sorted.is_some_and(|sorted| sorted.is_way_of(only));
-                let mut direct = self.direct.iter();
-                let is_direct = direct.any(|way| matches!(way, Way::Nowhere | Way::Ids(_)));
-                let is_in_order = self.is_by_id() && only.is_in_order_at_once();
-                purpose == Purpose::First && !is_sorted_way && !is_direct && !is_in_order
+                let is_sorted = sorted.is_some_and(|sorted| sorted.is_way_of(only));
+                let is_by_id = self.is_by_id() && only.is_in_order_at_once();
+                let is_short = matches!(only, Way::Nowhere | Way::Ids(_));
+                purpose == Purpose::First && !(is_sorted || is_by_id || is_short)
             }
             _ => true,
         }
