@@ -89,6 +89,9 @@ pub(crate) fn listing(path: &Path, document: &Document) -> Listing {
             several.insert(key.clone(), ());
         }
         listing.entries.insert(key, VALUE);
+        if listing.entries.len() > MAX_VALUES {
+            break;
+        }
     }
     if listing.entries.len() > MAX_VALUES {
         listing.entries.clear();
@@ -109,6 +112,14 @@ pub(crate) fn listing(path: &Path, document: &Document) -> Listing {
         *listing.entries.entry(key).or_default() |= role;
     }
     listing
+}
+
+/// How an index lists a document that can't be read.
+pub(crate) fn unreadable() -> Listing {
+    Listing {
+        entries: BTreeMap::from([(OVERFLOW_KEY.to_vec(), VALUE | LEAST | GREATEST)]),
+        traits: OVERFLOW | SEVERAL | LONG,
+    }
 }
 
 #[cfg(test)]

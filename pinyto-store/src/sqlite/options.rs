@@ -9,6 +9,9 @@ use sqlx::{
 
 use super::OpenError;
 
+/// How many rows are read ahead of who takes them.
+const ROWS_AHEAD: usize = 4;
+
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -129,6 +132,8 @@ impl SqliteOptions {
         Ok(options
             .foreign_keys(true)
             .busy_timeout(self.busy_timeout)
+            // Each row that is read ahead may be a document of several MiB.
+            .row_buffer_size(ROWS_AHEAD)
             .pragma("cache_size", format!("-{}", self.cache_kib))
             .disable_statement_logging())
     }

@@ -53,6 +53,17 @@ impl Listings {
         all
     }
 
+    /// Of a document that can't be read: it comes up wherever it could belong.
+    pub(super) fn of_unreadable(path: &Path) -> Self {
+        let Listing { entries, traits } = entry::unreadable();
+        let entries = entries.into_iter();
+        Self(
+            entries
+                .map(|(key, role)| (path.as_str().to_owned(), hexadecimal(&key), role, traits))
+                .collect(),
+        )
+    }
+
     pub(super) fn into_entries(self) -> Vec<(String, String, i64, i64)> {
         self.0
     }
@@ -210,8 +221,8 @@ fn text(fields: &Map<String, Value>) -> Result<String, StoreError> {
     serde_json::to_string(fields).map_err(StoreError::unavailable)
 }
 
-/// Does nothing if the assembly isn't installed, if it would be too much, or if the user has an
-/// index that the listings don't know.
+/// Does nothing if the assembly isn't installed, if it would be too much, or if the listings are
+/// not of the indexes that the user has.
 const INSERT: &str = concat!(
     "INSERT INTO pinyto_documents (user_id, id, assembly, assembly_id, time, size, body)
     SELECT $1, $2, author.name || '/' || a.name, a.id, $3, $4, jsonb($7)
@@ -222,7 +233,10 @@ const INSERT: &str = concat!(
         AND (SELECT bytes FROM pinyto_users WHERE id = $1) <= $8 - $4
         AND NOT EXISTS (
             SELECT 1 FROM pinyto_indexes x WHERE x.user_id = $1
-                AND x.path NOT IN (SELECT e.value ->> 0 FROM json_each($9) AS e));
+                AND x.path NOT IN (SELECT e.value ->> 0 FROM json_each($9) AS e))
+        AND NOT EXISTS (
+            SELECT 1 FROM json_each($9) AS e WHERE NOT EXISTS (
+                SELECT 1 FROM pinyto_indexes x WHERE x.user_id = $1 AND x.path = e.value ->> 0));
     ",
     account!("$3", "$4", "0"),
     " AND changes() = 1;
@@ -269,7 +283,7 @@ impl Intent for Insert {
         if let Some(refused) = refused {
             return Ok(InsertOutcome::NotQueued(refused));
         }
-        // An index has come into being.
+        // An index has come into being, or has gone.
         let paths = index_paths(&paths)?;
         let listings = Listings::of(&self.document, &paths).json();
         self.known.note(self.user, paths);

@@ -10,6 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use pinyto_core::{
     assembly::AssemblyName, document::Document, id::UserId, query::Path, store::StoreError,
 };
@@ -65,7 +66,7 @@ impl Default for KnownPaths {
 }
 
 impl KnownPaths {
-    pub(super) fn of(&self, user: UserId) -> Arc<[Path]> {
+    pub(in super::super) fn of(&self, user: UserId) -> Arc<[Path]> {
         // What every user has.
         let only_type = || Path::parse("type").into_iter().collect();
         self.0.get(&user).unwrap_or_else(only_type)
@@ -78,21 +79,19 @@ impl KnownPaths {
 
 /// What each of the users who `$users` selects is to have an index of, and what not any more. The
 /// paths that the table of documents is indexed by itself are left out. There is a bound to what
-/// each document costs: who has 64 indexes gets no more (queries are only slower without).
+/// each document costs: nobody has more than 64 indexes, those that are going included. Who is to
+/// have more gets them when others have gone (queries are only slower without).
 macro_rules! refresh {
     ($users:literal) => {
         concat!(
-            "INSERT INTO pinyto_indexes (user_id, path, state)
-            SELECT i.user_id, p.path, 'building'
-            FROM pinyto_installations i
-            JOIN pinyto_assembly_indexes p ON p.assembly_id = i.assembly_id
-            WHERE i.user_id IN (",
+            "UPDATE pinyto_indexes AS x SET state = 'building', built_to = x''
+            WHERE x.user_id IN (",
             $users,
-            ")
-                AND p.path NOT IN ('_id', 'assembly', 'time', 'type')
-                AND (SELECT count(*) FROM pinyto_indexes x WHERE x.user_id = i.user_id) < 64
-            ON CONFLICT (user_id, path) DO UPDATE SET state = 'building', built_to = x''
-                WHERE state = 'going';
+            ") AND x.state = 'going'
+                AND EXISTS (
+                    SELECT 1 FROM pinyto_installations i
+                    JOIN pinyto_assembly_indexes p ON p.assembly_id = i.assembly_id
+                    WHERE i.user_id = x.user_id AND p.path = x.path);
             UPDATE pinyto_indexes AS x SET state = 'going'
             WHERE x.user_id IN (",
             $users,
@@ -100,7 +99,24 @@ macro_rules! refresh {
                 AND NOT EXISTS (
                     SELECT 1 FROM pinyto_installations i
                     JOIN pinyto_assembly_indexes p ON p.assembly_id = i.assembly_id
-                    WHERE i.user_id = x.user_id AND p.path = x.path)"
+                    WHERE i.user_id = x.user_id AND p.path = x.path);
+            INSERT INTO pinyto_indexes (user_id, path, state)
+            SELECT user_id, path, 'building' FROM (
+                SELECT i.user_id, p.path,
+                    row_number() OVER (PARTITION BY i.user_id ORDER BY min(i.assembly_id), p.path)
+                        AS place
+                FROM pinyto_installations i
+                JOIN pinyto_assembly_indexes p ON p.assembly_id = i.assembly_id
+                WHERE i.user_id IN (",
+            $users,
+            ")
+                    AND p.path NOT IN ('_id', 'assembly', 'time', 'type')
+                    AND NOT EXISTS (
+                        SELECT 1 FROM pinyto_indexes x
+                        WHERE x.user_id = i.user_id AND x.path = p.path)
+                GROUP BY i.user_id, p.path) AS new
+            WHERE place <= 64 - (
+                SELECT count(*) FROM pinyto_indexes x WHERE x.user_id = new.user_id)"
         )
     };
 }
@@ -240,15 +256,27 @@ impl Task {
     /// left or the store closes.
     async fn work(&mut self) -> Result<(), StoreError> {
         let mut last = 0;
+        // Of this round: whether anything was done, and an index that can't be read.
+        let (mut did_something, mut corrupt) = (false, None);
         while !(self.wanted.is_closed() && self.wanted.is_empty()) {
             let next = sqlx::query_as::<_, (i64,)>(NEXT).bind(last);
             match self.readers.one(next).await? {
                 Some((index,)) => {
-                    self.writer.run(Step(index)).await?;
+                    match self.writer.run(Step(index)).await {
+                        Ok(()) => did_something = true,
+                        // The others don't wait for it.
+                        Err(error @ StoreError::Corrupt { .. }) => corrupt = Some(error),
+                        Err(error) => return Err(error),
+                    }
                     last = index;
                 }
                 None if last == 0 => break,
-                None => last = 0,
+                None => {
+                    if let Some(error) = corrupt.take_if(|_| !did_something) {
+                        return Err(error);
+                    }
+                    (last, did_something, corrupt) = (0, false, None);
+                }
             }
         }
         Ok(())
@@ -282,7 +310,7 @@ impl Intent for Step {
             .await?;
         match row {
             Some(row) if row.state == "building" => self.build(db, row).await,
-            Some(row) if row.state == "going" => self.clear(db).await,
+            Some(row) if row.state == "going" => self.clear(db, UserId::new(row.user_id)).await,
             _ => Ok(()),
         }
     }
@@ -316,59 +344,64 @@ impl Step {
     /// Gives the next documents their entries.
     async fn build(&self, db: &mut SqliteConnection, index: IndexRow) -> Result<(), Failure> {
         let path = Path::parse(&index.path).map_err(corrupt("pinyto_indexes.path"))?;
-        let (mut built_to, mut chunk) = (index.built_to, CHUNK);
-        let mut bytes = 0;
-        let mut is_done = false;
-        // Single documents can be large, so find out how large they are.
-        while bytes < CHUNK_BYTES && chunk > 0 && !is_done {
-            let some = chunk.min(20);
-            let rows: Vec<ListedRow> = sqlx::query_as(DOCUMENTS)
+        let mut built_to = index.built_to;
+        let (mut entries, mut traits) = (Vec::new(), 0);
+        let (mut count, mut bytes) = (0, 0);
+        {
+            let after = built_to.clone();
+            // One by one, because single documents can be large.
+            let mut rows = sqlx::query_as::<_, ListedRow>(DOCUMENTS)
                 .bind(index.user_id)
-                .bind(built_to.as_slice())
-                .bind(some)
-                .fetch_all(&mut *db)
-                .await?;
-            is_done = rows.len() < usize::try_from(some).unwrap_or(usize::MAX);
-            chunk -= some;
-            let mut entries = Vec::new();
-            let mut traits = 0;
-            for row in rows {
+                .bind(after)
+                .bind(CHUNK)
+                .fetch(&mut *db);
+            while bytes < CHUNK_BYTES
+                && let Some(row) = rows.try_next().await?
+            {
+                count += 1;
                 bytes += row.document.body.len();
                 let id = row.document.id.clone();
-                let document = Document::try_from(row.document)?;
-                for (path, key, role, own) in Listings::of(&document, [&path]).into_entries() {
+                let listings = match Document::try_from(row.document) {
+                    Ok(document) => Listings::of(&document, [&path]),
+                    // Queries that use the index find it, and say what is wrong.
+                    Err(_) => Listings::of_unreadable(&path),
+                };
+                for (path, key, role, own) in listings.into_entries() {
                     entries.push((hexadecimal(&id), row.assembly_id, path, key, role, own));
                     traits |= own;
                 }
                 built_to = id;
             }
-            // Texts and numbers always become JSON.
-            let entries = serde_json::to_string(&entries).unwrap_or_default();
-            sqlx::query(LIST)
-                .bind(self.0)
-                .bind(entries)
-                .execute(&mut *db)
-                .await?;
-            sqlx::query(PROGRESS)
-                .bind(self.0)
-                .bind(built_to.as_slice())
-                .bind(if is_done { "ready" } else { "building" })
-                .bind(traits)
-                .execute(&mut *db)
-                .await?;
         }
+        let is_done = count < CHUNK && bytes < CHUNK_BYTES;
+        // Texts and numbers always become JSON.
+        let entries = serde_json::to_string(&entries).unwrap_or_default();
+        sqlx::query(LIST)
+            .bind(self.0)
+            .bind(entries)
+            .execute(&mut *db)
+            .await?;
+        sqlx::query(PROGRESS)
+            .bind(self.0)
+            .bind(built_to)
+            .bind(if is_done { "ready" } else { "building" })
+            .bind(traits)
+            .execute(&mut *db)
+            .await?;
         Ok(())
     }
 
     /// Removes some entries, and the index after the last.
-    async fn clear(&self, db: &mut SqliteConnection) -> Result<(), Failure> {
+    async fn clear(&self, db: &mut SqliteConnection, user: UserId) -> Result<(), Failure> {
         let cleared = sqlx::query(CLEAR)
             .bind(self.0)
             .bind(CHUNK * 4)
             .execute(&mut *db)
             .await?;
         if cleared.rows_affected() == 0 {
-            sqlx::query(REMOVE).bind(self.0).execute(db).await?;
+            sqlx::query(REMOVE).bind(self.0).execute(&mut *db).await?;
+            // There may be others for which there was no place.
+            refresh_of_user(db, user).await?;
         }
         Ok(())
     }

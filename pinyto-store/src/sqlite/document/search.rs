@@ -36,6 +36,9 @@ use crate::query::{
 /// How much memory the keys may take that documents are sorted by, if no index has them in order.
 const MAX_SORTED_BYTES: usize = 64 * 1024 * 1024;
 
+/// What each different value takes beside its text.
+const VALUE_BYTES: u64 = 64;
+
 /// After how many documents others get their turn.
 const TURN: u64 = 64;
 
@@ -397,7 +400,7 @@ impl<'a> Reading<'a> {
             for value in path.distinct_values(&document) {
                 match values.entry(SortKey::of(&value)) {
                     Entry::Vacant(free) => {
-                        reading.found(value.to_string().len() as u64)?;
+                        reading.found(value.to_string().len() as u64 + VALUE_BYTES)?;
                         free.insert((document.id, value.into_owned()));
                     }
                     // How it is written in the first document counts.
@@ -422,7 +425,13 @@ impl<'a> Reading<'a> {
     ) -> Result<Searched<T>, StoreError> {
         let work = self.since.elapsed();
         let is_indexed = |path: &Path| self.indexes.has(path);
-        let scan = Scan::new(self.examined, work, self.query, self.sort, is_indexed);
+        let is_late = work > self.limits.time
+            || matches!(result, Err(_) | Ok(Err(Stop::Limit(ScanLimit::Time))));
+        // A statement that is stopped doesn't say how many documents it has looked at.
+        let least = if is_late { Scan::MANY + 1 } else { 0 };
+        let examined = self.examined.max(least);
+        let mut scan = Scan::new(examined, work, self.query, self.sort, is_indexed);
+        scan.examined = self.examined;
         let searched = match result {
             // A connection that is not given back stops what it is doing.
             Err(_) => return Ok(Searched::TooMuch(ScanLimit::Time, scan)),
