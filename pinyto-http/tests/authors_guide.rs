@@ -7,6 +7,9 @@
 //!
 //! `PINYTO_TEST_WRITE_GUIDE=1` writes what comes out into the guide.
 
+#![cfg(all(feature = "server", target_os = "linux"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
