@@ -84,7 +84,7 @@ impl Process {
         let own = self.child.id().to_string();
         let ended = ended_children_cpu_time(&own);
         let living = self.children().into_iter().map(|child| cpu_time(&child));
-        self.cpu_time() + ended + living.sum()
+        self.cpu_time() + ended + living.sum::<Duration>()
     }
 
     /// Resident memory in MiB of each process it has started.
