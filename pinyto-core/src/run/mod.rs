@@ -178,6 +178,7 @@ const REASONS: &[&str] = &[
     "code_runtime_unavailable",
     "cpu_time",
     "crashed",
+    "lost",
     "memory",
     "service_bytes",
     "service_calls",
