@@ -47,8 +47,13 @@ pub struct ScanLimits {
     /// How long the store may work on it; waiting in queues doesn't count.
     pub time: Duration,
     /// Bytes of what is found: of documents [`Document::size`](super::Document::size), of values
-    /// their length as JSON.
+    /// their length as JSON and [`ScanLimits::VALUE`] for each.
     pub bytes: u64,
+}
+
+impl ScanLimits {
+    /// What a value takes beside its text, about.
+    pub const VALUE: u64 = 64;
 }
 
 /// What a query was stopped by.

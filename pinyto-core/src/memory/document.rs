@@ -247,7 +247,7 @@ impl DocumentRepository for MemoryStore {
             for value in path.distinct_values(document) {
                 let key = SortKey::of(&value);
                 if let std::collections::btree_map::Entry::Vacant(free) = values.entry(key) {
-                    reading.found(value.to_string().len() as u64)?;
+                    reading.found(value.to_string().len() as u64 + ScanLimits::VALUE)?;
                     free.insert(value.into_owned());
                 }
             }

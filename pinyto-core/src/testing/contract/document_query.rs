@@ -433,13 +433,14 @@ pub async fn a_query_that_would_find_too_many_bytes_is_stopped(store: Arc<dyn St
     }
     let (query, path) = (Query::default(), given::path("data.n"));
     // Ten numbers with one digit, ten with two.
+    let bytes = 30 + 20 * ScanLimits::VALUE;
     let told = documents
-        .distinct(scope, &query, &path, limits(30))
+        .distinct(scope, &query, &path, limits(bytes))
         .await
         .unwrap();
     assert_eq!(found(told).len(), 20);
     let told = documents
-        .distinct(scope, &query, &path, limits(29))
+        .distinct(scope, &query, &path, limits(bytes - 1))
         .await
         .unwrap();
     assert!(matches!(told, Searched::TooMuch(ScanLimit::Bytes, _)));

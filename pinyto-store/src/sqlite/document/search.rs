@@ -36,9 +36,6 @@ use crate::query::{
 /// How much memory the keys may take that documents are sorted by, if no index has them in order.
 const MAX_SORTED_BYTES: usize = 64 * 1024 * 1024;
 
-/// What each different value takes beside its text.
-const VALUE_BYTES: u64 = 64;
-
 /// After how many documents others get their turn.
 const TURN: u64 = 64;
 
@@ -400,7 +397,7 @@ impl<'a> Reading<'a> {
             for value in path.distinct_values(&document) {
                 match values.entry(SortKey::of(&value)) {
                     Entry::Vacant(free) => {
-                        reading.found(value.to_string().len() as u64 + VALUE_BYTES)?;
+                        reading.found(value.to_string().len() as u64 + ScanLimits::VALUE)?;
                         free.insert((document.id, value.into_owned()));
                     }
                     // How it is written in the first document counts.
