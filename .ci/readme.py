@@ -33,8 +33,9 @@ def console_blocks(text):
 def alike(text):
     """The text with everything that is different each time replaced by what it is."""
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
-    text = re.sub(r"\b[0-9a-f]{10,64}\b", lambda found: f"<{len(found[0])} digits>", text)
-    return re.sub(r'"(storage_budget)":[\d.]+', r'"\1":<number>', text)
+    # Before the digits: a sum of fractions may have many.
+    text = re.sub(r'"(storage_budget)":[\d.e-]+', r'"\1":<number>', text)
+    return re.sub(r"\b[0-9a-f]{10,64}\b", lambda found: f"<{len(found[0])} digits>", text)
 
 
 def wait_for_server(server):
