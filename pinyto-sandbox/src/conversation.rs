@@ -4,7 +4,10 @@
 //! are, they can only say what the code of this one user could have said anyway; everything else
 //! ends the worker. No I/O here, so that all of it can be tested and fuzzed.
 
-use pinyto_core::runtime::{CodeError, CodeLimit, CodeLimits, Output, Service};
+use pinyto_core::{
+    json,
+    runtime::{CodeError, CodeLimit, CodeLimits, Output, Service},
+};
 use serde_json::{Map, Value};
 
 use crate::frame::{self, ALLOWANCE, FrameError, KIND, MESSAGE, Report, WireError};
@@ -160,7 +163,7 @@ impl<'a> Conversation<'a> {
             return Err(Breach::Limit(CodeLimit::ServiceBytes(service_bytes)));
         }
         // serde_json refuses what is nested more than 128 deep.
-        let arguments = serde_json::from_str(arguments).map_err(|_| Breach::Arguments)?;
+        let arguments = json::object(arguments).map_err(|_| Breach::Arguments)?;
         self.state = State::Asked;
         Ok(Step::Call(*service, arguments))
     }

@@ -428,7 +428,7 @@ impl<'r> Host<'r> {
 fn json_value(value: ObjectRef<'_>, max: usize) -> Result<serde_json::Value, WriteError> {
     let mut text = String::new();
     json::write(&mut text, value, Purpose::Argument, max)?;
-    serde_json::from_str(&text)
+    pinyto_core::json::value(&text)
         .map_err(|_| WriteError::Raise("ValueError", "the argument can't be read".to_owned()))
 }
 

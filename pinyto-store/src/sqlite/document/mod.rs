@@ -15,6 +15,7 @@ use pinyto_core::{
         SaveOutcome, ScanLimits, Scope, Search, Searched,
     },
     id::UserId,
+    json,
     query::{Path, Query},
     store::StoreError,
 };
@@ -60,7 +61,7 @@ impl TryFrom<DocumentRow> for Document {
             id: document_id(&row.id)?,
             assembly: assembly.map_err(corrupt("pinyto_documents.assembly"))?,
             time: Timestamp::from_unix_millis(row.time),
-            fields: serde_json::from_str(&row.body).map_err(corrupt(BODY))?,
+            fields: json::object(&row.body).map_err(corrupt(BODY))?,
         })
     }
 }
