@@ -15,7 +15,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::{id::UserId, user::UserName};
+use crate::{
+    id::{AssemblyId, UserId},
+    user::UserName,
+};
 
 /// Runs the code of assemblies.
 #[async_trait]
@@ -48,6 +51,8 @@ pub struct CodeCall {
     pub code: Arc<str>,
     /// For whom. What runs for one user shares no process with what has run for another.
     pub user: UserId,
+    /// Whose code it is. What runs of one assembly shares no process with what has run of another.
+    pub assembly: AssemblyId,
     /// Her name: `request.user`.
     pub user_name: UserName,
     /// The request without its token, the text of a JSON object: `request.body`.

@@ -17,7 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 use pinyto_core::{
-    id::UserId,
+    id::{AssemblyId, UserId},
     runtime::{CodeCall, CodeLimits, CodeRuntime, Service, ServiceError, Services},
     user::UserName,
 };
@@ -52,6 +52,7 @@ fn call(user: i64, code: &str) -> CodeCall {
     CodeCall {
         code: Arc::from(code),
         user: UserId::new(user),
+        assembly: AssemblyId::new(1),
         user_name: UserName::parse("alice").unwrap(),
         body: Arc::from("{}"),
         limits: CodeLimits::default(),

@@ -10,7 +10,10 @@ use pinyto_core::{
 };
 use serde_json::{Map, Value};
 
-use crate::frame::{self, ALLOWANCE, FrameError, KIND, MESSAGE, Report, WireError};
+use crate::{
+    frame::{self, ALLOWANCE, FrameError, KIND, MESSAGE, Report, WireError},
+    worker::AT_ONCE,
+};
 
 /// JSON values in the arguments of one call. A byte of JSON can become 30 bytes in memory; this
 /// bounds what the server spends on a call that has nothing but empty arrays in it.
@@ -126,6 +129,24 @@ impl<'a> Conversation<'a> {
     /// The service that was called has answered: the code goes on.
     pub(crate) fn answered(&mut self) {
         self.state = State::Running;
+    }
+
+    /// Whether the code runs, so that it may print.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// Whether all that the code has printed has arrived, if the worker has ended in the middle. One
+    /// that has printed often gathers what it prints then.
+    pub(crate) fn has_heard_all(&self) -> bool {
+        self.prints < AT_ONCE && self.has_room()
+    }
+
+    /// Whether more could be printed. If not, the worker may have dropped something.
+    pub(crate) fn has_room(&self) -> bool {
+        let room = self.limits.output.saturating_sub(self.output.len());
+        // It cuts between characters, which have up to four bytes.
+        room > 3
     }
 
     /// What was printed until now.

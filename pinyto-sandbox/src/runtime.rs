@@ -17,10 +17,10 @@ use crate::{
     error::SandboxError,
     frame::Order,
     metrics::{Counters, End, Metrics},
-    pool::{Pool, Sizes},
+    pool::{Pool, Purpose, Sizes},
     process::Starter,
     settings::{PythonRuntimeBuilder, Settings},
-    turns::{Bounds, Refused, Turn, Turns, Who},
+    turns::{Bounds, Refused, Turn, Turns},
     worker::Start,
 };
 
@@ -154,7 +154,7 @@ impl PythonRuntime {
     /// Runs an order, whatever it is.
     async fn perform(
         &self,
-        who: Who,
+        purpose: Purpose,
         order: &Order<'_>,
         limits: &CodeLimits,
         services: Option<&dyn Services>,
@@ -162,14 +162,14 @@ impl PythonRuntime {
         let shared = &*self.0;
         // Before the turn, so that no turn is overlooked by a shutdown.
         let aborted = shared.abort.notified();
-        let turn = match timeout(MAX_WAIT, shared.turns.wait(who)).await {
+        let turn = match timeout(MAX_WAIT, shared.turns.wait(purpose.user)).await {
             Ok(Ok(turn)) => turn,
             Ok(Err(refused)) => return shared.not_begun(refused),
             Err(_) => return shared.not_begun(Refused::Full),
         };
         select! {
             biased;
-            ended = shared.begun(turn, who, order, limits, services) => ended,
+            ended = shared.begun(turn, purpose, order, limits, services) => ended,
             // Dropping the call ends its worker.
             () = aborted => shared.not_begun(Refused::Closed),
         }
@@ -187,12 +187,12 @@ impl Shared {
     async fn begun(
         &self,
         mut turn: Turn,
-        who: Who,
+        purpose: Purpose,
         order: &Order<'_>,
         limits: &CodeLimits,
         services: Option<&dyn Services>,
     ) -> Ended {
-        let Ok(mut process) = self.pool.take(who).await else {
+        let Ok(mut process) = self.pool.take(purpose).await else {
             self.counters.ended(End::Refused);
             return not_run(CodeError::Unavailable, End::Refused);
         };
@@ -207,7 +207,7 @@ impl Shared {
         let ended = conduct.await;
         self.counters.ended(ended.end);
         if ended.reusable {
-            self.pool.give_back(who, process);
+            self.pool.give_back(purpose, process);
         }
         ended
     }
@@ -241,7 +241,11 @@ impl CodeRuntime for PythonRuntime {
             code,
             limits: (&limits).into(),
         };
-        let ended = self.perform(Some(author), &order, &limits, None).await;
+        let purpose = Purpose {
+            user: author,
+            assembly: None,
+        };
+        let ended = self.perform(purpose, &order, &limits, None).await;
         let outcome = match ended.outcome {
             Ok(_) => Ok(()),
             Err(CodeError::LimitReached { limit }) => Err(CodeError::Syntax {
@@ -268,9 +272,11 @@ impl CodeRuntime for PythonRuntime {
             user: call.user_name.as_str(),
             limits: (&limits).into(),
         };
-        let ended = self
-            .perform(Some(call.user), &order, &limits, Some(services))
-            .await;
+        let purpose = Purpose {
+            user: call.user,
+            assembly: Some(call.assembly),
+        };
+        let ended = self.perform(purpose, &order, &limits, Some(services)).await;
         Execution {
             outcome: ended.outcome,
             cpu_time: ended.cpu_time,

@@ -13,8 +13,8 @@ use std::{
 use pinyto_core::id::UserId;
 use tokio::sync::{Notify, oneshot};
 
-/// For whom. `None`: for nobody in particular, which counts as one more user.
-pub(crate) type Who = Option<UserId>;
+/// For whom.
+pub(crate) type Who = UserId;
 
 /// How many calls there may be.
 #[derive(Clone, Copy, Debug)]

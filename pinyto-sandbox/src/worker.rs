@@ -35,7 +35,7 @@ const GATHERED: usize = 1024;
 
 /// So many pieces of printed text go out at once, before gathering begins: what was printed just
 /// before an endless loop is what an author looks for.
-const AT_ONCE: u32 = 64;
+pub(crate) const AT_ONCE: usize = 64;
 
 /// Code of a test that is run instead of the interpreter.
 pub(crate) type Hook = fn(code: &str) -> Option<String>;
@@ -187,7 +187,7 @@ fn bound_memory(limits: &CodeLimits) {
 struct Line {
     out: Vec<u8>,
     printed: String,
-    prints: u32,
+    prints: usize,
 }
 
 impl Line {

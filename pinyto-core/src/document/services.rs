@@ -4,7 +4,7 @@
 //! checked here, whatever runtime carries them.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use crate::{
     assembly::AssemblyRef,
     clock::Timestamp,
     cloud::Cloud,
-    egress::{EgressRequest, HostPattern},
+    egress::{EgressRequest, HostPattern, RequestBudget},
     error::Error,
     job::{EnqueueOutcome, JobRef},
     query::{Path, Query, Sort},
@@ -33,6 +33,7 @@ pub(crate) struct CallServices {
     scope: Scope,
     assembly: AssemblyRef,
     hosts: Option<Vec<HostPattern>>,
+    requests: Arc<RequestBudget>,
     tally: Mutex<Tally>,
 }
 
@@ -45,7 +46,6 @@ pub(crate) struct Tally {
     pub(crate) notes: Vec<String>,
     /// Whether a job was queued.
     pub(crate) queued_job: bool,
-    requests: usize,
 }
 
 /// What a change of a document costs, about: changes are committed many at a time, so nobody can
@@ -64,11 +64,13 @@ impl CallServices {
         assembly: AssemblyRef,
         hosts: Option<Vec<HostPattern>>,
     ) -> Self {
+        let requests = Arc::new(RequestBudget::new(cloud.settings().http_requests));
         Self {
             cloud,
             scope,
             assembly,
             hosts,
+            requests,
             tally: Mutex::default(),
         }
     }
@@ -325,17 +327,11 @@ impl CallServices {
                 "This server fetches nothing from other servers.",
             ));
         };
-        let limit = self.cloud.settings().http_requests;
-        let count = {
-            let mut tally = self.tally();
-            tally.requests += 1;
-            tally.requests
+        let fetched = match self.requests.take() {
+            Ok(()) => egress.fetch(&request).await,
+            Err(error) => Err(error),
         };
-        if count > limit {
-            let message = format!("One call may use Http {limit} times.");
-            return Err(ServiceError::raised(ServiceException::Runtime, message));
-        }
-        match egress.fetch(&request).await {
+        match fetched {
             Ok(text) => Ok(text.into()),
             Err(error) => match error.exception() {
                 Some(exception) => Err(ServiceError::raised(exception, error.to_string())),
@@ -348,21 +344,23 @@ impl CallServices {
     }
 
     async fn get(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
-        let request = EgressRequest {
-            url: arguments.url()?,
-            form: None,
-            allowed_hosts: self.hosts.clone(),
-        };
-        self.fetch(request).await
+        let url = arguments.url()?;
+        self.fetch(self.request(url, None)).await
     }
 
     async fn post(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
-        let request = EgressRequest {
-            url: arguments.url()?,
-            form: Some(arguments.form()?),
+        let (url, form) = (arguments.url()?, arguments.form()?);
+        self.fetch(self.request(url, Some(form))).await
+    }
+
+    fn request(&self, url: String, form: Option<Vec<(String, String)>>) -> EgressRequest {
+        EgressRequest {
+            user: self.scope.user,
+            requests: Arc::clone(&self.requests),
+            url,
+            form,
             allowed_hosts: self.hosts.clone(),
-        };
-        self.fetch(request).await
+        }
     }
 
     fn note_once(&self, note: String) {

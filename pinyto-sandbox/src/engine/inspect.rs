@@ -13,7 +13,11 @@ use ruff_python_ast::{
 };
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
-use super::{modules, names::Names, supplement};
+use super::{
+    modules,
+    names::Names,
+    supplement::{self, Prefix},
+};
 
 /// How deeply the visitor follows expressions and blocks. The interpreter refuses less.
 pub(super) const MAX_DEPTH: u32 = 400;
@@ -29,7 +33,7 @@ pub(super) struct Findings {
     pub(super) names: BTreeSet<String>,
     /// Names of attributes that are used somewhere.
     pub(super) attributes: BTreeSet<String>,
-    /// The functions of [`supplement`] that are needed.
+    /// The functions of the [`supplement`] that are needed.
     pub(super) supplements: BTreeSet<&'static str>,
 }
 
@@ -42,15 +46,16 @@ pub(super) struct Refused {
 }
 
 /// Looks through the statements of a function; `text` is what they were parsed from.
-pub(super) fn inspect(text: &str, body: &[Stmt]) -> Findings {
+pub(super) fn inspect(text: &str, body: &[Stmt], prefix: &Prefix) -> Findings {
     let mut inspector = Inspector {
         text,
+        prefix,
         names: Names::of(body),
         findings: Findings::default(),
         consumed: BTreeSet::new(),
         depth: 0,
         guarded: 0,
-        formatted: 0,
+        shown: 0,
     };
     inspector.visit_body(body);
     let mut findings = inspector.findings;
@@ -60,13 +65,14 @@ pub(super) fn inspect(text: &str, body: &[Stmt]) -> Findings {
 
 struct Inspector<'t> {
     text: &'t str,
+    prefix: &'t Prefix,
     names: Names,
     findings: Findings,
     /// Where expressions begin and end whose values are gone through right where they are.
     consumed: BTreeSet<(TextSize, TextSize)>,
     depth: u32,
-    /// How many f-strings are around. They may show their own text, so it stays.
-    formatted: u32,
+    /// How many expressions of f-strings are around that show their own text, so that it stays.
+    shown: u32,
     /// How many `try` blocks with handlers are around.
     guarded: u32,
 }
@@ -96,6 +102,15 @@ impl<'a> Visitor<'a> for Inspector<'_> {
         }
         self.consume(&comprehension.iter);
         visitor::walk_comprehension(self, comprehension);
+    }
+
+    fn visit_interpolated_string_element(&mut self, element: &'a ast::InterpolatedStringElement) {
+        let shown = element
+            .as_interpolation()
+            .is_some_and(|expression| expression.debug_text.is_some());
+        self.shown += u32::from(shown);
+        visitor::walk_interpolated_string_element(self, element);
+        self.shown -= u32::from(shown);
     }
 }
 
@@ -195,6 +210,16 @@ impl Inspector<'_> {
                 return;
             }
             Stmt::ClassDef(class) => self.class(class),
+            Stmt::Global(global) => {
+                for name in &global.names {
+                    if supplement::RELIED_ON.contains(&name.as_str()) {
+                        let message = format!(
+                            "global {name} can't be used here: it is a name of Python, use another one"
+                        );
+                        self.refuse(name.start(), message);
+                    }
+                }
+            }
             _ => {}
         }
         visitor::walk_stmt(self, statement);
@@ -208,12 +233,6 @@ impl Inspector<'_> {
                 expression.start(),
                 "template strings (t\"...\") can't be used here: write an f-string",
             ),
-            Expr::FString(_) => {
-                self.formatted += 1;
-                visitor::walk_expr(self, expression);
-                self.formatted -= 1;
-                return;
-            }
             Expr::Starred(starred) => self.consume(&starred.value),
             Expr::Name(name) if name.ctx.is_load() => self.name(name),
             Expr::Generator(_) => self.iterator(expression.range()),
@@ -236,6 +255,12 @@ impl Inspector<'_> {
         visitor::walk_expr(self, expression);
     }
 
+    /// The name of a function of the supplement, which is needed then.
+    fn ours(&mut self, function: &'static str) -> String {
+        self.findings.supplements.insert(function);
+        self.prefix.name(function)
+    }
+
     /// Whether a name means what it means in Python.
     fn is_pythons(&self, name: &str) -> bool {
         !self.names.bound.contains(name)
@@ -248,8 +273,9 @@ impl Inspector<'_> {
     /// The interpreter makes lists where Python makes iterators. That matters unless they are
     /// gone through at once.
     fn iterator(&mut self, range: TextRange) {
-        if self.formatted == 0 && !self.consumed.contains(&(range.start(), range.end())) {
-            self.insert(range.start(), "iter(");
+        if self.shown == 0 && !self.consumed.contains(&(range.start(), range.end())) {
+            let iter = self.ours("iter");
+            self.insert(range.start(), &format!("{iter}("));
             self.insert(range.end(), ")");
         }
     }
@@ -263,61 +289,58 @@ impl Inspector<'_> {
     fn name(&mut self, name: &ast::ExprName) {
         let id = name.id.as_str();
         self.findings.names.insert(id.to_owned());
-        if self.formatted > 0 || !self.is_pythons(id) {
+        if self.shown > 0 || !self.is_pythons(id) {
             return;
         }
-        let calling: &[(&str, &str)] = if self.names.functions_call_services {
+        let calling: &[&'static str] = if self.names.functions_call_services {
             &supplement::CALLING
         } else {
             &[]
         };
-        let length = ("len", "_len");
-        let length = (self.names.bound.contains("__len__")).then_some(&length);
-        let supplied = supplement::ALWAYS.iter().chain(calling).chain(length);
-        if let Some((_, ours)) = supplied.into_iter().find(|(theirs, _)| *theirs == id) {
-            let ours: &'static str = ours;
-            self.findings.supplements.insert(ours);
-            self.findings.edits.push((name.range(), ours.to_owned()));
+        let length = self.names.bound.contains("__len__").then_some(&"len");
+        let mut supplied = supplement::ALWAYS.iter().chain(calling).chain(length);
+        if let Some(ours) = supplied.find(|theirs| **theirs == id) {
+            let ours = self.ours(ours);
+            self.findings.edits.push((name.range(), ours));
         }
     }
 
     fn attribute(&mut self, attribute: &ast::ExprAttribute) {
-        if self.formatted > 0 || !attribute.ctx.is_load() {
+        if self.shown > 0 || !attribute.ctx.is_load() {
             return;
         }
         let name = attribute.attr.as_str();
         if name == "__class__" {
-            self.around_receiver(attribute, attribute.end(), "type(", ")");
+            self.around_receiver(attribute, attribute.end(), "class", ")");
         } else if supplement::VALUES.contains(&format!(" {name} ")) {
-            let call = format!(", \"{name}\", lambda o, *a, **k: o.{name}(*a, **k))");
-            if self.around_receiver(attribute, attribute.end(), "_bound(", &call) {
-                self.findings.supplements.insert("_bound");
-            }
+            let it = self.prefix.name("it");
+            let call = format!(", \"{name}\", lambda {it}, *a, **k: {it}.{name}(*a, **k))");
+            self.around_receiver(attribute, attribute.end(), "bound", &call);
         }
     }
 
-    /// Puts `before` in front of what has the attribute, and `after` in the place of everything
-    /// behind it up to `end`.
+    /// Puts the beginning of a call of `function` in front of what has the attribute, and `after`
+    /// in the place of everything behind it up to `end`.
     fn around_receiver(
         &mut self,
         attribute: &ast::ExprAttribute,
         end: TextSize,
-        before: &str,
+        function: &'static str,
         after: &str,
-    ) -> bool {
+    ) {
         // Between them are brackets, white space and the dot.
         let gap = TextRange::new(attribute.value.end(), attribute.attr.start());
         let between = &self.text[gap];
         let Some(dot) = between.rfind('.').filter(|_| !between.contains('#')) else {
-            return false;
+            return;
         };
+        let before = format!("{}(", self.ours(function));
         let start = attribute.start();
         let text = format!("{}{}{after}", &between[..dot], &between[dot + 1..]);
-        self.insert(start, before);
+        self.insert(start, &before);
         self.findings
             .edits
             .push((TextRange::new(gap.start(), end), text));
-        true
     }
 
     fn call(&mut self, call: &ast::ExprCall) {
@@ -333,14 +356,12 @@ impl Inspector<'_> {
                     self.iterator(call.range());
                 }
                 if name == "bytes"
-                    && self.formatted == 0
+                    && self.shown == 0
                     && call.arguments.args.len() == 1
                     && call.arguments.keywords.is_empty()
                 {
-                    self.findings
-                        .edits
-                        .push((call.func.range(), "_bytes".to_owned()));
-                    self.findings.supplements.insert("_bytes");
+                    let ours = self.ours("bytes");
+                    self.findings.edits.push((call.func.range(), ours));
                 }
                 if name.parse::<ExcType>().is_ok() {
                     self.exception(&call.arguments);
@@ -348,28 +369,25 @@ impl Inspector<'_> {
             }
             Expr::Attribute(method) => {
                 let name = method.attr.as_str();
-                if matches!(name, "join" | "extend" | "update" | "union") {
+                // Unless it may be a method of the author's own, which may want an iterator.
+                if matches!(name, "join" | "extend" | "update" | "union") && self.is_pythons(name) {
                     for argument in &call.arguments.args {
                         self.consume(argument);
                     }
                 }
-                if self.formatted > 0 {
+                if self.shown > 0 {
                     return;
                 }
-                let supplied = supplement::METHODS
-                    .iter()
-                    .find(|(theirs, _)| *theirs == name);
-                let ours = match supplied {
-                    Some((_, ours)) => *ours,
+                let supplied = supplement::METHODS.iter().find(|theirs| **theirs == name);
+                let ours: &'static str = match supplied {
+                    Some(ours) => ours,
                     None if name == "dumps" && call.arguments.find_keyword("default").is_some() => {
-                        "_dumps"
+                        "dumps"
                     }
                     None => return,
                 };
                 let open = call.arguments.start() + TextSize::from(1);
-                if self.around_receiver(method, open, &format!("{ours}("), ", ") {
-                    self.findings.supplements.insert(ours);
-                }
+                self.around_receiver(method, open, ours, ", ");
             }
             _ => {}
         }
@@ -387,15 +405,15 @@ impl Inspector<'_> {
             && !fits
             && plain
             && arguments.keywords.is_empty()
-            && self.formatted == 0
+            && self.shown == 0
         {
             // Brackets around an argument are no part of it: the edits go to the call's own.
             let open = arguments.start() + TextSize::from(1);
             let close = arguments.end() - TextSize::from(1);
             debug_assert!(open <= first.start() && last.end() <= close);
-            self.insert(open, "_said(");
+            let said = self.ours("said");
+            self.insert(open, &format!("{said}("));
             self.insert(close, ")");
-            self.findings.supplements.insert("_said");
         }
     }
 
@@ -450,7 +468,8 @@ impl Inspector<'_> {
             }
             if modules::hidden(name) {
                 let lines = "\n".repeat(self.text[range].matches('\n').count());
-                let raise = format!("raise ModuleNotFoundError({reason:?}{lines})");
+                let missing = self.ours("missing");
+                let raise = format!("{missing}({reason:?}{lines})");
                 self.findings.edits.push((range, raise));
                 return;
             }
@@ -467,9 +486,10 @@ impl Inspector<'_> {
             return;
         }
         let bound = |alias: &ast::Alias| alias.asname.as_ref().unwrap_or(&alias.name).to_string();
+        let dict = self.ours("dict");
         let mut statements: Vec<String> = ours
             .iter()
-            .map(|alias| format!("{} = dict", bound(alias)))
+            .map(|alias| format!("{} = {dict}()", bound(alias)))
             .collect();
         statements.extend(others.iter().map(|alias| {
             let (name, bound) = (&alias.name, bound(alias));
@@ -485,7 +505,7 @@ impl Inspector<'_> {
             .push((import.range(), statements.join("; ")));
     }
 
-    /// `del a[b], c` becomes `_delete_item(a, (b)); c; c = None`.
+    /// `del a[b], c` becomes `delete_item(a, (b)); c; c = None`.
     fn delete(&mut self, delete: &ast::StmtDelete) {
         let mut targets = Vec::new();
         flatten(&delete.targets, &mut targets);
@@ -510,21 +530,14 @@ impl Inspector<'_> {
                         .push((TextRange::new(from, range.end()), text));
                 }
                 Expr::Subscript(item) => {
-                    let slice = matches!(&*item.slice, Expr::Slice(slice) if slice.step.is_none());
-                    if slice {
-                        self.edit(from, item.value.start(), before);
-                        self.edit(item.end(), item.end(), " = []");
-                    } else if matches!(&*item.slice, Expr::Slice(_)) {
-                        self.refuse(
-                            item.start(),
-                            "del with a step can't be used here: make a new list of what stays",
-                        );
-                        return;
+                    let function = self.ours("delete_item");
+                    let begin = format!("{before}{function}(");
+                    self.edit(from, item.value.start(), &begin);
+                    if let Expr::Slice(slice) = &*item.slice {
+                        self.deleted_slice(item, slice);
                     } else {
-                        self.edit(from, item.value.start(), &format!("{before}_delete_item("));
                         self.edit(item.value.end(), item.slice.start(), ", (");
                         self.edit(item.slice.end(), item.end(), "))");
-                        self.findings.supplements.insert("_delete_item");
                     }
                 }
                 other => {
@@ -544,6 +557,24 @@ impl Inspector<'_> {
             return;
         }
         self.edit(from, delete.end(), "");
+    }
+
+    /// `a[b:c]` becomes `a, slice((b), (c), None))`.
+    fn deleted_slice(&mut self, item: &ast::ExprSubscript, slice: &ast::ExprSlice) {
+        let mut from = item.value.end();
+        let mut before = format!(", {}(", self.ours("slice"));
+        for part in [&slice.lower, &slice.upper, &slice.step] {
+            if let Some(part) = part {
+                before.push('(');
+                self.edit(from, part.start(), &before);
+                from = part.end();
+                before = "), ".to_owned();
+            } else {
+                before.push_str("None, ");
+            }
+        }
+        before.push_str("))");
+        self.edit(from, item.end(), &before);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use libtest_mimic::Trial;
 use pinyto_core::{
-    id::UserId,
+    id::{AssemblyId, UserId},
     runtime::{
         CodeCall, CodeError, CodeLimits, CodeRuntime, Execution, Service, ServiceError,
         ServiceException, Services,
@@ -54,6 +54,7 @@ pub(crate) fn call(user: i64, code: &str) -> CodeCall {
     CodeCall {
         code: Arc::from(code),
         user: UserId::new(user),
+        assembly: AssemblyId::new(1),
         user_name: UserName::parse("alice").unwrap(),
         body: Arc::from("{}"),
         limits: limits(),

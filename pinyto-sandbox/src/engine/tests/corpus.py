@@ -814,3 +814,114 @@ result = {}
 for key, group in [("a", [1, 2]), ("b", [])]:
     result[key] = {"sum": sum(group), "max": max(group, default=None), "avg": sum(group) / len(group) if group else None}
 return result
+# ====
+# Names that are also those of what is supplied behind the code.
+def _min(xs): return ["my _min", xs]
+def _sorted(xs, key=None): return ["my _sorted", xs]
+def _translate(text, table): return ["my _translate", text]
+def _sub(a, b): return ["my _sub", a, b]
+_dumps = "my _dumps"
+_bound = [1]
+def count(n): return db_count.count(n)
+class Box:
+    def count(self, n): return n * 2
+db_count = Box()
+return [_min([2, 1]), _sorted([2, 1]), _translate("a", {}), _sub(1, 2), _dumps, _bound, min([2, 1]), sorted([2, 1], key=count), "abc".translate({97: "x"}), re.sub("a", lambda m: "b", "a"), json.dumps({1, }, default=list), max([1, 2], key=count)]
+# ====
+def _pinyto_min(xs): return "mine"
+_pinyto_sorted = 1
+_pinyto1_sub = 2
+class Box:
+    def count(self, n): return n
+def key(n): return Box().count(-n)
+return [_pinyto_min(1), _pinyto_sorted, _pinyto1_sub, min([1, 2], key=key), sorted([1, 2], key=key), re.sub("a", lambda m: "b", "a")]
+# ====
+class Page:
+    def __init__(self): self.log = []
+    def translate(self, a, b=2, *, c=3): return ["translate", a, b, c]
+    def today(self, *args, **named): return ["today", args, named]
+    def sub(self, receiver=None, repl=None): return ["sub", receiver, repl]
+    def utcnow(self): return ["utcnow"]
+    def maketrans(self, x, y, z, more): return ["maketrans", x, y, z, more]
+    def fromtimestamp(self, kind, seconds=None): return ["fromtimestamp", kind, seconds]
+    def utcfromtimestamp(self): return ["utcfromtimestamp"]
+    def dumps(self, value, default=None): return ["dumps", value, default]
+    def values(self, named, args): return ["values", named, args]
+    def extend(self, values): return next(values)
+    def join(self, values): return next(values)
+page = Page()
+return [
+    page.translate(1), page.translate(1, 5, c=6), page.today(1, kind=2), page.sub(receiver=1, repl=2), page.sub(),
+    page.utcnow(), page.maketrans(1, 2, 3, more=4), page.fromtimestamp(1, seconds=2), page.utcfromtimestamp(),
+    page.dumps(1, default=2), (page.values)(named=1, args=2), page.extend(x for x in [7]), page.join(map(str, [8])),
+]
+# ====
+class Module:
+    def sub(self, *args): return ["my sub", len(args)]
+    def dumps(self, value, default): return ["my dumps", value]
+    def datetime(self): return 1
+re = Module()
+json = Module()
+datetime = Module()
+return [re.sub("a", lambda m: "b", "a"), json.dumps(1, default=1), datetime.datetime(), "ab".translate({97: "x"})]
+# ====
+type = "book"
+iter = 5
+dict = 6
+from collections import OrderedDict
+found = {"values": 1, "items": 2, "get": 3}
+gen = (x for x in [1, 2])
+return [type, iter, dict, next(gen), next(gen), list(OrderedDict([("a", 1)]).items()), found["values"], (1).__class__.__name__, "a".__class__ == "b".__class__]
+# ====
+class Counter:
+    def __init__(self): self.count, self.index, self.values, self.items, self.title = 1, 2, 3, 4, 5
+    def upper(self): return "UP"
+counter = Counter()
+up, low = counter.upper, "A".lower
+pick = {"a": 1}.get
+form = "{o}{a}".format
+return [counter.count, counter.index, counter.values, counter.items, counter.title, up(), low(), pick("a"), pick("b", 2), form(o=1, a=2)]
+# ====
+def f(value):
+    match value:
+        case {"min": min, **max}: return [min, max]
+        case [sorted, *map]: return [sorted, map]
+        case str() as filter: return filter
+        case callable: return callable
+return [f({"min": 1, "b": 2}), f([1, 2, 3]), f("x"), f(4)]
+# ====
+class Shelf:
+    def __init__(self): self.gone = []
+    def __delitem__(self, key): self.gone.append(key)
+shelf = Shelf()
+del shelf["a"], shelf[3]
+numbers = list(range(10))
+del numbers[::3]
+del numbers[(1):(3)], numbers[-1]
+all_of = [1, 2]
+del all_of[:]
+slice = 1
+data = {"a": 1, "b": 2}
+del data["a"]
+out = []
+try:
+    del numbers[100]
+except IndexError as e:
+    out.append(str(e))
+return [shelf.gone, numbers, all_of, data, out]
+# ====
+name = "x"
+when = datetime.date(2024, 5, 6)
+class Box:
+    def count(self, n): return -n
+return [f"{'a-b'.translate({45: None})}", f"{re.sub('a', lambda m: m.group().upper(), 'banana')}", f"{sorted([1, 2], key=lambda n: Box().count(n))}", f"{len('abc')=}", f"{list(map(str, [1]))!r:>8}", f'{next(iter(x for x in [3]))}', f"{json.dumps({'a': when}, default=str)}"]
+# ====
+def translate(text): return "mine " + text
+def today(): return "my day"
+sub = lambda *args: len(args)
+dumps = "d"
+return [translate("x"), today(), sub(1, 2, 3), dumps, "x".translate({120: "y"})]
+# ====
+def run(_min, _re, _json, json, re):
+    return [_min, _re, _json, json, re, "x".translate({120: "y"})]
+return [run(1, 2, 3, 4, 5), re.sub("a", lambda m: "b", "a")]
