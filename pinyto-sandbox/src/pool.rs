@@ -17,7 +17,7 @@ use crate::{
     error::SandboxError,
     frame::{self, ALLOWANCE, Lockdown, Report},
     metrics::Counters,
-    process::{LinkError, Process, Starter},
+    process::{Process, Starter},
 };
 
 /// What a worker that has run something is for. It never gets anything else to do: who has broken
@@ -93,10 +93,8 @@ impl Pool {
         let mut process = self.starter.start().await?;
         let ready = timeout(PATIENCE, process.link.receive(ALLOWANCE)).await;
         let Ok(Ok(report)) = ready else {
-            return Err(match ready {
-                Ok(Err(LinkError::Ended)) => SandboxError::Lockdown("it ended".to_owned()),
-                _ => SandboxError::NoWorker,
-            });
+            // A worker says why it can't be one.
+            return Err(SandboxError::NoWorker);
         };
         match frame::read(&report) {
             Ok(Report::Ready(lockdown)) => {
