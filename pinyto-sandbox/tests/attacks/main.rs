@@ -19,6 +19,7 @@ static ALLOCATOR: pinyto_sandbox::Allocator = pinyto_sandbox::Allocator;
 /// Code that isn't Python but what somebody would do who has taken over the interpreter.
 fn taken_over(code: &str) -> Option<String> {
     match code.split_once(' ')? {
+        ("kernel:", "sweep") => Some(kernel::sweep()),
         ("kernel:", _) => Some(kernel::report()),
         ("forge:", what) => Some(forged::forge(what)),
         _ => None,
