@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     cloud::Cloud,
     error::Error,
-    run::{PartKind, Run, RunError, RunOutcome, RunPart},
+    run::{PartKind, Run, RunError, RunId, RunOutcome, RunPart},
     runtime::{CodeError, CodeRuntime, Execution},
 };
 
@@ -190,8 +190,7 @@ impl Scheduler {
         if self.cloud.runtime().is_none() {
             return Ok(None);
         }
-        let jobs = self.cloud.store().jobs();
-        Ok(jobs.next_due(self.cloud.now()).await?)
+        Ok(self.cloud.store().jobs().next_due().await?)
     }
 }
 
@@ -227,7 +226,7 @@ impl Attempt {
         }
         let (id, started_at) = (self.cloud.new_run_id(), self.cloud.now());
         let begun = tokio::time::Instant::now();
-        let Some(execution) = self.execute(stopping).await else {
+        let Some(execution) = self.execute(id, stopping).await else {
             let until = self.cloud.now();
             return self.complete(&Completion::PutBack { until }).await;
         };
@@ -259,8 +258,10 @@ impl Attempt {
     ///
     /// An execution whose lease is lost goes on to its end, which its limits bring soon enough:
     /// otherwise what it has used would be nobody's, and code could bring that about.
-    async fn execute(&self, mut stopping: watch::Receiver<bool>) -> Option<Execution> {
-        let execution = self.cloud.execute_job(self.runtime.as_ref(), &self.job);
+    async fn execute(&self, run: RunId, mut stopping: watch::Receiver<bool>) -> Option<Execution> {
+        let execution = self
+            .cloud
+            .execute_job(self.runtime.as_ref(), run, &self.job);
         let lease_lost = self.hold_lease();
         tokio::pin!(execution, lease_lost);
         let mut is_held = true;

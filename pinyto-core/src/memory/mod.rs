@@ -20,6 +20,7 @@ use async_trait::async_trait;
 
 use crate::{
     assembly::{Assembly, AssemblyRepository},
+    clock::Timestamp,
     document::{DocumentId, DocumentRepository},
     id::{AssemblyId, KeyId, SessionId, UserId},
     job::JobRepository,
@@ -52,8 +53,8 @@ struct State {
     documents: BTreeMap<(UserId, DocumentId), document::Stored>,
     runs: BTreeMap<(UserId, RunId), Run>,
     job_entries: job::JobEntries,
-    /// When each user had her last turn, as a number that grows.
-    job_turns: BTreeMap<UserId, i64>,
+    /// When each user had her last turn, and its number.
+    job_turns: BTreeMap<UserId, (Timestamp, i64)>,
 }
 
 struct UserState {

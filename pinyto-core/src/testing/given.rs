@@ -178,9 +178,23 @@ pub async fn queued(
     job: &JobRef,
     limit: usize,
 ) -> InsertOutcome {
-    let job = job.clone();
+    let wanted = QueuedJob {
+        job: job.clone(),
+        limit,
+        hold: None,
+    };
+    queued_with(store, user, document, wanted).await
+}
+
+/// What becomes of the document if it is to be stored for the user and to queue what is wanted.
+pub async fn queued_with(
+    store: &dyn Store,
+    user: &User,
+    document: &Document,
+    wanted: QueuedJob,
+) -> InsertOutcome {
     let entry = NewEntry {
-        job: Some(QueuedJob { job, limit }),
+        job: Some(wanted),
         ..entry(document)
     };
     let inserted = store.documents().insert(user.id, &entry).await;

@@ -62,6 +62,7 @@ pub(crate) struct FaultyStore {
     pub(crate) rehash: Fault,
     pub(crate) record: Fault,
     pub(crate) complete: Fault,
+    pub(crate) release: Fault,
     /// Leases are neither extended nor refused: there is no answer.
     pub(crate) extend: Fault,
     /// Who holds the permit holds up the look-ups of sessions by token.
@@ -88,6 +89,7 @@ impl World {
             rehash: Fault::default(),
             record: Fault::default(),
             complete: Fault::default(),
+            release: Fault::default(),
             extend: Fault::default(),
             look_up: Semaphore::new(1),
         });
@@ -288,8 +290,13 @@ impl JobRepository for FaultyStore {
         self.store.jobs().complete(lease, completion, now).await
     }
 
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.store.jobs().next_due(now).await
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.jobs().next_due().await
+    }
+
+    async fn release(&self, user: UserId, run: RunId, now: Timestamp) -> Result<bool, StoreError> {
+        self.release.in_store()?;
+        self.store.jobs().release(user, run, now).await
     }
 
     async fn run_now(
