@@ -301,10 +301,7 @@ mod tests {
             hour: hour_of(clock.now()),
             used: Duration::from_millis(99),
         };
-        let batch = crate::run::RunBatch {
-            runs: Vec::new(),
-            cpu: vec![booked],
-        };
+        let batch = given::batch(Vec::new(), vec![booked]);
         let runs = cloud.store().runs();
         let recorded = runs.record(&batch, Default::default(), clock.now());
         recorded.await.unwrap();

@@ -26,7 +26,7 @@ use crate::{
     job::JobRepository,
     key::{Key, KeyRepository},
     keyserver::{KeyserverRepository, PasswordHash, SealedKey},
-    run::{Run, RunId, RunRepository},
+    run::{Run, RunId, RunRepository, WriterId},
     session::{Session, SessionRepository},
     store::{Store, StoreError},
     usage::Usage,
@@ -52,6 +52,8 @@ struct State {
     installations: BTreeSet<(UserId, AssemblyId)>,
     documents: BTreeMap<(UserId, DocumentId), document::Stored>,
     runs: BTreeMap<(UserId, RunId), Run>,
+    /// The last batch of each writer, and when it was recorded.
+    run_writers: BTreeMap<WriterId, (u64, Timestamp)>,
     job_entries: job::JobEntries,
     /// When each user had her last turn, and its number.
     job_turns: BTreeMap<UserId, (Timestamp, i64)>,

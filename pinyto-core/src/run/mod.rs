@@ -13,9 +13,11 @@ mod service;
 
 use std::time::Duration;
 
-pub use id::{InvalidRunId, RunId};
+pub use id::{InvalidRunId, RunId, WriterId};
 pub(crate) use log::RunLog;
-pub use repository::{CpuBooking, HourUsage, RunBatch, RunRepository, RunRetention};
+pub use repository::{
+    BatchId, CpuBooking, HourUsage, RunBatch, RunRepository, RunRetention, WRITER_MEMORY,
+};
 pub use service::MAX_LISTED;
 
 use crate::{

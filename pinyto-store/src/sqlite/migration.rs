@@ -54,6 +54,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "turns and holds",
         include_str!("../../migrations/sqlite/0006_turns_and_holds.sql"),
     ),
+    (
+        7,
+        "run writers",
+        include_str!("../../migrations/sqlite/0007_run_writers.sql"),
+    ),
 ];
 
 fn migrator(migrations: &Migrations) -> Migrator {

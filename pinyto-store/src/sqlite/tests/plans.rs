@@ -48,6 +48,8 @@ const STATEMENTS: &[&str] = &[
     run::TRIM,
     run::BOOK,
     run::SWEEP,
+    run::FORGET_WRITERS,
+    run::BEGIN_BATCH,
     job::PLAN,
     job::REVIVE_CHANGED,
     job::REPLAN,
