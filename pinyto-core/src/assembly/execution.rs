@@ -90,7 +90,9 @@ impl Cloud {
         let outcome = match &answer {
             Ok(_) => RunOutcome::Succeeded,
             // Not run at all.
-            Err(Error::Busy { .. } | Error::RuntimeUnavailable) if execution.cpu_time.is_zero() => {
+            Err(Error::Busy { .. } | Error::RuntimeUnavailable | Error::QuotaExceeded { .. })
+                if execution.cpu_time.is_zero() =>
+            {
                 return answer;
             }
             Err(Error::CodeFailed(error)) => RunOutcome::Failed(error.into()),

@@ -401,6 +401,25 @@ impl CallServices {
 
 #[async_trait]
 impl Services for CallServices {
+    async fn begin(&self) -> Result<(), CodeError> {
+        match self.cloud.check_cpu_quota(self.scope.user).await {
+            Ok(()) => Ok(()),
+            Err(Error::QuotaExceeded {
+                limit,
+                reset,
+                retry_after,
+            }) => Err(CodeError::QuotaExceeded {
+                limit,
+                reset,
+                retry_after,
+            }),
+            Err(error) => {
+                tracing::error!(?error, "can't tell whether a user is over her quota");
+                Err(CodeError::Unavailable)
+            }
+        }
+    }
+
     async fn call(
         &self,
         service: Service,

@@ -21,11 +21,11 @@ use crate::{
 pub struct SchedulerSettings {
     /// The most jobs that this server runs at once. Default: 4.
     pub concurrent: usize,
-    /// How long a lease holds: when a server dies, another takes over after this time. Default:
-    /// 60 s. At least 3 s.
+    /// How long a lease holds: when a server dies, another takes over after this time (or twice
+    /// of it, if that has just looked). Default: 60 s. At least 3 s.
     pub lease: Duration,
-    /// How long to wait at the most before looking whether another server has queued something.
-    /// Default: 30 s.
+    /// How long to wait at the most before looking whether another server has queued something, or
+    /// has died. Default: 30 s. At most as long as a lease.
     pub poll: Duration,
     /// How long running jobs may take to finish when the server shuts down. Default: 10 s.
     pub grace: Duration,
@@ -68,9 +68,11 @@ impl Cloud {
     #[must_use]
     pub fn scheduler(&self) -> Scheduler {
         let settings = self.settings().scheduler;
+        let lease = settings.lease.max(MIN_LEASE);
         Scheduler {
             settings: SchedulerSettings {
-                lease: settings.lease.max(MIN_LEASE),
+                lease,
+                poll: settings.poll.min(lease),
                 ..settings
             },
             cloud: self.clone(),
@@ -315,6 +317,9 @@ impl Attempt {
             Err(CodeError::Unavailable) if execution.cpu_time.is_zero() => {
                 let until = now.saturating_add(NO_PLACE);
                 return Err(Completion::PutBack { until });
+            }
+            Err(CodeError::QuotaExceeded { reset, .. }) if execution.cpu_time.is_zero() => {
+                return Err(Completion::PutBack { until: *reset });
             }
             Err(error) => RunError::from(error),
         };

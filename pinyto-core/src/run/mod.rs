@@ -182,6 +182,7 @@ const REASONS: &[&str] = &[
     "crashed",
     "lost",
     "memory",
+    "quota_exceeded",
     "service_bytes",
     "service_calls",
     "unavailable",
@@ -250,6 +251,7 @@ impl From<&CodeError> for RunError {
             CodeError::Crashed => ("crashed", None),
             CodeError::Busy { .. } => ("busy", None),
             CodeError::Unavailable => ("unavailable", None),
+            CodeError::QuotaExceeded { .. } => ("quota_exceeded", None),
         };
         Self::new(kind, &error.to_string(), line)
     }

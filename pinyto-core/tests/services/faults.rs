@@ -61,6 +61,8 @@ pub(crate) struct FaultyStore {
     pub(crate) renew: Fault,
     pub(crate) rehash: Fault,
     pub(crate) record: Fault,
+    /// What is recorded seems not to be.
+    pub(crate) recorded: Fault,
     pub(crate) complete: Fault,
     pub(crate) release: Fault,
     /// Leases are neither extended nor refused: there is no answer.
@@ -88,6 +90,7 @@ impl World {
             renew: Fault::default(),
             rehash: Fault::default(),
             record: Fault::default(),
+            recorded: Fault::default(),
             complete: Fault::default(),
             release: Fault::default(),
             extend: Fault::default(),
@@ -229,7 +232,9 @@ impl RunRepository for FaultyStore {
         now: Timestamp,
     ) -> Result<Vec<HourUsage>, StoreError> {
         self.record.in_store()?;
-        self.store.runs().record(batch, retention, now).await
+        let figures = self.store.runs().record(batch, retention, now).await;
+        self.recorded.in_store()?;
+        figures
     }
 
     async fn hour_usage(&self, user: UserId) -> Result<Option<HourUsage>, StoreError> {
