@@ -204,6 +204,7 @@ async fn claim_one(
     let job = JobRef::try_from(row.name)?;
     let mut entry = JobEntry::try_from(row.entry)?;
     let http_hosts = hosts(row.http_hosts.as_deref())?;
+    let lost = entry.lost(claim.now);
     let is_to_run = entry.claim(claim.lease, claim.now, claim.until);
     write(db, id, &entry).await?;
     Ok(is_to_run.then(|| ClaimedJob {
@@ -220,6 +221,7 @@ async fn claim_one(
         attempt: entry.attempts,
         trigger: entry.trigger,
         planned_at: entry.planned_at,
+        lost,
     }))
 }
 
