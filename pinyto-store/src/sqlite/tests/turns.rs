@@ -1,10 +1,10 @@
 //! What the triggers keep about jobs is what their entries say.
 
 use pinyto_core::{
-    assembly::AssemblyRepository as _,
-    document::{DocumentRepository as _, Scope},
+    document::Scope,
     job::{Claim, ClaimedJob, Completion, JobRef, JobRepository as _, LeaseId},
     run::RunError,
+    store::Store as _,
     testing::given,
     user::User,
 };
@@ -35,8 +35,8 @@ async fn assert_kept(store: &SqliteStore, after: &str) {
 
 async fn save(store: &SqliteStore, author: &User, jobs: &[(&str, &str, u64)], second: i64) {
     let source = given::source_with_jobs("Notes", jobs);
-    let at = given::at(second);
-    let saved = store.save(author.id, "Notes", &source, given::NO_LIMITS, at);
+    let (assemblies, at) = (store.assemblies(), given::at(second));
+    let saved = assemblies.save(author.id, "Notes", &source, given::NO_LIMITS, at);
     saved.await.unwrap();
 }
 
@@ -69,8 +69,14 @@ async fn whatever_becomes_of_jobs_what_can_be_claimed_is_kept() {
         let what = usize::try_from(dice(9)).unwrap();
         done[what] += 1;
         match what {
-            0 => drop(store.install(user.id, &notes, 9, now).await.unwrap()),
-            1 if dice(4) == 0 => drop(store.uninstall(user.id, &notes).await.unwrap()),
+            0 => drop(
+                store
+                    .assemblies()
+                    .install(user.id, &notes, 9, now)
+                    .await
+                    .unwrap(),
+            ),
+            1 if dice(4) == 0 => drop(store.assemblies().uninstall(user.id, &notes).await.unwrap()),
             2 => drop(store.run_now(user.id, &job, 5, now).await.unwrap()),
             3 => {
                 let n = u64::try_from(step).unwrap();
@@ -80,7 +86,8 @@ async fn whatever_becomes_of_jobs_what_can_be_claimed_is_kept() {
             4 => {
                 let n = u64::try_from(step).unwrap().saturating_sub(dice(20));
                 let id = given::document(n, &notes, 1.into()).id;
-                store.remove(Scope::all_of(user.id), id, now).await.unwrap();
+                let all = Scope::all_of(user.id);
+                store.documents().remove(all, id, now).await.unwrap();
             }
             5 => {
                 let few = &all[..usize::try_from(dice(4)).unwrap()];
