@@ -490,15 +490,16 @@ async fn a_job_of_a_killed_server_is_taken_over_by_another_that_shares_the_datab
     let ran = client.expect("/list_runs", begun()).await;
     let ran = ran.as_array().unwrap().iter();
     let ran: Vec<_> = ran.filter(|run| run["kind"] == "job").collect();
-    assert_eq!(
-        ran.len(),
-        1,
-        "the run that was lost left no trace but its count"
-    );
+    assert_eq!(ran.len(), 2, "{ran:?}");
     assert_eq!(
         (&ran[0]["outcome"], &ran[0]["attempt"]),
         (&json!("succeeded"), &json!(2))
     );
+    assert_eq!(
+        (&ran[1]["outcome"], &ran[1]["attempt"]),
+        (&json!("failed"), &json!(1))
+    );
+    assert!(ran[1].to_string().contains("lost"), "{}", ran[1]);
     assert_eq!(client.expect("/ada/A/count", begun()).await, 2);
     assert!(server.stop().success());
 }
