@@ -207,6 +207,12 @@ impl Shared {
         limits: &CodeLimits,
         services: Option<&dyn Services>,
     ) -> Ended {
+        if let Some(services) = services
+            && let Err(refused) = services.begin().await
+        {
+            self.counters.ended(End::Refused);
+            return not_run(refused, End::Refused);
+        }
         let Ok(Ok(mut process)) = timeout_at(deadline, self.pool.take(purpose)).await else {
             self.counters.ended(End::Refused);
             return not_run(CodeError::Unavailable, End::Refused);

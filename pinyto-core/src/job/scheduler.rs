@@ -11,8 +11,8 @@ use crate::{
     clock::Timestamp,
     cloud::Cloud,
     error::Error,
-    run::{PartKind, Run, RunError, RunOutcome, RunPart},
-    runtime::{CodeError, CodeRuntime, Execution},
+    run::{PartKind, Run, RunError, RunId, RunOutcome, RunPart},
+    runtime::{CodeError, CodeRuntime, Execution, Output},
 };
 
 /// How jobs are run.
@@ -21,11 +21,11 @@ use crate::{
 pub struct SchedulerSettings {
     /// The most jobs that this server runs at once. Default: 4.
     pub concurrent: usize,
-    /// How long a lease holds: when a server dies, another takes over after this time. Default:
-    /// 60 s. At least 3 s.
+    /// How long a lease holds: when a server dies, another takes over after this time (or twice
+    /// of it, if that has just looked). Default: 60 s. At least 3 s.
     pub lease: Duration,
-    /// How long to wait at the most before looking whether another server has queued something.
-    /// Default: 30 s.
+    /// How long to wait at the most before looking whether another server has queued something, or
+    /// has died. Default: 30 s. At most as long as a lease.
     pub poll: Duration,
     /// How long running jobs may take to finish when the server shuts down. Default: 10 s.
     pub grace: Duration,
@@ -68,9 +68,11 @@ impl Cloud {
     #[must_use]
     pub fn scheduler(&self) -> Scheduler {
         let settings = self.settings().scheduler;
+        let lease = settings.lease.max(MIN_LEASE);
         Scheduler {
             settings: SchedulerSettings {
-                lease: settings.lease.max(MIN_LEASE),
+                lease,
+                poll: settings.poll.min(lease),
                 ..settings
             },
             cloud: self.clone(),
@@ -190,8 +192,7 @@ impl Scheduler {
         if self.cloud.runtime().is_none() {
             return Ok(None);
         }
-        let jobs = self.cloud.store().jobs();
-        Ok(jobs.next_due(self.cloud.now()).await?)
+        Ok(self.cloud.store().jobs().next_due().await?)
     }
 }
 
@@ -218,6 +219,7 @@ struct Attempt {
 
 impl Attempt {
     async fn run(self, stopping: watch::Receiver<bool>) {
+        self.note_lost_run();
         if let Err(error) = self.cloud.check_cpu_quota(self.job.user.id).await {
             let until = match error {
                 Error::QuotaExceeded { reset, .. } => reset,
@@ -227,7 +229,7 @@ impl Attempt {
         }
         let (id, started_at) = (self.cloud.new_run_id(), self.cloud.now());
         let begun = tokio::time::Instant::now();
-        let Some(execution) = self.execute(stopping).await else {
+        let Some(execution) = self.execute(id, stopping).await else {
             let until = self.cloud.now();
             return self.complete(&Completion::PutBack { until }).await;
         };
@@ -237,6 +239,29 @@ impl Attempt {
             Err(put_back) => return self.complete(&put_back).await,
         };
         self.cloud.note_run(Run {
+            duration: begun.elapsed(),
+            cpu_time: execution.cpu_time,
+            output: execution.output,
+            ..self.run_of(id, started_at, self.job.attempt, outcome)
+        });
+        self.complete(&completion).await;
+    }
+
+    /// Nobody else can tell of a run whose server died. What it used is not known.
+    fn note_lost_run(&self) {
+        if let Some(began) = self.job.lost {
+            let (id, attempt) = (self.cloud.new_run_id(), self.job.attempt.saturating_sub(1));
+            let outcome = RunOutcome::Failed(RunError::lost());
+            self.cloud.note_run(Run {
+                duration: self.cloud.now().saturating_since(began),
+                ..self.run_of(id, began, attempt, outcome)
+            });
+        }
+    }
+
+    /// A run that took no time and printed nothing.
+    fn run_of(&self, id: RunId, began: Timestamp, attempt: u32, outcome: RunOutcome) -> Run {
+        Run {
             id,
             user: self.job.user.id,
             assembly: self.job.assembly,
@@ -245,22 +270,23 @@ impl Attempt {
                 kind: PartKind::Job,
                 name: self.job.job.name.clone(),
             },
-            started_at,
-            duration: begun.elapsed(),
-            cpu_time: execution.cpu_time,
+            started_at: began,
+            duration: Duration::ZERO,
+            cpu_time: Duration::ZERO,
             outcome,
-            output: execution.output,
-            attempt: self.job.attempt,
-        });
-        self.complete(&completion).await;
+            output: Output::default(),
+            attempt,
+        }
     }
 
     /// Executes the code and holds the lease meanwhile; `None` if the server shuts down.
     ///
     /// An execution whose lease is lost goes on to its end, which its limits bring soon enough:
     /// otherwise what it has used would be nobody's, and code could bring that about.
-    async fn execute(&self, mut stopping: watch::Receiver<bool>) -> Option<Execution> {
-        let execution = self.cloud.execute_job(self.runtime.as_ref(), &self.job);
+    async fn execute(&self, run: RunId, mut stopping: watch::Receiver<bool>) -> Option<Execution> {
+        let execution = self
+            .cloud
+            .execute_job(self.runtime.as_ref(), run, &self.job);
         let lease_lost = self.hold_lease();
         tokio::pin!(execution, lease_lost);
         let mut is_held = true;
@@ -314,6 +340,9 @@ impl Attempt {
             Err(CodeError::Unavailable) if execution.cpu_time.is_zero() => {
                 let until = now.saturating_add(NO_PLACE);
                 return Err(Completion::PutBack { until });
+            }
+            Err(CodeError::QuotaExceeded { reset, .. }) if execution.cpu_time.is_zero() => {
+                return Err(Completion::PutBack { until: *reset });
             }
             Err(error) => RunError::from(error),
         };

@@ -13,9 +13,11 @@ mod service;
 
 use std::time::Duration;
 
-pub use id::{InvalidRunId, RunId};
+pub use id::{InvalidRunId, RunId, WriterId};
 pub(crate) use log::RunLog;
-pub use repository::{CpuBooking, HourUsage, RunBatch, RunRepository, RunRetention};
+pub use repository::{
+    BatchId, CpuBooking, HourUsage, RunBatch, RunRepository, RunRetention, WRITER_MEMORY,
+};
 pub use service::MAX_LISTED;
 
 use crate::{
@@ -180,6 +182,7 @@ const REASONS: &[&str] = &[
     "crashed",
     "lost",
     "memory",
+    "quota_exceeded",
     "service_bytes",
     "service_calls",
     "unavailable",
@@ -212,6 +215,12 @@ impl RunError {
             message,
             line,
         }
+    }
+
+    /// Of a run whose server died.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self::new("lost", "The server that ran the job went away.", None)
     }
 
     /// The type of the exception, or the name of the limit that was reached.
@@ -248,6 +257,7 @@ impl From<&CodeError> for RunError {
             CodeError::Crashed => ("crashed", None),
             CodeError::Busy { .. } => ("busy", None),
             CodeError::Unavailable => ("unavailable", None),
+            CodeError::QuotaExceeded { .. } => ("quota_exceeded", None),
         };
         Self::new(kind, &error.to_string(), line)
     }
