@@ -89,6 +89,10 @@ impl Inspector<'_> {
                     let ours = self.ours("bytes");
                     self.findings.edits.push((call.func.range(), ours));
                 }
+                if name == "bool" && self.has_truth() && call.arguments.args.len() == 1 {
+                    let ours = self.ours("truth");
+                    self.findings.edits.push((call.func.range(), ours));
+                }
                 if name.parse::<ExcType>().is_ok() {
                     self.exception(&call.arguments);
                 }
@@ -104,7 +108,10 @@ impl Inspector<'_> {
                 if self.shown > 0 {
                     return;
                 }
-                let supplied = supplement::METHODS.iter().find(|theirs| **theirs == name);
+                let several = call.arguments.args.len() > 1;
+                let several: &[&'static str] = if several { &supplement::SEVERAL } else { &[] };
+                let mut supplied = supplement::METHODS.iter().chain(several);
+                let supplied = supplied.find(|theirs| **theirs == name);
                 let ours: &'static str = match supplied {
                     Some(ours) => ours,
                     None if name == "dumps" && call.arguments.find_keyword("default").is_some() => {

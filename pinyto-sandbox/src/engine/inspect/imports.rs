@@ -4,7 +4,7 @@ use ruff_python_ast as ast;
 use ruff_text_size::{Ranged, TextRange};
 
 use super::{Inspector, Refused};
-use crate::engine::modules;
+use crate::engine::{modules, supplement::IMPORTED};
 
 impl Inspector<'_> {
     pub(super) fn import<'n>(&mut self, names: impl Iterator<Item = &'n str>, range: TextRange) {
@@ -29,24 +29,31 @@ impl Inspector<'_> {
         }
     }
 
-    /// A dict keeps its order: `OrderedDict` is another name for it.
-    pub(super) fn ordered_dict(&mut self, import: &ast::StmtImportFrom) {
+    /// Takes names that are supplied from here and the others from where they are.
+    pub(super) fn supplied(&mut self, module: &str, import: &ast::StmtImportFrom) {
+        let supplied = |alias: &ast::Alias| {
+            let name = alias.name.as_str();
+            let entry = IMPORTED
+                .iter()
+                .find(|entry| (entry.0, entry.1) == (module, name));
+            entry.map(|(_, _, ours)| *ours)
+        };
         let (ours, others): (Vec<_>, Vec<_>) = import
             .names
             .iter()
-            .partition(|alias| alias.name.as_str() == "OrderedDict");
+            .partition(|alias| supplied(alias).is_some());
         if ours.is_empty() {
             return;
         }
         let bound = |alias: &ast::Alias| alias.asname.as_ref().unwrap_or(&alias.name).to_string();
-        let dict = self.ours("dict");
         let mut statements: Vec<String> = ours
             .iter()
-            .map(|alias| format!("{} = {dict}()", bound(alias)))
+            .filter_map(|alias| Some((alias, self.ours(supplied(alias)?))))
+            .map(|(alias, ours)| format!("{} = {ours}()", bound(alias)))
             .collect();
         statements.extend(others.iter().map(|alias| {
             let (name, bound) = (&alias.name, bound(alias));
-            format!("from collections import {name} as {bound}")
+            format!("from {module} import {name} as {bound}")
         }));
         // Line ends can only be in brackets; a pair of them holds theirs.
         let lines = self.text[import.range()].matches('\n').count();

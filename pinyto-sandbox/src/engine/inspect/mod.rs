@@ -8,6 +8,7 @@ mod calls;
 mod classes;
 mod delete;
 mod imports;
+mod truth;
 
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ use ruff_python_ast::{
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
 use super::{
+    modules,
     names::Names,
     supplement::{self, Prefix},
 };
@@ -55,6 +57,7 @@ pub(super) fn inspect(text: &str, body: &[Stmt], prefix: &Prefix) -> Findings {
         prefix,
         names: Names::of(body),
         findings: Findings::default(),
+        judged: BTreeSet::new(),
         consumed: BTreeSet::new(),
         depth: 0,
         guarded: 0,
@@ -71,6 +74,8 @@ struct Inspector<'t> {
     prefix: &'t Prefix,
     names: Names,
     findings: Findings,
+    /// Where operations begin and end of which is only asked whether they are true.
+    judged: BTreeSet<(TextSize, TextSize)>,
     /// Where expressions begin and end whose values are gone through right where they are.
     consumed: BTreeSet<(TextSize, TextSize)>,
     depth: u32,
@@ -104,7 +109,24 @@ impl<'a> Visitor<'a> for Inspector<'_> {
             self.refuse(comprehension.start(), ASYNC);
         }
         self.consume(&comprehension.iter);
+        for test in &comprehension.ifs {
+            self.judge(test);
+        }
         visitor::walk_comprehension(self, comprehension);
+    }
+
+    fn visit_elif_else_clause(&mut self, clause: &'a ast::ElifElseClause) {
+        if let Some(test) = &clause.test {
+            self.judge(test);
+        }
+        visitor::walk_elif_else_clause(self, clause);
+    }
+
+    fn visit_match_case(&mut self, case: &'a ast::MatchCase) {
+        if let Some(guard) = &case.guard {
+            self.judge(guard);
+        }
+        visitor::walk_match_case(self, case);
     }
 
     fn visit_interpolated_string_element(&mut self, element: &'a ast::InterpolatedStringElement) {
@@ -157,9 +179,7 @@ impl Inspector<'_> {
                         "relative imports can't be used here: an assembly has no package",
                     );
                 } else if let Some(module) = &import.module {
-                    if module.as_str() == "collections" {
-                        self.ordered_dict(import);
-                    }
+                    self.supplied(module, import);
                     self.import([module.as_str()].into_iter(), statement.range());
                 }
             }
@@ -190,6 +210,9 @@ impl Inspector<'_> {
                 return;
             }
             Stmt::ClassDef(class) => self.class(class),
+            Stmt::If(block) => self.judge(&block.test),
+            Stmt::While(block) => self.judge(&block.test),
+            Stmt::Assert(assertion) => self.judge(&assertion.test),
             Stmt::Global(global) => {
                 for name in &global.names {
                     if supplement::RELIED_ON.contains(&name.as_str()) {
@@ -213,6 +236,9 @@ impl Inspector<'_> {
                 expression.start(),
                 "template strings (t\"...\") can't be used here: write an f-string",
             ),
+            Expr::If(choice) => self.judge(&choice.test),
+            Expr::UnaryOp(not) if not.op == ast::UnaryOp::Not => self.judge(&not.operand),
+            Expr::BoolOp(operation) => self.choose(operation),
             Expr::Starred(starred) => self.consume(&starred.value),
             Expr::Name(name) if name.ctx.is_load() => self.name(name),
             Expr::Generator(_) => self.iterator(expression.range()),
@@ -277,8 +303,29 @@ impl Inspector<'_> {
         } else {
             &[]
         };
+        if let Some(message) = modules::missing_name(id)
+            && self.guarded == 0
+        {
+            self.findings.refused.push(Refused {
+                at: name.start(),
+                message,
+                raises: true,
+            });
+        }
+        if matches!(id, "IOError" | "EnvironmentError") && self.is_pythons("OSError") {
+            self.findings
+                .edits
+                .push((name.range(), "OSError".to_owned()));
+            return;
+        }
+        let judging: &[&'static str] = if self.has_truth() {
+            &supplement::JUDGING
+        } else {
+            &[]
+        };
         let length = self.names.bound.contains("__len__").then_some(&"len");
-        let mut supplied = supplement::ALWAYS.iter().chain(calling).chain(length);
+        let supplied = supplement::ALWAYS.iter().chain(calling).chain(judging);
+        let mut supplied = supplied.chain(length);
         if let Some(ours) = supplied.find(|theirs| **theirs == id) {
             let ours = self.ours(ours);
             self.findings.edits.push((name.range(), ours));
