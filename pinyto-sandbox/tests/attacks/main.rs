@@ -7,6 +7,7 @@
 
 mod forged;
 mod given;
+mod host;
 mod kernel;
 mod python;
 mod workers;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let tests = [
         forged::tests(),
+        host::tests(),
         kernel::tests(),
         python::tests(),
         workers::tests(),
