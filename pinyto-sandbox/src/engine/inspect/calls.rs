@@ -108,7 +108,8 @@ impl Inspector<'_> {
                 if self.shown > 0 {
                     return;
                 }
-                let several = call.arguments.args.len() > 1;
+                let arguments = &call.arguments.args;
+                let several = arguments.len() > 1 || arguments.iter().any(Expr::is_starred_expr);
                 let several: &[&'static str] = if several { &supplement::SEVERAL } else { &[] };
                 let mut supplied = supplement::METHODS.iter().chain(several);
                 let supplied = supplied.find(|theirs| **theirs == name);

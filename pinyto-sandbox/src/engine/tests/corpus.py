@@ -987,7 +987,7 @@ f = frozenset([1, 2])
 class Mine:
     def update(self, a, b): return [a, b]
     def union(self, *a): return list(a)
-return [sorted(s), d, sorted(s.union([4], [5])), sorted(f.union({7}, {8})), sorted({1, 2, 3}.intersection([1, 2], [2])), sorted({1, 2, 3}.difference([1], [2])), Mine().update(1, 2), Mine().union(1, 2, 3)]
+return [sorted(s), d, sorted(s.union([4], [5])), sorted(f.union({7}, {8})), sorted({1, 2, 3}.intersection([1, 2], [2])), sorted({1, 2, 3}.difference([1], [2])), Mine().update(1, 2), Mine().union(1, 2, 3), sorted(set().union(*[[1], [2, 3]])), sorted({5}.union(*[])), Mine().update(*[1, 2])]
 # ====
 class Own:
     def __init__(self): self.a = 1
