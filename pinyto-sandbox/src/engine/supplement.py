@@ -44,6 +44,84 @@ def _pinyto_dict():
     return dict
 
 
+def _pinyto_imported_dumps():
+    return lambda *args, **named: _pinyto_dumps(_pinyto_json, *args, **named)
+
+
+def _pinyto_imported_sub():
+    return lambda *args, **named: _pinyto_sub(_pinyto_re, *args, **named)
+
+
+def _pinyto_imported_subn():
+    return lambda *args, **named: _pinyto_subn(_pinyto_re, *args, **named)
+
+
+def _pinyto_imported_wraps():
+    return lambda wrapped: lambda wrapper: wrapper
+
+
+def _pinyto_truth(value, /):
+    if hasattr(value, "__bool__"):
+        return value.__bool__()
+    if hasattr(value, "__len__"):
+        return value.__len__() != 0
+    return bool(value)
+
+
+def _pinyto_any(values, /):
+    for value in values:
+        if _pinyto_truth(value):
+            return True
+    return False
+
+
+def _pinyto_all(values, /):
+    for value in values:
+        if not _pinyto_truth(value):
+            return False
+    return True
+
+
+def _pinyto_hasattr(value, name, /):
+    return hasattr(value, name) or _pinyto_knows(value, name)
+
+
+def _pinyto_getattr(value, name, /, *default):
+    if default and not hasattr(value, name) and _pinyto_knows(value, name):
+        raise TypeError(f"getattr can't give the method {name} here: write it behind a dot")
+    return getattr(value, name, *default)
+
+
+def _pinyto_knows(value, name):
+    if name == "__call__":
+        return _pinyto_callable(value)
+    series = " __contains__ __getitem__ __iter__ __len__ "
+    text = series + (
+        "capitalize center count endswith expandtabs find index isalnum isalpha isascii isdigit islower "
+        "isspace istitle isupper join ljust lower lstrip partition removeprefix removesuffix replace rfind "
+        "rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title translate "
+        "upper zfill "
+    )
+    date = " ctime day isoformat isoweekday month replace strftime today weekday year "
+    kinds = (
+        (str, text + "casefold encode format isdecimal isidentifier isnumeric isprintable "),
+        (bytes, text + "decode fromhex hex "),
+        (list, series + "__delitem__ __setitem__ append clear copy count extend index insert pop remove reverse sort "),
+        (dict, series + "__delitem__ __setitem__ clear copy get items keys pop popitem setdefault update values "),
+        (tuple, series + "count index "),
+        (set, " __contains__ __iter__ __len__ add clear copy difference discard intersection isdisjoint issubset issuperset pop remove union update "),
+        (frozenset, " __contains__ __iter__ __len__ copy difference intersection isdisjoint issubset issuperset union "),
+        (range, series + "count index "),
+        (_pinyto_datetime.datetime, date + "astimezone date fromtimestamp hour microsecond minute now second time timestamp tzinfo utcoffset "),
+        (_pinyto_datetime.date, date),
+        (_pinyto_datetime.timedelta, " days microseconds seconds total_seconds "),
+    )
+    for kind, names in kinds:
+        if isinstance(value, kind):
+            return f" {name} " in names
+    return False
+
+
 def _pinyto_slice(start, stop, step):
     return slice(start, stop, step)
 
@@ -187,6 +265,10 @@ def _pinyto_sub(_pinyto_it, *args, **named):
         return _pinyto_it.sub(*args, **named)
     given.update(named)
     repl = given.get("repl")
+    if isinstance(repl, str) and "\\" in repl and "string" in given:
+        rest = [given.get("count", 0), given.get("flags", 0)] if is_module else [given.get("count", 0)]
+        first = [given["pattern"]] if is_module else []
+        return _pinyto_it.sub(*first, _pinyto_template(repl), given["string"], *rest)
     if repl is None or isinstance(repl, (str, bytes)):
         return _pinyto_it.sub(*args, **named)
     pattern = _pinyto_it
@@ -204,10 +286,71 @@ def _pinyto_sub(_pinyto_it, *args, **named):
     return text[:0].join(out)
 
 
+def _pinyto_template(text):
+    letters = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\f": "\f", "\\v": "\v", "\\a": "\a"}
+    out, at = [], 0
+    while at < len(text):
+        step = 2 if text[at] == "\\" else 1
+        part = text[at:at + step]
+        out.append(letters.get(part, part))
+        at += step
+    return "".join(out)
+
+
+def _pinyto_subn(_pinyto_it, *args, **named):
+    if type(_pinyto_it) is type(_pinyto_re):
+        given = dict(zip(("pattern", "repl", "string", "count", "flags"), args))
+        given.update(named)
+        pattern = _pinyto_re.compile(given["pattern"], given.get("flags", 0))
+    elif isinstance(_pinyto_it, _pinyto_re.Pattern):
+        given = dict(zip(("repl", "string", "count"), args))
+        given.update(named)
+        pattern = _pinyto_it
+    else:
+        return _pinyto_it.subn(*args, **named)
+    count = given.get("count", 0)
+    number = len(list(pattern.finditer(given["string"])))
+    text = _pinyto_sub(pattern, given["repl"], given["string"], count)
+    return text, min(number, count) if count else number
+
+
+def _pinyto_update(_pinyto_it, *others, **named):
+    if not isinstance(_pinyto_it, set):
+        return _pinyto_it.update(*others, **named)
+    for other in others:
+        _pinyto_it.update(other)
+
+
+def _pinyto_union(_pinyto_it, *others, **named):
+    if not isinstance(_pinyto_it, (set, frozenset)):
+        return _pinyto_it.union(*others, **named)
+    for other in others:
+        _pinyto_it = _pinyto_it.union(other)
+    return _pinyto_it
+
+
+def _pinyto_intersection(_pinyto_it, *others, **named):
+    if not isinstance(_pinyto_it, (set, frozenset)):
+        return _pinyto_it.intersection(*others, **named)
+    for other in others:
+        _pinyto_it = _pinyto_it.intersection(other)
+    return _pinyto_it
+
+
+def _pinyto_difference(_pinyto_it, *others, **named):
+    if not isinstance(_pinyto_it, (set, frozenset)):
+        return _pinyto_it.difference(*others, **named)
+    for other in others:
+        _pinyto_it = _pinyto_it.difference(other)
+    return _pinyto_it
+
+
 def _pinyto_dumps(_pinyto_it, *args, **named):
     if type(_pinyto_it) is not type(_pinyto_json):
         return _pinyto_it.dumps(*args, **named)
-    default = named.pop("default")
+    default = named.pop("default", None)
+    if default is None:
+        return _pinyto_json.dumps(*args, **named)
     if "obj" in named:
         named["obj"] = _pinyto_plain(named["obj"], default)
         return _pinyto_it.dumps(**named)

@@ -16,13 +16,28 @@ const WRITTEN: &str = "_pinyto_";
 const STEM: &str = "_pinyto";
 
 /// Functions of Python that are replaced wherever they are named.
-pub(super) const ALWAYS: [&str; 1] = ["callable"];
+pub(super) const ALWAYS: [&str; 3] = ["callable", "getattr", "hasattr"];
 
 /// Functions of Python that can't call a function which calls a service.
 pub(super) const CALLING: [&str; 5] = ["sorted", "map", "filter", "min", "max"];
 
+/// Functions of Python that ask whether objects are true, which can't be an author's own then.
+pub(super) const JUDGING: [&str; 2] = ["all", "any"];
+
+/// Methods that are replaced where they are called with several arguments.
+pub(super) const SEVERAL: [&str; 4] = ["difference", "intersection", "union", "update"];
+
+/// What is supplied in the place of what a module has: module, name, function that gives it.
+pub(super) const IMPORTED: [(&str, &str, &str); 5] = [
+    ("collections", "OrderedDict", "dict"),
+    ("functools", "wraps", "imported_wraps"),
+    ("json", "dumps", "imported_dumps"),
+    ("re", "sub", "imported_sub"),
+    ("re", "subn", "imported_subn"),
+];
+
 /// Methods that are replaced wherever they are called.
-pub(super) const METHODS: [&str; 7] = [
+pub(super) const METHODS: [&str; 8] = [
     "utcnow",
     "today",
     "fromtimestamp",
@@ -30,6 +45,7 @@ pub(super) const METHODS: [&str; 7] = [
     "translate",
     "maketrans",
     "sub",
+    "subn",
 ];
 
 /// Methods of Python's own types, which the interpreter knows only where they are called.
@@ -43,7 +59,7 @@ pub(super) const VALUES: &str = " add append as_integer_ratio capitalize casefol
 
 /// Names of Python that the functions rely on, so that code can't give the whole program another
 /// meaning of them.
-pub(super) const RELIED_ON: [&str; 31] = [
+pub(super) const RELIED_ON: [&str; 32] = [
     "AttributeError",
     "IndexError",
     "ModuleNotFoundError",
@@ -51,6 +67,7 @@ pub(super) const RELIED_ON: [&str; 31] = [
     "TypeError",
     "ValueError",
     "any",
+    "bool",
     "bytes",
     "chr",
     "dict",
@@ -221,7 +238,7 @@ mod tests {
             (!is_method && !name.is_empty() && !name.starts_with(WRITTEN)).then_some(name)
         });
         let arguments = ["call", "default", "function", "key", "repl"];
-        let keywords = ["if", "in"];
+        let keywords = ["else", "if", "in"];
         for name in called {
             let known = arguments.contains(&name) || keywords.contains(&name);
             assert!(known || RELIED_ON.contains(&name), "{name}");

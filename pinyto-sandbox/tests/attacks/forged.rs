@@ -124,6 +124,7 @@ async fn a_forged_frame_ends_the_worker_and_nothing_else() {
 
 async fn a_worker_that_ends_is_a_crash() {
     let runtime = runtime().await;
+    let began = Instant::now();
     for what in ["exit", "abort", "panic", "overflow"] {
         let execution = run(&runtime, &format!("forge: {what}")).await;
         assert_eq!(execution.outcome, Err(CodeError::Crashed), "{what}");
@@ -132,6 +133,8 @@ async fn a_worker_that_ends_is_a_crash() {
     let execution = run(&runtime, "forge: exit as if out of memory").await;
     assert_eq!(limit(&execution), "memory");
     assert_eq!(runtime.metrics().crashed, 4);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(peak_memory() < 300);
     assert_eq!(run(&runtime, "return 1").await.outcome.unwrap(), "1");
 }
 
@@ -155,6 +158,7 @@ async fn a_worker_that_says_nothing_ends_at_its_limits() {
     let execution = run(&runtime, "forge: silence").await;
     assert_eq!(limit(&execution), "cpu_time");
     assert!(execution.cpu_time >= limits().cpu_time);
+    assert!(peak_memory() < 300);
 }
 
 async fn a_forged_answer_is_one_that_the_code_could_have_given() {

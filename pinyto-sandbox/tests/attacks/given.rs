@@ -69,7 +69,8 @@ pub(crate) fn limits() -> CodeLimits {
     limits
 }
 
-/// Counting gives 42, after a while if that is asked for; everything else raises an exception.
+/// Counting gives 42, after a while if that is asked for, inserting gives a document's size, and a
+/// document is as large as its id says; everything else raises an exception.
 pub(crate) struct Scripted;
 
 #[async_trait]
@@ -82,6 +83,16 @@ impl Services for Scripted {
         if service == Service::Insert {
             let size = arguments["document"].to_string().len();
             return Ok(json!(size));
+        }
+        if service == Service::FindDocumentForId {
+            let id = arguments["id"].as_str().unwrap_or_default();
+            let (kind, size) = id.split_once(' ').unwrap_or(("text", "1"));
+            let size = size.parse().unwrap();
+            return Ok(match kind {
+                "lists" => json!(vec![json!([]); size]),
+                "deep" => (0..size).fold(json!(1), |inner, _| json!([inner])),
+                _ => json!({"_id": id, "data": "x".repeat(size)}),
+            });
         }
         if service != Service::Count {
             return Err(ServiceError::raised(ServiceException::Runtime, "no"));

@@ -7,6 +7,7 @@
 
 mod forged;
 mod given;
+mod host;
 mod kernel;
 mod python;
 mod workers;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let tests = [
         forged::tests(),
+        host::tests(),
         kernel::tests(),
         python::tests(),
         workers::tests(),

@@ -29,7 +29,7 @@ crate::tests! {
 }
 
 /// The outcome, if the attack took no longer and no more than it may.
-async fn attack(code: &str) -> Execution {
+pub(crate) async fn attack(code: &str) -> Execution {
     let runtime = runtime().await;
     let began = Instant::now();
     let execution = run(&runtime, code).await;

@@ -925,3 +925,77 @@ return [translate("x"), today(), sub(1, 2, 3), dumps, "x".translate({120: "y"})]
 def run(_min, _re, _json, json, re):
     return [_min, _re, _json, json, re, "x".translate({120: "y"})]
 return [run(1, 2, 3, 4, 5), re.sub("a", lambda m: "b", "a")]
+# ====
+class Box:
+    def __init__(self, n): self.n = n
+    def __len__(self): return self.n
+empty, full = Box(0), Box(2)
+out = []
+if empty: out.append("if")
+elif full: out.append("elif")
+while empty: out.append("while")
+out.append("a" if empty else "b")
+out.append(not empty)
+out.append([x.n for x in [empty, full] if x])
+out.append((empty or full).n)
+out.append((full and empty).n)
+out.append((empty or Box(0) or (full)).n)
+out.append((empty and full or Box(7)).n)
+out.append(bool(empty))
+out.append([any([empty]), all([full, empty]), any(x for x in [full])])
+x = (empty
+     or full)
+out.append(x.n)
+out.append([y for y in ([] or [1, 2])])
+out.append([(a or 5) for a in [0, 1]])
+out.append((lambda a: a or 3)(0))
+out.append({"a": 0 or 1, "b": [] and 2, "c": "x" and "y" and "z", "d": None or 0 or ""})
+out.append(f"{empty or 'none'}"[:4])
+def f(a=None or 4): return a
+out.append(f())
+match 5:
+    case n if empty: out.append("guard")
+    case n if full and n: out.append("match")
+assert full
+if empty and full or not full: out.append("bad")
+if (z := full) and z: out.append(z.n)
+return out
+# ====
+class No:
+    def __bool__(self): return False
+no = No()
+return [1 if no else 2, bool(no), not no, (no or 3), [x for x in [no, 1] if x] == [1], no is no]
+# ====
+from re import sub, subn as count_subs, compile
+from json import dumps as d, loads
+from functools import wraps, reduce
+def deco(f):
+    @wraps(f)
+    def g(*a): return f(*a) + 1
+    return g
+@deco
+def h(x): return x
+return [sub("a", lambda m: "c", "aa"), sub("a", "b", "aa", count=1), count_subs("a", "x", "aaa", 2), re.subn("a", lambda m: "q", "aa"), d({1}, default=list), d({"a": 1}, indent=1), h(1), compile("a").subn("b", "a")]
+# ====
+return [re.sub("a", r"\n\t\\n", "a"), re.sub(r"(a)", r"\1\n\g<1>", "a"), re.compile("a").sub(r"\r", "a"), re.sub("a", "\\\\", "a"), re.sub("A", r"\n", "a", flags=re.I)]
+# ====
+s = {1}
+s.update([2], (3,))
+d = {}
+d.update({"a": 1}, b=2)
+f = frozenset([1, 2])
+class Mine:
+    def update(self, a, b): return [a, b]
+    def union(self, *a): return list(a)
+return [sorted(s), d, sorted(s.union([4], [5])), sorted(f.union({7}, {8})), sorted({1, 2, 3}.intersection([1, 2], [2])), sorted({1, 2, 3}.difference([1], [2])), Mine().update(1, 2), Mine().union(1, 2, 3), sorted(set().union(*[[1], [2, 3]])), sorted({5}.union(*[])), Mine().update(*[1, 2])]
+# ====
+class Own:
+    def __init__(self): self.a = 1
+    def f(self): return 2
+own = Own()
+return [hasattr("", "upper"), hasattr([], "append"), hasattr({}, "items"), hasattr([], "upper"), hasattr([], "__iter__"), hasattr("", "__len__"), hasattr(1, "__len__"), hasattr(datetime.date(2024, 1, 1), "isoformat"), hasattr(datetime.date(2024, 1, 1), "hour"), hasattr(datetime.datetime(2024, 1, 1), "hour"), hasattr(len, "__call__"), hasattr(1, "__call__"), hasattr(own, "a"), hasattr(own, "f"), hasattr(own, "g"), getattr(own, "a"), getattr(own, "b", 5), getattr(own, "f")(), getattr({}, "x", 6), hasattr(None, "items"), hasattr((1,), "append"), hasattr(b"", "decode"), hasattr({1}, "add")]
+# ====
+try:
+    raise OSError("x")
+except IOError as e:
+    return str(e)
