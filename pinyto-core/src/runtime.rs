@@ -202,7 +202,8 @@ impl CodeLimit {
 /// What code may ask for. Answers concern the one user the code runs for.
 #[async_trait]
 pub trait Services: Send + Sync {
-    /// Answers a call. `arguments` come from the code: their names and types are checked here.
+    /// Answers a call with the text of a JSON value. `arguments` come from the code: their names
+    /// and types are checked here.
     ///
     /// # Errors
     ///
@@ -211,7 +212,7 @@ pub trait Services: Send + Sync {
         &self,
         service: Service,
         arguments: Map<String, Value>,
-    ) -> Result<Value, ServiceError>;
+    ) -> Result<String, ServiceError>;
 }
 
 /// The services there are.
