@@ -1,5 +1,6 @@
 pub(super) mod change;
 mod dialect;
+mod evaluation;
 pub(super) mod index;
 mod plan;
 pub(super) mod search;
@@ -12,7 +13,7 @@ use pinyto_core::{
     clock::Timestamp,
     document::{
         Document, DocumentId, DocumentRepository, InsertOutcome, NewEntry, Replacement,
-        SaveOutcome, ScanLimits, Scope, Search, Searched,
+        SaveOutcome, ScanLimits, Scope, Search, Searched, tree_size,
     },
     id::UserId,
     query::{Path, Query},
@@ -21,7 +22,11 @@ use pinyto_core::{
 use serde_json::Value;
 
 pub(super) use change::Remove;
+pub(super) use evaluation::Evaluations;
 pub(super) use index::{Indexer, KnownPaths};
+
+use evaluation::SMALL;
+use search::JsonArray;
 
 use super::{
     SqliteStore,
@@ -51,17 +56,31 @@ fn document_id(bytes: &[u8]) -> Result<DocumentId, Corrupt> {
     Ok(DocumentId::from_bytes(bytes))
 }
 
+impl DocumentRow {
+    fn assembly(&self) -> Result<AssemblyRef, Corrupt> {
+        let assembly = AssemblyRef::parse(&self.assembly).ok_or("not author/name");
+        assembly.map_err(corrupt("pinyto_documents.assembly"))
+    }
+
+    const fn time(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.time)
+    }
+
+    fn document(&self) -> Result<Document, Corrupt> {
+        Ok(Document {
+            id: document_id(&self.id)?,
+            assembly: self.assembly()?,
+            time: self.time(),
+            fields: serde_json::from_str(&self.body).map_err(corrupt(BODY))?,
+        })
+    }
+}
+
 impl TryFrom<DocumentRow> for Document {
     type Error = Corrupt;
 
     fn try_from(row: DocumentRow) -> Result<Self, Corrupt> {
-        let assembly = AssemblyRef::parse(&row.assembly).ok_or("not author/name");
-        Ok(Self {
-            id: document_id(&row.id)?,
-            assembly: assembly.map_err(corrupt("pinyto_documents.assembly"))?,
-            time: Timestamp::from_unix_millis(row.time),
-            fields: serde_json::from_str(&row.body).map_err(corrupt(BODY))?,
-        })
+        row.document()
     }
 }
 
@@ -80,12 +99,29 @@ impl DocumentRepository for SqliteStore {
     }
 
     async fn find(&self, scope: Scope, id: DocumentId) -> Result<Option<Document>, StoreError> {
-        let query = sqlx::query_as::<_, DocumentRow>(FIND)
-            .bind(scope.user.get())
-            .bind(id.as_bytes().as_slice())
-            .bind(scope.assembly.map(|assembly| assembly.get()));
-        let row = self.readers.one(query).await?;
-        Ok(row.map(Document::try_from).transpose()?)
+        let Some(row) = self.document_row(scope, id).await? else {
+            return Ok(None);
+        };
+        let size = tree_size(&row.body);
+        Ok(Some(if size <= SMALL {
+            row.document()?
+        } else {
+            let read = self.evaluations.run(size, None, move |_| row.document());
+            read.await??
+        }))
+    }
+
+    async fn find_text(&self, scope: Scope, id: DocumentId) -> Result<Option<String>, StoreError> {
+        let Some(row) = self.document_row(scope, id).await? else {
+            return Ok(None);
+        };
+        let size = row.body.len();
+        Ok(Some(if size <= SMALL {
+            row.text()?
+        } else {
+            let read = self.evaluations.run(size, None, move |_| row.text());
+            read.await??
+        }))
     }
 
     async fn search(
@@ -94,7 +130,17 @@ impl DocumentRepository for SqliteStore {
         search: &Search,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Document>>, StoreError> {
-        search::search(&self.queries, scope, search, limits).await
+        search::search(&self.queries, &self.evaluations, scope, search, limits).await
+    }
+
+    async fn search_text(
+        &self,
+        scope: Scope,
+        search: &Search,
+        limits: ScanLimits,
+    ) -> Result<Searched<String>, StoreError> {
+        let found = search::search(&self.queries, &self.evaluations, scope, search, limits);
+        Ok(found.await?.map(JsonArray::into_text))
     }
 
     async fn count(
@@ -103,7 +149,7 @@ impl DocumentRepository for SqliteStore {
         query: &Query,
         limits: ScanLimits,
     ) -> Result<Searched<u64>, StoreError> {
-        search::count(&self.queries, scope, query, limits).await
+        search::count(&self.queries, &self.evaluations, scope, query, limits).await
     }
 
     async fn distinct(
@@ -113,7 +159,33 @@ impl DocumentRepository for SqliteStore {
         path: &Path,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Value>>, StoreError> {
-        search::distinct(&self.queries, scope, query, path, limits).await
+        let found = search::distinct(&self.queries, &self.evaluations, scope, query, path, limits);
+        // They were written by the same library.
+        let values = found
+            .await?
+            .map(|texts| texts.map(|text| serde_json::from_str(&text)).collect());
+        Ok(match values {
+            Searched::Found(values, scan) => {
+                let values: Result<_, serde_json::Error> = values;
+                Searched::Found(values.map_err(corrupt(BODY))?, scan)
+            }
+            Searched::TooMuch(limit, scan) => Searched::TooMuch(limit, scan),
+        })
+    }
+
+    async fn distinct_text(
+        &self,
+        scope: Scope,
+        query: &Query,
+        path: &Path,
+        limits: ScanLimits,
+    ) -> Result<Searched<String>, StoreError> {
+        let found = search::distinct(&self.queries, &self.evaluations, scope, query, path, limits);
+        Ok(found.await?.map(|texts| {
+            let mut all = JsonArray::default();
+            texts.for_each(|text| all.add_text(&text));
+            all.into_text()
+        }))
     }
 
     async fn save(
@@ -132,5 +204,19 @@ impl DocumentRepository for SqliteStore {
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         self.write(Remove { scope, id, at }).await
+    }
+}
+
+impl SqliteStore {
+    async fn document_row(
+        &self,
+        scope: Scope,
+        id: DocumentId,
+    ) -> Result<Option<DocumentRow>, StoreError> {
+        let query = sqlx::query_as::<_, DocumentRow>(FIND)
+            .bind(scope.user.get())
+            .bind(id.as_bytes().as_slice())
+            .bind(scope.assembly.map(|assembly| assembly.get()));
+        self.readers.one(query).await
     }
 }
