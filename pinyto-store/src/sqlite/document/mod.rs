@@ -25,6 +25,7 @@ pub(super) use change::Remove;
 pub(super) use evaluation::Evaluations;
 pub(super) use index::{Indexer, KnownPaths};
 
+use change::{Body, Insert, Listings, Prepared, ROUNDS, RemoveOnce, Save, text};
 use evaluation::SMALL;
 use search::JsonArray;
 
@@ -94,8 +95,18 @@ pub(super) const FIND: &str = concat!(
 #[async_trait]
 impl DocumentRepository for SqliteStore {
     async fn insert(&self, user: UserId, entry: &NewEntry) -> Result<InsertOutcome, StoreError> {
-        let known = Arc::clone(&self.known_paths);
-        self.write(change::Insert::new(user, entry, known)?).await
+        let body = Body::new(text(&entry.document.fields)?, &self.queries).await?;
+        for _ in 0..ROUNDS {
+            let paths = self.known_paths.of(user);
+            let (document, evaluations) = (&entry.document, &self.evaluations);
+            let listings = Listings::before_insert(document, &body, paths, evaluations).await?;
+            let known = Arc::clone(&self.known_paths);
+            let insert = Insert::new(user, entry, body.clone(), listings, known);
+            if let Some(outcome) = self.write(insert).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(overtaken())
     }
 
     async fn find(&self, scope: Scope, id: DocumentId) -> Result<Option<Document>, StoreError> {
@@ -194,7 +205,26 @@ impl DocumentRepository for SqliteStore {
         id: DocumentId,
         new: &Replacement,
     ) -> Result<SaveOutcome, StoreError> {
-        self.write(change::Save::new(scope, id, new)?).await
+        let body = Body::new(text(&new.fields)?, &self.queries).await?;
+        if matches!(body, Body::Small(_)) {
+            let save = Save::new(scope, id, new, body.clone(), None);
+            if let Some(outcome) = self.write(save).await? {
+                return Ok(outcome);
+            }
+        }
+        for _ in 0..ROUNDS {
+            let change = Some((new.time, text(&new.fields)?));
+            let (readers, evaluations) = (&self.queries, &self.evaluations);
+            let prepared = Prepared::new(readers, evaluations, scope, id, change).await?;
+            let Some(prepared) = prepared else {
+                return Ok(SaveOutcome::NotFound);
+            };
+            let save = Save::new(scope, id, new, body.clone(), Some(prepared));
+            if let Some(outcome) = self.write(save).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(overtaken())
     }
 
     async fn remove(
@@ -203,8 +233,25 @@ impl DocumentRepository for SqliteStore {
         id: DocumentId,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.write(Remove { scope, id, at }).await
+        let mut prepared = None;
+        for _ in 0..ROUNDS {
+            let removal = Remove { scope, id, at };
+            if let Some(removed) = self.write(RemoveOnce { removal, prepared }).await? {
+                return Ok(removed);
+            }
+            let (readers, evaluations) = (&self.queries, &self.evaluations);
+            prepared = Prepared::new(readers, evaluations, scope, id, None).await?;
+            if prepared.is_none() {
+                return Ok(false);
+            }
+        }
+        Err(overtaken())
     }
+}
+
+/// Somebody changes the document, or the indexes, all the time.
+fn overtaken() -> StoreError {
+    StoreError::unavailable("others were quicker again and again")
 }
 
 impl SqliteStore {
