@@ -59,7 +59,7 @@ fn hostile() -> Vec<(Value, Value)> {
         ),
         (
             json!({"$nor": branches(&|_| json!({"a": {"$lt": same}}), 20)}),
-            json!({"a": vec![same.clone(); 10]}),
+            json!({"a": vec![same; 10]}),
         ),
         (
             json!({"$nor": branches(&|_| json!({"a": {"$gt": {"z": 1}}}), 300)}),
