@@ -228,7 +228,8 @@ pub trait Services: Send + Sync {
         Ok(())
     }
 
-    /// Answers a call. `arguments` come from the code: their names and types are checked here.
+    /// Answers a call with the text of a JSON value. `arguments` come from the code: their names
+    /// and types are checked here.
     ///
     /// # Errors
     ///
@@ -237,7 +238,7 @@ pub trait Services: Send + Sync {
         &self,
         service: Service,
         arguments: Map<String, Value>,
-    ) -> Result<Value, ServiceError>;
+    ) -> Result<String, ServiceError>;
 }
 
 /// The services there are.

@@ -176,14 +176,12 @@ async fn converse(
                     Heard::Ended => return Err(Stop::Ended),
                 }
                 let answered = answered?;
-                let text;
                 let answer = match &answered {
-                    Ok(answer) => {
-                        text = answer.to_string();
+                    Ok(text) => {
                         if text.len() > watch.limits.service_bytes {
                             return Err(Stop::ServiceBytes);
                         }
-                        Order::Answer(&text)
+                        Order::Answer(text)
                     }
                     Err(ServiceError::Raised { exception, message }) => Order::Raise {
                         exception: exception.name(),

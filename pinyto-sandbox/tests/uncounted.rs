@@ -24,7 +24,7 @@ struct Nothing;
 
 #[async_trait]
 impl Services for Nothing {
-    async fn call(&self, _: Service, _: Map<String, Value>) -> Result<Value, ServiceError> {
+    async fn call(&self, _: Service, _: Map<String, Value>) -> Result<String, ServiceError> {
         Err(ServiceError::raised(ServiceException::Runtime, "no"))
     }
 }

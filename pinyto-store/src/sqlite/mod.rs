@@ -42,7 +42,7 @@ pub use options::{SqliteOptions, Synchronous};
 use {
     assembly::FunctionOfUser,
     changes::Changes,
-    document::{Indexer, KnownPaths},
+    document::{Evaluations, Indexer, KnownPaths},
     key::KeysOfUser,
     lookup::Lookup,
     pool::Readers,
@@ -58,6 +58,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     /// For what assemblies' code asks, so that nobody's queries keep look-ups waiting.
     queries: Readers,
+    evaluations: Evaluations,
     sessions_by_id: Lookup<SessionById>,
     keys_of_user: Lookup<KeysOfUser>,
     functions_of_users: Lookup<FunctionOfUser>,
@@ -106,6 +107,7 @@ impl SqliteStore {
             functions_of_users: Lookup::start(Arc::clone(&readers), changes, options.patience),
             readers,
             queries,
+            evaluations: Evaluations::new(options.readers),
         })
     }
 
