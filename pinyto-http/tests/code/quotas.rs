@@ -58,12 +58,19 @@ async fn each_quota_refuses_what_is_beyond_it_and_says_when_there_is_more() {
 
     // CPU time: the call that uses it up runs to its end.
     let request = json!({"token": bob});
-    let (status, answer) = client.post("/ada/A/spin", &request).await;
-    assert_eq!(
-        (status, &answer["code"]),
-        (400, &json!("code_limit_reached"))
-    );
-    let (status, pause, answer) = client.post_for_pause("/ada/A/fine", &request).await;
+    let mut refused = None;
+    // The second time only if an hour began meanwhile.
+    for _ in 0..2 {
+        let (status, answer) = client.post("/ada/A/spin", &request).await;
+        let code = json!("code_limit_reached");
+        assert_eq!((status, &answer["code"]), (400, &code));
+        let answer = client.post_for_pause("/ada/A/fine", &request).await;
+        if answer.0 != 200 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let (status, pause, answer) = refused.expect("more than a second was used");
     assert_eq!((status, &answer["code"]), (429, &json!("quota_exceeded")));
     assert!((1..=3600).contains(&pause.unwrap()), "{pause:?}");
     let sentence = answer["error"].as_str().unwrap();

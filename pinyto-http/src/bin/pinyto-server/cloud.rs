@@ -321,7 +321,7 @@ mod tests {
             ("--code-cpu-seconds", "7"),
             ("--code-wall-seconds", "11"),
             ("--code-memory-mib", "13"),
-            ("--query-examined", "17"),
+            ("--query-examined", "61"),
             ("--query-seconds", "1.9"),
             ("--find-documents", "23"),
             ("--quota-cpu-seconds-per-hour", "29"),
@@ -341,7 +341,7 @@ mod tests {
         expected.code_limits.cpu_time = 7 * second;
         expected.code_limits.wall_time = 11 * second;
         expected.code_limits.memory = 13 << 20;
-        expected.query_limits.examined = 17;
+        expected.query_limits.examined = 61;
         expected.query_limits.time = Duration::from_millis(1900);
         expected.query_limits.found = 23;
         expected.quotas.cpu_per_hour = Some(29 * second);
