@@ -43,6 +43,9 @@
 //!   *other* members.
 //! - A path that ends with an index at an inner array finds its members too: `{"a.0": 1}` matches
 //!   `{"a": [[1, 2]]}`.
+//! - Where MongoDB's manual doesn't decide: `$elemMatch` with fields looks only at members that are
+//!   objects, a path doesn't go into arrays in arrays, and `$gte` and `$lte` with `null` find what
+//!   is missing, too.
 //! - The operators that need something else than a document (`$expr`, `$where`, `$text`, ...) and
 //!   `$comment` don't exist.
 //!
