@@ -17,7 +17,7 @@ pub struct Search {
     pub limit: u64,
 }
 
-/// What one query of an assembly's code may use.
+/// What one query of an assembly's code may use, and all of a call together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueryLimits {
@@ -27,6 +27,9 @@ pub struct QueryLimits {
     pub examined: u64,
     /// How long the store may work on it. Default: 2 s.
     pub time: Duration,
+    /// How long the store may work for all queries and changes of one call or job together; more
+    /// ends it. Default: 5 s.
+    pub all_together: Duration,
 }
 
 impl Default for QueryLimits {
@@ -35,6 +38,7 @@ impl Default for QueryLimits {
             found: 10_000,
             examined: 200_000,
             time: Duration::from_secs(2),
+            all_together: Duration::from_secs(5),
         }
     }
 }
