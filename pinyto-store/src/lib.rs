@@ -50,6 +50,7 @@
 //! | `lookup.rs` | concurrent look-ups of sessions and keys, which each request needs, share one query and remember what it found |
 //! | `changes.rs` | whether anybody has committed, told from the WAL index without asking SQLite |
 //! | `pool.rs` | the connections that read |
+//! | `../turns.rs` | whose query is next |
 //! | `migration.rs` | opening a database, bringing its tables up to date |
 //! | `document/` | documents: `change.rs` changes them together with usage and indexes, `plan.rs` chooses the way to those a query asks for, `search.rs` goes it within limits, `index.rs` keeps the indexes |
 //! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
@@ -62,3 +63,5 @@
 mod query;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "sqlite")]
+mod turns;

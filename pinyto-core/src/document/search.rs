@@ -106,6 +106,14 @@ pub enum Searched<T> {
 }
 
 impl<T> Searched<T> {
+    /// The same after the store has worked for longer.
+    #[must_use]
+    pub fn with_more_work(mut self, more: Duration) -> Self {
+        let (Self::Found(_, scan) | Self::TooMuch(_, scan)) = &mut self;
+        scan.work = scan.work.saturating_add(more);
+        self
+    }
+
     /// Makes something else of what was found.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Searched<U> {
         match self {
