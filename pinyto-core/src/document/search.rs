@@ -92,7 +92,7 @@ pub struct Scan {
     /// How long the store worked on it; waiting in queues doesn't count.
     pub work: Duration,
     /// A path that the query looks at and of which an index might have helped. Only if more than
-    /// [`Scan::MANY`] documents were looked at.
+    /// [`Scan::MANY`] documents were looked at, or the query was given up.
     pub missing_index: Option<Path>,
 }
 
@@ -140,20 +140,30 @@ impl Scan {
         sort: Option<&Sort>,
         is_indexed: impl Fn(&Path) -> bool,
     ) -> Self {
+        let mut scan = Self::given_up(examined, work, query, sort, is_indexed);
+        scan.missing_index.take_if(|_| examined <= Self::MANY);
+        scan
+    }
+
+    /// The same of a query that was given up because it took too long or looked at too much:
+    /// however many documents that were, an index might have helped.
+    #[must_use]
+    pub fn given_up(
+        examined: u64,
+        work: Duration,
+        query: &Query,
+        sort: Option<&Sort>,
+        is_indexed: impl Fn(&Path) -> bool,
+    ) -> Self {
         let missing =
             |path: &&Path| !Self::ALWAYS_INDEXED.contains(&path.as_str()) && !is_indexed(path);
-        let missing_index = if examined > Self::MANY {
-            let mut paths = Vec::new();
-            collect_selecting(query.condition(), &mut paths);
-            paths.extend(sort.and_then(|sort| sort.path.as_ref()));
-            paths.into_iter().find(missing).cloned()
-        } else {
-            None
-        };
+        let mut paths = Vec::new();
+        collect_selecting(query.condition(), &mut paths);
+        paths.extend(sort.and_then(|sort| sort.path.as_ref()));
         Self {
             examined,
             work,
-            missing_index,
+            missing_index: paths.into_iter().find(missing).cloned(),
         }
     }
 }
