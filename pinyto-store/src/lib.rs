@@ -59,6 +59,13 @@
 //! `VACUUM INTO` or `.backup`, not a copy of the file.
 
 #[cfg(feature = "sqlite")]
+mod migrations;
+#[cfg(feature = "sqlite")]
 mod query;
 #[cfg(feature = "sqlite")]
+mod row;
+#[cfg(feature = "sqlite")]
 pub mod sqlite;
+
+#[cfg(feature = "sqlite")]
+pub use migrations::DatabaseState;

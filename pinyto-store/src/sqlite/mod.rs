@@ -35,7 +35,7 @@ use pinyto_core::{
 };
 use sqlx::Connection as _;
 
-pub use inspect::DatabaseState;
+pub use crate::migrations::DatabaseState;
 pub use migration::OpenError;
 pub use options::{SqliteOptions, Synchronous};
 

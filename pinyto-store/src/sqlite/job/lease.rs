@@ -15,10 +15,10 @@ use super::{
         assembly::hosts,
         document::Remove,
         error::{Failure, corrupt},
-        user::user,
     },
     row::{EntryRow, NameRow, entry_columns, write},
 };
+use crate::row::user::user;
 
 /// Which entries to claim: of those that are due longest, one of each job and user, by turns.
 /// `?1` is now.
