@@ -19,7 +19,7 @@ use crate::{
     keyserver::{HashCost, KeyStock},
     quota::{QuotaCounts, Quotas},
     randomness::{OsRandomness, Randomness},
-    run::{RunLog, RunRetention},
+    run::{RunLog, RunRetention, WriterId},
     runtime::{CodeLimits, CodeRuntime},
     session::RememberedTokens,
     store::Store,
@@ -218,19 +218,21 @@ impl CloudBuilder {
         if !settings.hash_cost.is_possible() {
             return Err(Error::InvalidHashCost);
         }
+        let document_ids = DocumentIds::new(randomness.as_ref())?;
+        let writer = WriterId::from_bytes(*document_ids.next(clock.now()).as_bytes());
         let cores = available_parallelism().map_or(2, NonZeroUsize::get);
         let rsa = server_key.backend().clone();
         Ok(Cloud {
             address: None,
             inner: Arc::new(Inner {
-                document_ids: DocumentIds::new(randomness.as_ref())?,
+                document_ids,
                 remembered: RememberedTokens::new(settings.remembered_tokens),
                 throttle: Throttle::new(&settings.throttle, clock.clone()),
                 key_stock: Arc::new(KeyStock::new(rsa.clone(), settings.key_stock)),
                 rsa_workers: Workers::new(cores, settings.queue),
                 password_workers: Workers::new(cores, settings.queue / 4),
                 keygen_workers: Workers::new(cores.div_ceil(2), 32),
-                run_log: RunLog::default(),
+                run_log: RunLog::new(writer),
                 quota_counts: QuotaCounts::new(),
                 jobs_changed: Notify::new(),
                 store,

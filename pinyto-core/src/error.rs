@@ -187,6 +187,15 @@ impl From<CodeError> for Error {
         match error {
             CodeError::Busy { retry_after } => Self::Busy { retry_after },
             CodeError::Unavailable => Self::RuntimeUnavailable,
+            CodeError::QuotaExceeded {
+                limit,
+                reset,
+                retry_after,
+            } => Self::QuotaExceeded {
+                limit,
+                reset,
+                retry_after,
+            },
             failed => Self::CodeFailed(failed),
         }
     }

@@ -14,7 +14,10 @@ use crate::{clock::Timestamp, cloud::Cloud, error::Error, id::UserId, run::HourU
 #[non_exhaustive]
 pub struct Quotas {
     /// CPU time of her calls and jobs within an hour by the clock (UTC), all servers together.
-    /// What runs already when it is used up runs to its end. Default: none.
+    /// What runs already when it is used up runs to its end; what waits for its turn then is not
+    /// begun. So more is used by as much as runs at once for one user at the most, each of it
+    /// bounded by [`CodeLimits::cpu_time`](crate::runtime::CodeLimits); and what another server
+    /// has booked counts after a minute at the latest. Default: none.
     pub cpu_per_hour: Option<Duration>,
     /// Calls of functions within a minute by the clock, on each server. Default: none.
     pub calls_per_minute: Option<u32>,
@@ -301,10 +304,7 @@ mod tests {
             hour: hour_of(clock.now()),
             used: Duration::from_millis(99),
         };
-        let batch = crate::run::RunBatch {
-            runs: Vec::new(),
-            cpu: vec![booked],
-        };
+        let batch = given::batch(Vec::new(), vec![booked]);
         let runs = cloud.store().runs();
         let recorded = runs.record(&batch, Default::default(), clock.now());
         recorded.await.unwrap();

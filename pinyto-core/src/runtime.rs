@@ -5,8 +5,8 @@
 //! code did. The crate `pinyto-sandbox` runs Python in locked-down processes; an integrator may
 //! plug in something else:
 //!
-//! 1. [`CodeRuntime::run`] executes the code, calls [`Services::call`] for each thing it asks
-//!    for, and enforces the [`CodeLimits`].
+//! 1. [`CodeRuntime::run`] calls [`Services::begin`] when the code's turn has come, executes it,
+//!    calls [`Services::call`] for each thing it asks for, and enforces the [`CodeLimits`].
 //! 2. What the code can't be trusted with (whose documents these are, how many may be read) is
 //!    decided behind [`Services`]; a runtime only carries arguments in and answers out.
 
@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::{id::UserId, user::UserName};
+use crate::{clock::Timestamp, id::UserId, user::UserName};
 
 /// Runs the code of assemblies.
 #[async_trait]
@@ -24,7 +24,7 @@ pub trait CodeRuntime: Send + Sync {
     /// fail whenever it is called.
     async fn check(&self, author: UserId, code: &str) -> Checked;
 
-    /// Runs the code once. Never takes much longer than [`CodeLimits::wall_time`] after it has
+    /// Runs the code once, unless [`Services::begin`] refuses that. Never takes much longer than [`CodeLimits::wall_time`] after it has
     /// begun.
     ///
     /// Dropping the future ends the execution; then nobody learns what it has used.
@@ -154,6 +154,16 @@ pub enum CodeError {
     /// Nothing can be run at present; the reason is in the server's log.
     #[error("The code can't be run now. Try again later.")]
     Unavailable,
+    /// The user has used up what she may use within a time, while the code waited for its turn.
+    #[error("You have used up your {limit}. There is more at {reset}.")]
+    QuotaExceeded {
+        /// What she may use.
+        limit: String,
+        /// When there is more.
+        reset: Timestamp,
+        /// How long that takes.
+        retry_after: Duration,
+    },
 }
 
 fn at(line: Option<u32>) -> String {
@@ -202,6 +212,16 @@ impl CodeLimit {
 /// What code may ask for. Answers concern the one user the code runs for.
 #[async_trait]
 pub trait Services: Send + Sync {
+    /// Asks whether the code may still run, now that it would begin: whatever waited for its turn
+    /// meanwhile may have used up what the user has. By default it may.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not. Then it is not run, and the error is its outcome.
+    async fn begin(&self) -> Result<(), CodeError> {
+        Ok(())
+    }
+
     /// Answers a call. `arguments` come from the code: their names and types are checked here.
     ///
     /// # Errors

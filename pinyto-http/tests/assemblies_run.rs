@@ -440,6 +440,69 @@ async fn no_call_of_db_reaches_documents_of_other_users_and_assemblies() {
     assert!(server.stop().success());
 }
 
+/// Saves and installs `ada/A`, whose job `work` counts its runs, the first of which never ends.
+async fn begin_endless_job(client: &mut Client, token: &str) {
+    let code = "first = db.count({'type': 'begun'}) == 0
+db.insert({'type': 'begun'})
+while first: pass
+return {}";
+    let job = json!({"name": "work", "code": code, "schedule": 0});
+    let count = json!({"name": "count", "code": "return db.count({'type': 'begun'})"});
+    let data = json!({"name": "A", "description": "", "api_functions": [count], "jobs": [job]});
+    let request = json!({"token": token, "original_name": "", "data": data});
+    client.expect("/save_assembly", request).await;
+    install(client, token, "ada", "A").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_of_a_killed_server_is_taken_over_by_another_that_shares_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [
+        &["--job-lease-seconds", "3"][..],
+        &["--code-cpu-seconds", "60", "--code-wall-seconds", "100"],
+    ]
+    .concat();
+    let (one, mut client, token) = logged_in(folder.path(), &arguments).await;
+    begin_endless_job(&mut client, &token).await;
+    let begun = || json!({"token": token});
+    wait_for(&mut client, "/ada/A/count", begun, |count| *count == 1).await;
+    drop(client);
+
+    // Another one leaves the job alone as long as the first lives, longer than a lease lasts.
+    let other = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let mut client = other.client().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(client.expect("/ada/A/count", begun()).await, 1);
+    one.kill();
+    let killed = Instant::now();
+    wait_for(&mut client, "/ada/A/count", begun, |count| *count == 2).await;
+    let took = killed.elapsed();
+    assert!(took < Duration::from_secs(12), "{took:?}");
+
+    let jobs = wait_for(&mut client, "/list_jobs", begun, |jobs| {
+        jobs[0]["running_since"].is_null()
+    })
+    .await;
+    assert_eq!(jobs.as_array().unwrap().len(), 1);
+    assert!(other.stop().success());
+    let server = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let mut client = server.client().await;
+    let ran = client.expect("/list_runs", begun()).await;
+    let ran = ran.as_array().unwrap().iter();
+    let ran: Vec<_> = ran.filter(|run| run["kind"] == "job").collect();
+    assert_eq!(
+        ran.len(),
+        1,
+        "the run that was lost left no trace but its count"
+    );
+    assert_eq!(
+        (&ran[0]["outcome"], &ran[0]["attempt"]),
+        (&json!("succeeded"), &json!(2))
+    );
+    assert_eq!(client.expect("/ada/A/count", begun()).await, 2);
+    assert!(server.stop().success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_of_a_killed_server_is_run_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -450,17 +513,7 @@ async fn a_job_of_a_killed_server_is_run_by_the_next_one() {
     ]
     .concat();
     let (server, mut client, token) = logged_in(folder.path(), &arguments).await;
-    // The first run never ends, all others do at once.
-    let code = "first = db.count({'type': 'begun'}) == 0
-db.insert({'type': 'begun'})
-while first: pass
-return {}";
-    let job = json!({"name": "work", "code": code, "schedule": 0});
-    let count = json!({"name": "count", "code": "return db.count({'type': 'begun'})"});
-    let data = json!({"name": "A", "description": "", "api_functions": [count], "jobs": [job]});
-    let request = json!({"token": token, "original_name": "", "data": data});
-    client.expect("/save_assembly", request).await;
-    install(&mut client, &token, "ada", "A").await;
+    begin_endless_job(&mut client, &token).await;
     let begun = || json!({"token": token});
     wait_for(&mut client, "/ada/A/count", begun, |count| *count == 1).await;
     drop(client);

@@ -192,6 +192,12 @@ impl Shared {
         limits: &CodeLimits,
         services: Option<&dyn Services>,
     ) -> Ended {
+        if let Some(services) = services
+            && let Err(refused) = services.begin().await
+        {
+            self.counters.ended(End::Refused);
+            return not_run(refused, End::Refused);
+        }
         let Ok(mut process) = self.pool.take(who).await else {
             self.counters.ended(End::Refused);
             return not_run(CodeError::Unavailable, End::Refused);

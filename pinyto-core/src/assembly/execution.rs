@@ -8,14 +8,16 @@ use crate::{
     document::{CallServices, Scope},
     egress::HostPattern,
     error::Error,
-    id::AssemblyId,
-    run::{PartKind, Run, RunError, RunOutcome, RunPart},
+    id::{AssemblyId, UserId},
+    run::{PartKind, Run, RunError, RunId, RunOutcome, RunPart},
     runtime::{CodeCall, CodeRuntime, Execution, Output},
     user::User,
 };
 
 /// Code that is to be run once.
 pub(crate) struct Task {
+    /// Which run that is.
+    pub(crate) run: RunId,
     /// For whom.
     pub(crate) user: User,
     /// The assembly it belongs to.
@@ -39,7 +41,8 @@ impl Cloud {
             user: task.user.id,
             assembly: task.only_own_data.then_some(task.assembly),
         };
-        let services = CallServices::new(self.clone(), scope, task.assembly_name, task.http_hosts);
+        let (assembly, hosts) = (task.assembly_name, task.http_hosts);
+        let services = CallServices::new(self.clone(), task.run, scope, assembly, hosts);
         let call = CodeCall {
             code: task.code,
             user: task.user.id,
@@ -54,9 +57,18 @@ impl Cloud {
             append(&mut execution.output, note);
         }
         if tally.queued_job {
-            self.wake_scheduler();
+            self.release_jobs(scope.user, task.run).await;
         }
         execution
+    }
+
+    /// Lets what a run queued run now, because that has ended.
+    async fn release_jobs(&self, user: UserId, run: RunId) {
+        match self.store().jobs().release(user, run, self.now()).await {
+            Ok(_) => self.wake_scheduler(),
+            // It becomes due by itself.
+            Err(error) => tracing::warn!(?error, "can't release the jobs that a run has queued"),
+        }
     }
 
     /// Calls a function for its user, and notes that as a run.
@@ -66,7 +78,7 @@ impl Cloud {
         name: AssemblyName,
         task: Task,
     ) -> Result<CallAnswer, Error> {
-        let (id, started_at) = (self.new_run_id(), self.now());
+        let (id, started_at) = (task.run, self.now());
         let (user, assembly) = (task.user.id, task.assembly);
         let assembly_name = task.assembly_name.clone();
         let begun = tokio::time::Instant::now();
@@ -78,7 +90,9 @@ impl Cloud {
         let outcome = match &answer {
             Ok(_) => RunOutcome::Succeeded,
             // Not run at all.
-            Err(Error::Busy { .. } | Error::RuntimeUnavailable) if execution.cpu_time.is_zero() => {
+            Err(Error::Busy { .. } | Error::RuntimeUnavailable | Error::QuotaExceeded { .. })
+                if execution.cpu_time.is_zero() =>
+            {
                 return answer;
             }
             Err(Error::CodeFailed(error)) => RunOutcome::Failed(error.into()),

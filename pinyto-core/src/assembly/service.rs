@@ -250,6 +250,7 @@ impl Cloud {
         let runtime = self.runtime().ok_or(Error::CodeExecutionDisabled)?.clone();
         self.check_quota(session.user.id).await?;
         let task = Task {
+            run: self.new_run_id(),
             user: session.user.clone(),
             assembly: found.assembly,
             assembly_name: assembly.clone(),

@@ -5,7 +5,7 @@ use super::{Document, DocumentId, ScanLimits, Search, Searched};
 use crate::{
     clock::Timestamp,
     id::{AssemblyId, UserId},
-    job::{EnqueueOutcome, JobRef},
+    job::{EnqueueOutcome, Hold, JobRef},
     query::{Path, Query},
     store::StoreError,
 };
@@ -58,6 +58,8 @@ pub struct QueuedJob {
     pub job: JobRef,
     /// The most runs that may be queued for the user.
     pub limit: usize,
+    /// The run whose end it waits for, if a run queues it.
+    pub hold: Option<Hold>,
 }
 
 /// What a stored document is to become.

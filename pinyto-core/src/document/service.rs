@@ -119,7 +119,11 @@ impl Cloud {
         let id = self.document_ids().next(time);
         let job = JobRef::of_document(&fields).map_err(|_| Error::UnknownJob)?;
         let limit = self.settings().max_queued_jobs;
-        let job = job.map(|job| QueuedJob { job, limit });
+        let job = job.map(|job| QueuedJob {
+            job,
+            limit,
+            hold: None,
+        });
         let queues_job = job.is_some();
         let entry = NewEntry {
             document: Document {

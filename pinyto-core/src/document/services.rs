@@ -21,8 +21,9 @@ use crate::{
     cloud::Cloud,
     egress::{EgressRequest, HostPattern},
     error::Error,
-    job::{EnqueueOutcome, JobRef},
+    job::{EnqueueOutcome, Hold, JobRef},
     query::{Path, Query, Sort},
+    run::RunId,
     runtime::{CodeError, Service, ServiceError, ServiceException, Services},
     store::StoreError,
 };
@@ -30,6 +31,7 @@ use crate::{
 /// The services of one call.
 pub(crate) struct CallServices {
     cloud: Cloud,
+    run: RunId,
     scope: Scope,
     assembly: AssemblyRef,
     hosts: Option<Vec<HostPattern>>,
@@ -52,20 +54,25 @@ pub(crate) struct Tally {
 /// say what one of them took. (The SQLite store makes 18,000 a second on two processors.)
 const WRITE: Duration = Duration::from_micros(100);
 
+/// How much longer than its wall time a call may take until it has ended, for all that is known.
+const LONGER: Duration = Duration::from_secs(10);
+
 /// The most notes of one call.
 const MAX_NOTES: usize = 8;
 
 impl CallServices {
-    /// For code of `assembly` that runs for the user of `scope` and may reach only `hosts`, if
+    /// For the run of code of `assembly` that runs for the user of `scope` and may reach only `hosts`, if
     /// they are given.
     pub(crate) fn new(
         cloud: Cloud,
+        run: RunId,
         scope: Scope,
         assembly: AssemblyRef,
         hosts: Option<Vec<HostPattern>>,
     ) -> Self {
         Self {
             cloud,
+            run,
             scope,
             assembly,
             hosts,
@@ -229,7 +236,11 @@ impl CallServices {
         let entry = NewEntry {
             document,
             max_bytes: self.cloud.settings().quotas.bytes,
-            job: job.map(|job| QueuedJob { job, limit }),
+            job: job.map(|job| QueuedJob {
+                job,
+                limit,
+                hold: Some(self.hold(time)),
+            }),
         };
         let documents = self.cloud.store().documents();
         let inserted = documents.insert(self.scope.user, &entry).await;
@@ -251,6 +262,15 @@ impl CallServices {
                 ServiceException::Lookup,
                 "There is no such job in an assembly that the user has installed.",
             )),
+        }
+    }
+
+    /// What the code queues waits until the code has ended.
+    fn hold(&self, now: Timestamp) -> Hold {
+        let longest = self.cloud.settings().code_limits.wall_time;
+        Hold {
+            by: self.run,
+            until: now.saturating_add(longest.saturating_add(LONGER)),
         }
     }
 
@@ -381,6 +401,25 @@ impl CallServices {
 
 #[async_trait]
 impl Services for CallServices {
+    async fn begin(&self) -> Result<(), CodeError> {
+        match self.cloud.check_cpu_quota(self.scope.user).await {
+            Ok(()) => Ok(()),
+            Err(Error::QuotaExceeded {
+                limit,
+                reset,
+                retry_after,
+            }) => Err(CodeError::QuotaExceeded {
+                limit,
+                reset,
+                retry_after,
+            }),
+            Err(error) => {
+                tracing::error!(?error, "can't tell whether a user is over her quota");
+                Err(CodeError::Unavailable)
+            }
+        }
+    }
+
     async fn call(
         &self,
         service: Service,

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use super::{LeaseId, Trigger};
+use super::{Hold, LeaseId, Trigger};
 use crate::{
     assembly::Schedule,
     clock::Timestamp,
     randomness::{Randomness, RandomnessUnavailable},
-    run::RunError,
+    run::{RunError, RunId},
 };
 
 /// How often a run is tried.
@@ -53,9 +53,11 @@ pub struct JobEntry {
     pub schedule: Schedule,
     /// The time it is (or was last) to run by schedule or request, whatever tries follow.
     pub planned_at: Timestamp,
-    /// From when on it can be claimed: when it is due or, while a lease is on it, when that
-    /// expires. `None` if it is parked or done once and for all.
+    /// From when on it can be claimed: when it is due or, while a lease is on it or it is held,
+    /// when that expires. `None` if it is parked or done once and for all.
     pub due_at: Option<Timestamp>,
+    /// The run that queued it and has not ended yet, as far as is known.
+    pub held_by: Option<RunId>,
     /// How many tries the present run has had, or has begun.
     pub attempts: u32,
     /// The lease on it, also one that has expired.
@@ -77,12 +79,33 @@ impl JobEntry {
             schedule,
             planned_at: at,
             due_at: Some(at),
+            held_by: None,
             attempts: 0,
             lease: None,
             started_at: None,
             parked: false,
             failure: None,
         }
+    }
+
+    /// The new entry, to be claimed only after the run that queues it.
+    #[must_use]
+    pub const fn held(mut self, hold: Option<Hold>) -> Self {
+        if let Some(Hold { by, until }) = hold {
+            self.held_by = Some(by);
+            self.due_at = Some(until);
+        }
+        self
+    }
+
+    /// Makes it due at `now` if `run` holds it, which has ended; says whether it did.
+    pub fn release(&mut self, run: RunId, now: Timestamp) -> bool {
+        let is_held = self.held_by == Some(run);
+        if is_held {
+            self.held_by = None;
+            self.due_at = self.due_at.map(|due| due.min(now));
+        }
+        is_held
     }
 
     /// Whether it can be claimed, others of the same job aside.
@@ -100,6 +123,7 @@ impl JobEntry {
     /// Gives the lease, which expires at `until`, on an entry that is due; says whether it is to
     /// be run. It isn't if the former holder died in the last try: then it is given up.
     pub fn claim(&mut self, lease: LeaseId, now: Timestamp, until: Timestamp) -> bool {
+        self.held_by = None;
         if self.lease.take().is_some() {
             self.failure = Some(JobFailure {
                 error: RunError::new("lost", "The server that ran the job went away.", None),
@@ -157,12 +181,14 @@ impl JobEntry {
     }
 
     /// Lets a queued entry that waits run at `at` at the latest, also if it pauses after a
-    /// failure; says whether it is one. Its tries go on counting.
+    /// failure; says whether it is one. Its tries go on counting. One that is held stays so.
     pub fn hasten(&mut self, at: Timestamp) -> bool {
         let waits = self.trigger != Trigger::Schedule && !self.is_running(at);
         match self.due_at {
             Some(due) if waits => {
-                self.due_at = Some(due.min(at));
+                if self.held_by.is_none() {
+                    self.due_at = Some(due.min(at));
+                }
                 true
             }
             _ => false,

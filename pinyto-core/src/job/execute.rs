@@ -4,6 +4,7 @@ use super::ClaimedJob;
 use crate::{
     assembly::{CallRequest, Task},
     cloud::Cloud,
+    run::RunId,
     runtime::{CodeRuntime, Execution},
 };
 
@@ -12,9 +13,11 @@ impl Cloud {
     pub(super) async fn execute_job(
         &self,
         runtime: &dyn CodeRuntime,
+        run: RunId,
         job: &ClaimedJob,
     ) -> Execution {
         let task = Task {
+            run,
             user: job.user.clone(),
             assembly: job.assembly,
             assembly_name: job.job.assembly.clone(),

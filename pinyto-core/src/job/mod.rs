@@ -21,6 +21,8 @@
 //!   a job with a schedule goes on at its next time; everything else is *parked* with its error
 //!   until [`Cloud::run_job_now`](crate::Cloud::run_job_now), until its document is removed, or
 //!   (on schedule 0) until the author saves other code for it.
+//! - What a call or a job queues runs after that has ended, whichever server looks for it. If the
+//!   server dies in between, it runs when the call would have had to end.
 //! - A run whose server died counts as a try. One that was put back, because the server shuts down
 //!   or the user is over her quota, doesn't.
 
@@ -29,6 +31,7 @@ mod execute;
 mod repository;
 mod scheduler;
 mod service;
+mod turn;
 
 use std::fmt;
 
@@ -38,6 +41,7 @@ pub use entry::{Completion, JobEntry, JobFailure, MAX_ATTEMPTS};
 pub use repository::{Claim, EnqueueOutcome, JobRepository};
 pub use scheduler::{Scheduler, SchedulerSettings};
 pub use service::MAX_LISTED;
+pub use turn::{Turn, claimable_at};
 
 use crate::{
     assembly::{AssemblyName, AssemblyRef, Schedule},
@@ -46,6 +50,7 @@ use crate::{
     egress::HostPattern,
     id::{AssemblyId, JobEntryId},
     randomness::{Randomness, RandomnessUnavailable},
+    run::RunId,
     user::{User, UserName},
 };
 
@@ -129,6 +134,18 @@ impl Trigger {
             Self::RunNow => "run_now",
         }
     }
+}
+
+/// Keeps what a run queues from being claimed before that run has ended.
+///
+/// The server that executes the run releases it then
+/// ([`JobRepository::release`]); if that server dies, it becomes due by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The run that queues it.
+    pub by: RunId,
+    /// When that has certainly ended.
+    pub until: Timestamp,
 }
 
 /// Names one claim; unguessable, never used twice.

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
 use super::{ClaimedJob, Completion, JobRef, JobState, Lease, LeaseId};
-use crate::{clock::Timestamp, id::UserId, store::StoreError};
+use crate::{clock::Timestamp, id::UserId, run::RunId, store::StoreError};
 
 /// Who wants to run what is due.
 #[derive(Clone, Copy, Debug)]
@@ -10,7 +10,7 @@ pub struct Claim {
     pub lease: LeaseId,
     /// What is due is due now.
     pub now: Timestamp,
-    /// When the leases expire unless they are extended.
+    /// When the leases expire unless they are extended. After `now`.
     pub until: Timestamp,
     /// The most to be claimed.
     pub limit: usize,
@@ -41,10 +41,14 @@ pub enum EnqueueOutcome {
 #[async_trait]
 pub trait JobRepository: Send + Sync {
     /// Leases entries that are due ([`JobEntry::claim`](super::JobEntry::claim)), one at the most
-    /// of each job and user, and none of a job that runs for the same user. Fair between users:
-    /// each gets her first before anybody gets a second, counting those that run already, and
-    /// whoever had her last turn longest ago comes first; a store may look only at the 2,000 that
-    /// are due longest.
+    /// of each job and user, and none of a job that runs for the same user. Fair between users,
+    /// however much is due for one of them: the least [`Turn`](super::Turn) comes first, so each
+    /// gets her first before anybody gets a second, counting those that run already, and whoever
+    /// has waited longest (since she had something that could be claimed, or since her last turn)
+    /// comes first. Of her jobs it is the one that can be claimed longest
+    /// ([`claimable_at`](super::claimable_at)), of that job's entries the one that is due longest.
+    ///
+    /// What a claim costs must not grow with the entries of one user.
     ///
     /// Of several claims at once each entry goes to exactly one.
     ///
@@ -76,13 +80,14 @@ pub trait JobRepository: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// When the next entry can be claimed (or could be long ago), if there is any. One that has
-    /// to wait because its job runs doesn't count.
+    /// When the next entry can be claimed (or could be long ago), if there is any: the least
+    /// [`claimable_at`](super::claimable_at) of all jobs and users, so an entry that has to wait
+    /// because its job runs doesn't count. As cheap as finding a row.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store failed.
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Revives what is parked of the job and hastens what is queued of it and waits, also after a
     /// failure ([`JobEntry::hasten`](super::JobEntry::hasten)); if there is neither, queues a run,
@@ -98,6 +103,16 @@ pub trait JobRepository: Send + Sync {
         limit: usize,
         at: Timestamp,
     ) -> Result<EnqueueOutcome, StoreError>;
+
+    /// Lets what a run of the user's queued be claimed ([`JobEntry::release`]), because the run has
+    /// ended; says whether there was any.
+    ///
+    /// [`JobEntry::release`]: super::JobEntry::release
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn release(&self, user: UserId, run: RunId, now: Timestamp) -> Result<bool, StoreError>;
 
     /// How it stands with the user's jobs at `now`, by assembly (in the order they were made) and
     /// name, what is planned before what is queued; from the one after `skip` others, `count` at

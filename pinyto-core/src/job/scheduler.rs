@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     cloud::Cloud,
     error::Error,
-    run::{PartKind, Run, RunError, RunOutcome, RunPart},
+    run::{PartKind, Run, RunError, RunId, RunOutcome, RunPart},
     runtime::{CodeError, CodeRuntime, Execution},
 };
 
@@ -21,11 +21,11 @@ use crate::{
 pub struct SchedulerSettings {
     /// The most jobs that this server runs at once. Default: 4.
     pub concurrent: usize,
-    /// How long a lease holds: when a server dies, another takes over after this time. Default:
-    /// 60 s. At least 3 s.
+    /// How long a lease holds: when a server dies, another takes over after this time (or twice
+    /// of it, if that has just looked). Default: 60 s. At least 3 s.
     pub lease: Duration,
-    /// How long to wait at the most before looking whether another server has queued something.
-    /// Default: 30 s.
+    /// How long to wait at the most before looking whether another server has queued something, or
+    /// has died. Default: 30 s. At most as long as a lease.
     pub poll: Duration,
     /// How long running jobs may take to finish when the server shuts down. Default: 10 s.
     pub grace: Duration,
@@ -68,9 +68,11 @@ impl Cloud {
     #[must_use]
     pub fn scheduler(&self) -> Scheduler {
         let settings = self.settings().scheduler;
+        let lease = settings.lease.max(MIN_LEASE);
         Scheduler {
             settings: SchedulerSettings {
-                lease: settings.lease.max(MIN_LEASE),
+                lease,
+                poll: settings.poll.min(lease),
                 ..settings
             },
             cloud: self.clone(),
@@ -190,8 +192,7 @@ impl Scheduler {
         if self.cloud.runtime().is_none() {
             return Ok(None);
         }
-        let jobs = self.cloud.store().jobs();
-        Ok(jobs.next_due(self.cloud.now()).await?)
+        Ok(self.cloud.store().jobs().next_due().await?)
     }
 }
 
@@ -227,7 +228,7 @@ impl Attempt {
         }
         let (id, started_at) = (self.cloud.new_run_id(), self.cloud.now());
         let begun = tokio::time::Instant::now();
-        let Some(execution) = self.execute(stopping).await else {
+        let Some(execution) = self.execute(id, stopping).await else {
             let until = self.cloud.now();
             return self.complete(&Completion::PutBack { until }).await;
         };
@@ -259,8 +260,10 @@ impl Attempt {
     ///
     /// An execution whose lease is lost goes on to its end, which its limits bring soon enough:
     /// otherwise what it has used would be nobody's, and code could bring that about.
-    async fn execute(&self, mut stopping: watch::Receiver<bool>) -> Option<Execution> {
-        let execution = self.cloud.execute_job(self.runtime.as_ref(), &self.job);
+    async fn execute(&self, run: RunId, mut stopping: watch::Receiver<bool>) -> Option<Execution> {
+        let execution = self
+            .cloud
+            .execute_job(self.runtime.as_ref(), run, &self.job);
         let lease_lost = self.hold_lease();
         tokio::pin!(execution, lease_lost);
         let mut is_held = true;
@@ -314,6 +317,9 @@ impl Attempt {
             Err(CodeError::Unavailable) if execution.cpu_time.is_zero() => {
                 let until = now.saturating_add(NO_PLACE);
                 return Err(Completion::PutBack { until });
+            }
+            Err(CodeError::QuotaExceeded { reset, .. }) if execution.cpu_time.is_zero() => {
+                return Err(Completion::PutBack { until: *reset });
             }
             Err(error) => RunError::from(error),
         };

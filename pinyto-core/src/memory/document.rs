@@ -10,7 +10,7 @@ use super::{MemoryStore, State};
 use crate::{
     clock::Timestamp,
     document::{
-        Document, DocumentId, DocumentRepository, InsertOutcome, NewEntry, QueuedJob, Replacement,
+        Document, DocumentId, DocumentRepository, InsertOutcome, NewEntry, Replacement,
         SaveOutcome, Scan, ScanLimit, ScanLimits, Scope, Search, Searched,
     },
     id::{AssemblyId, UserId},
@@ -157,8 +157,8 @@ impl DocumentRepository for MemoryStore {
         if usage.is_some_and(|usage| is_full(usage, size, 0, *max_bytes)) {
             return Ok(InsertOutcome::StorageFull);
         }
-        if let Some(QueuedJob { job, limit }) = job {
-            match state.enqueue(user, document.id, job, *limit, document.time) {
+        if let Some(job) = job {
+            match state.enqueue(user, document.id, job, document.time) {
                 EnqueueOutcome::Queued => {}
                 refused => return Ok(InsertOutcome::NotQueued(refused)),
             }

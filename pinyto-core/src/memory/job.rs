@@ -6,12 +6,13 @@ use super::{MemoryStore, State};
 use crate::{
     assembly::{AssemblyName, AssemblyRef, AssemblySource, Schedule},
     clock::Timestamp,
-    document::DocumentId,
+    document::{DocumentId, QueuedJob},
     id::{AssemblyId, JobEntryId, UserId},
     job::{
         Claim, ClaimedJob, Completion, EnqueueOutcome, JobEntry, JobRef, JobRepository, JobState,
-        Lease, Trigger,
+        Lease, Trigger, Turn, claimable_at,
     },
+    run::RunId,
     store::StoreError,
 };
 
@@ -111,16 +112,16 @@ impl State {
         &mut self,
         user: UserId,
         document: DocumentId,
-        job: &JobRef,
-        limit: usize,
+        wanted: &QueuedJob,
         at: Timestamp,
     ) -> EnqueueOutcome {
-        match self.job_key(user, job) {
+        match self.job_key(user, &wanted.job) {
             Err(outcome) => outcome,
-            Ok(_) if self.queued(user) >= limit => EnqueueOutcome::LimitReached,
+            Ok(_) if self.queued(user) >= wanted.limit => EnqueueOutcome::LimitReached,
             Ok(key) => {
                 let trigger = Trigger::Document(document);
-                self.add_entry(key, JobEntry::new(trigger, Schedule::default(), at));
+                let entry = JobEntry::new(trigger, Schedule::default(), at);
+                self.add_entry(key, entry.held(wanted.hold));
                 EnqueueOutcome::Queued
             }
         }
@@ -151,49 +152,59 @@ impl State {
             .count()
     }
 
-    fn running(&self, now: Timestamp) -> impl Iterator<Item = &JobKey> {
-        let entries = self.job_entries.values();
-        entries
-            .filter(move |(_, entry)| entry.is_running(now))
-            .map(|(key, _)| key)
-    }
-
-    /// Which entries a claim takes, in the order it does.
-    fn claimable(&self, claim: &Claim) -> Vec<JobEntryId> {
-        let mut busy: BTreeSet<&JobKey> = self.running(claim.now).collect();
-        let mut turns = BTreeMap::<UserId, usize>::new();
-        for key in &busy {
-            *turns.entry(key.user).or_default() += 1;
+    /// When each user has the first job that can be claimed, and which.
+    fn first_claimable(&self) -> BTreeMap<UserId, (Timestamp, JobKey)> {
+        let mut of_jobs = BTreeMap::<&JobKey, Vec<&JobEntry>>::new();
+        for (key, entry) in self.job_entries.values() {
+            of_jobs.entry(key).or_default().push(entry);
         }
-        let mut due: Vec<_> = self
-            .job_entries
-            .iter()
-            .filter(|(_, (_, entry))| entry.is_due(claim.now))
-            .map(|(id, (key, entry))| (entry.due_at, *id, key))
-            .collect();
-        due.sort_by_key(|(due_at, id, _)| (*due_at, *id));
-        let mut found = Vec::new();
-        for (due_at, id, key) in due {
-            if busy.insert(key) {
-                let turn = turns.entry(key.user).or_default();
-                *turn += 1;
-                let last = self.job_turns.get(&key.user).copied().unwrap_or(0);
-                found.push((*turn, last, due_at, id));
+        let mut first = BTreeMap::<UserId, (Timestamp, &JobKey)>::new();
+        for (key, entries) in of_jobs {
+            if let Some(at) = claimable_at(entries) {
+                let found = first.entry(key.user).or_insert((at, key));
+                *found = (*found).min((at, key));
             }
         }
-        found.sort();
-        found.truncate(claim.limit);
-        found.into_iter().map(|(.., id)| id).collect()
+        first
+            .into_iter()
+            .map(|(user, (due, key))| (user, (due, key.clone())))
+            .collect()
+    }
+
+    /// The entry that is to be claimed next.
+    fn next_claimable(&self, now: Timestamp) -> Option<JobEntryId> {
+        let mut running = BTreeMap::<UserId, usize>::new();
+        for (key, _) in self.job_entries.values().filter(|(_, e)| e.is_running(now)) {
+            *running.entry(key.user).or_default() += 1;
+        }
+        let due = self.first_claimable().into_iter();
+        let due = due.filter(|(_, (due, _))| *due <= now);
+        let turns = due.map(|(user, (due, key))| {
+            let last = self.job_turns.get(&user);
+            let turn = Turn {
+                running: running.get(&user).copied().unwrap_or(0),
+                since: last.map_or(due, |(at, _)| due.max(*at)),
+                last: last.map_or(0, |(_, number)| *number),
+                user,
+            };
+            (turn, key)
+        });
+        let (_, key) = turns.min()?;
+        let entries = self.job_entries.iter();
+        entries
+            .filter(|(_, (of, entry))| *of == key && entry.due_at.is_some())
+            .min_by_key(|(id, (_, entry))| (entry.due_at, **id))
+            .map(|(id, _)| *id)
     }
 
     fn claim(&mut self, id: JobEntryId, claim: &Claim) -> Option<ClaimedJob> {
         let turn = self.next_id();
         let (key, entry) = self.job_entries.get_mut(&id)?;
+        self.job_turns.insert(key.user, (claim.now, turn));
         if !entry.claim(claim.lease, claim.now, claim.until) {
             return None;
         }
         let (key, entry) = (key.clone(), entry.clone());
-        self.job_turns.insert(key.user, turn);
         let (_, assembly) = self.assemblies.get(&key.assembly)?;
         let job = assembly.source.jobs().iter().find(|j| j.name == key.name)?;
         Some(ClaimedJob {
@@ -234,11 +245,17 @@ impl State {
 impl JobRepository for MemoryStore {
     async fn claim_due(&self, claim: &Claim) -> Result<Vec<ClaimedJob>, StoreError> {
         let mut state = self.lock();
-        let ids = state.claimable(claim);
-        Ok(ids
-            .into_iter()
-            .filter_map(|id| state.claim(id, claim))
-            .collect())
+        for (at, _) in state.job_turns.values_mut() {
+            *at = claim.now.min(*at);
+        }
+        let mut claimed = Vec::new();
+        for _ in 0..claim.limit {
+            let Some(id) = state.next_claimable(claim.now) else {
+                break;
+            };
+            claimed.extend(state.claim(id, claim));
+        }
+        Ok(claimed)
     }
 
     async fn extend(&self, lease: Lease, until: Timestamp) -> Result<bool, StoreError> {
@@ -268,12 +285,9 @@ impl JobRepository for MemoryStore {
         Ok(true)
     }
 
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let state = self.lock();
-        let busy: BTreeSet<&JobKey> = state.running(now).collect();
-        let entries = state.job_entries.values();
-        let waiting = entries.filter(|(key, entry)| entry.is_running(now) || !busy.contains(key));
-        Ok(waiting.filter_map(|(_, entry)| entry.due_at).min())
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let first = self.lock().first_claimable().into_values();
+        Ok(first.map(|(due, _)| due).min())
     }
 
     async fn run_now(
@@ -307,6 +321,15 @@ impl JobRepository for MemoryStore {
         let entry = JobEntry::new(Trigger::RunNow, Schedule::default(), at);
         state.add_entry(wanted, entry);
         Ok(EnqueueOutcome::Queued)
+    }
+
+    async fn release(&self, user: UserId, run: RunId, now: Timestamp) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let entries = state.job_entries.values_mut();
+        let of_user = entries.filter(|(key, _)| key.user == user);
+        Ok(of_user
+            .map(|(_, entry)| entry.release(run, now))
+            .fold(false, |any, released| any | released))
     }
 
     async fn list_of_user(

@@ -20,12 +20,13 @@ use async_trait::async_trait;
 
 use crate::{
     assembly::{Assembly, AssemblyRepository},
+    clock::Timestamp,
     document::{DocumentId, DocumentRepository},
     id::{AssemblyId, KeyId, SessionId, UserId},
     job::JobRepository,
     key::{Key, KeyRepository},
     keyserver::{KeyserverRepository, PasswordHash, SealedKey},
-    run::{Run, RunId, RunRepository},
+    run::{Run, RunId, RunRepository, WriterId},
     session::{Session, SessionRepository},
     store::{Store, StoreError},
     usage::Usage,
@@ -51,9 +52,11 @@ struct State {
     installations: BTreeSet<(UserId, AssemblyId)>,
     documents: BTreeMap<(UserId, DocumentId), document::Stored>,
     runs: BTreeMap<(UserId, RunId), Run>,
+    /// The last batch of each writer, and when it was recorded.
+    run_writers: BTreeMap<WriterId, (u64, Timestamp)>,
     job_entries: job::JobEntries,
-    /// When each user had her last turn, as a number that grows.
-    job_turns: BTreeMap<UserId, i64>,
+    /// When each user had her last turn, and its number.
+    job_turns: BTreeMap<UserId, (Timestamp, i64)>,
 }
 
 struct UserState {

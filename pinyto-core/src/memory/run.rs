@@ -7,7 +7,10 @@ use crate::{
     assembly::{AssemblyName, AssemblyRef},
     clock::Timestamp,
     id::UserId,
-    run::{CpuBooking, HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention},
+    run::{
+        BatchId, CpuBooking, HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention,
+        WRITER_MEMORY,
+    },
     store::StoreError,
 };
 
@@ -63,6 +66,18 @@ impl RunRepository for MemoryStore {
         now: Timestamp,
     ) -> Result<Vec<HourUsage>, StoreError> {
         let mut state = self.lock();
+        let forgotten = now.saturating_sub(WRITER_MEMORY);
+        state.run_writers.retain(|_, (_, at)| *at >= forgotten);
+        let BatchId { writer, number } = batch.id;
+        let last = state.run_writers.get(&writer);
+        if last.is_some_and(|(last, _)| *last >= number) {
+            let users: BTreeSet<UserId> = batch.cpu.iter().map(|booking| booking.user).collect();
+            return Ok(users
+                .into_iter()
+                .filter_map(|user| state.figure(user))
+                .collect());
+        }
+        state.run_writers.insert(writer, (number, now));
         let mut touched = BTreeSet::new();
         for run in &batch.runs {
             if state.users.contains_key(&run.user) {

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
-use super::{CpuBooking, Run, RunBatch, RunOutcome};
+use super::{BatchId, CpuBooking, Run, RunBatch, RunOutcome, WriterId};
 use crate::id::UserId;
 
 /// The most runs that wait to be written; when there are more, the oldest are dropped.
@@ -29,9 +29,10 @@ const MAX_BATCH: usize = 512;
 /// Gathers runs and CPU time until they are written.
 ///
 /// Runs may be dropped when nobody writes them, CPU time never is: of it there is one figure per
-/// user who did something.
-#[derive(Default)]
+/// user who did something. A batch that was taken is written as it is until the store has said
+/// that it did: if a commit seems to fail nobody knows whether it was one.
 pub(crate) struct RunLog {
+    writer: WriterId,
     gathered: Mutex<Gathered>,
     dropped: AtomicU64,
     /// Held by who writes.
@@ -45,9 +46,23 @@ struct Gathered {
     runs: VecDeque<Run>,
     bytes: usize,
     cpu: HashMap<(UserId, i64), Duration>,
+    /// What was taken, until it is known to be written.
+    taken: Option<Arc<RunBatch>>,
+    /// How many batches were.
+    batches: u64,
 }
 
 impl RunLog {
+    pub(crate) fn new(writer: WriterId) -> Self {
+        Self {
+            writer,
+            gathered: Mutex::default(),
+            dropped: AtomicU64::new(0),
+            writing: AsyncMutex::default(),
+            enough: Notify::new(),
+        }
+    }
+
     /// Notes a run and the CPU time it used in `hour`. Cheap, never waits for anybody's I/O.
     pub(super) fn note(&self, run: Run, hour: i64) {
         let mut gathered = self.lock();
@@ -68,39 +83,46 @@ impl RunLog {
     /// CPU time of the user in `hour` that is not written yet.
     pub(crate) fn unwritten(&self, user: UserId, hour: i64) -> Duration {
         let gathered = self.lock();
-        gathered.cpu.get(&(user, hour)).copied().unwrap_or_default()
+        let waits = gathered.cpu.get(&(user, hour)).copied();
+        let taken = gathered.taken.iter().flat_map(|batch| &batch.cpu);
+        let taken = taken.filter(|booking| (booking.user, booking.hour) == (user, hour));
+        taken.fold(waits.unwrap_or_default(), |sum, booking| {
+            sum.saturating_add(booking.used)
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         let gathered = self.lock();
-        gathered.runs.is_empty() && gathered.cpu.is_empty()
+        gathered.runs.is_empty() && gathered.cpu.is_empty() && gathered.taken.is_none()
     }
 
-    /// Takes what is to be written in one go, the oldest first.
-    pub(super) fn take(&self) -> RunBatch {
+    /// What is to be written in one go, the oldest first: the same batch until it is
+    /// [written](Self::written).
+    pub(super) fn take(&self) -> Arc<RunBatch> {
         let mut gathered = self.lock();
+        if let Some(unsure) = &gathered.taken {
+            return unsure.clone();
+        }
         let count = gathered.runs.len().min(MAX_BATCH);
         let runs: Vec<Run> = gathered.runs.drain(..count).collect();
         gathered.bytes -= runs.iter().map(bytes).sum::<usize>();
         let cpu = gathered.cpu.drain();
         let cpu = cpu.map(|((user, hour), used)| CpuBooking { user, hour, used });
-        RunBatch {
-            cpu: cpu.collect(),
-            runs,
-        }
+        let cpu = cpu.collect();
+        gathered.batches += 1;
+        let id = BatchId {
+            writer: self.writer,
+            number: gathered.batches,
+        };
+        gathered
+            .taken
+            .insert(Arc::new(RunBatch { id, runs, cpu }))
+            .clone()
     }
 
-    /// Takes back what could not be written.
-    pub(super) fn put_back(&self, batch: RunBatch) {
-        let mut gathered = self.lock();
-        for booking in batch.cpu {
-            gathered.book(booking.user, booking.hour, booking.used);
-        }
-        gathered.bytes += batch.runs.iter().map(bytes).sum::<usize>();
-        for run in batch.runs.into_iter().rev() {
-            gathered.runs.push_front(run);
-        }
-        self.drop_surplus(&mut gathered);
+    /// Forgets the batch that was taken: the store has it.
+    pub(super) fn written(&self) {
+        self.lock().taken = None;
     }
 
     /// How many runs were dropped so far because too many waited.
@@ -149,7 +171,7 @@ mod tests {
 
     #[test]
     fn when_too_many_wait_the_oldest_runs_go_but_no_cpu_time() {
-        let log = RunLog::default();
+        let log = RunLog::new(WriterId::from_bytes([0; 12]));
         let ann = UserId::new(1);
         for n in 0..MAX_RUNS + 3 {
             let mut run = given::run(n as u64, ann, "hugo/Notes");
@@ -169,16 +191,37 @@ mod tests {
                 used
             }]
         );
-        assert_eq!(log.unwritten(ann, 7), Duration::ZERO);
-
-        log.put_back(batch);
         assert_eq!(log.unwritten(ann, 7), used);
-        assert_eq!(log.take().runs[0].id, given::run_id(3), "order is kept");
+        log.written();
+        assert_eq!(log.unwritten(ann, 7), Duration::ZERO);
+        let next = log.take();
+        assert_eq!(next.runs[0].id, given::run_id(3 + MAX_BATCH as u64));
+        assert_eq!((next.id.number, next.cpu.len()), (2, 0));
+    }
+
+    #[test]
+    fn a_batch_stays_as_it_is_until_it_is_written() {
+        let log = RunLog::new(WriterId::from_bytes([0; 12]));
+        let ann = UserId::new(1);
+        log.note(given::run(1, ann, "hugo/Notes"), 7);
+        let first = log.take();
+        log.note(given::run(2, ann, "hugo/Notes"), 7);
+        let again = log.take();
+        assert_eq!((again.id, &again.cpu), (first.id, &first.cpu));
+        assert_eq!(again.runs, first.runs);
+        assert_eq!(log.unwritten(ann, 7), Duration::from_millis(14));
+        log.written();
+        let next = log.take();
+        assert_ne!(next.id, first.id);
+        assert_eq!(next.runs[0].id, given::run_id(2));
+        assert!(!log.is_empty());
+        log.written();
+        assert!(log.is_empty());
     }
 
     #[test]
     fn long_outputs_that_wait_are_bounded_together() {
-        let log = RunLog::default();
+        let log = RunLog::new(WriterId::from_bytes([0; 12]));
         for n in 0..20 {
             let mut run = given::run(n, UserId::new(1), "hugo/Notes");
             run.output.text = "x".repeat(MAX_BYTES / 10);
@@ -186,6 +229,7 @@ mod tests {
         }
         assert_eq!(log.dropped(), 10);
         assert_eq!(log.take().runs[0].id, given::run_id(10));
+        log.written();
         assert!(log.is_empty());
     }
 }

@@ -13,9 +13,11 @@ mod service;
 
 use std::time::Duration;
 
-pub use id::{InvalidRunId, RunId};
+pub use id::{InvalidRunId, RunId, WriterId};
 pub(crate) use log::RunLog;
-pub use repository::{CpuBooking, HourUsage, RunBatch, RunRepository, RunRetention};
+pub use repository::{
+    BatchId, CpuBooking, HourUsage, RunBatch, RunRepository, RunRetention, WRITER_MEMORY,
+};
 pub use service::MAX_LISTED;
 
 use crate::{
@@ -180,6 +182,7 @@ const REASONS: &[&str] = &[
     "crashed",
     "lost",
     "memory",
+    "quota_exceeded",
     "service_bytes",
     "service_calls",
     "unavailable",
@@ -248,6 +251,7 @@ impl From<&CodeError> for RunError {
             CodeError::Crashed => ("crashed", None),
             CodeError::Busy { .. } => ("busy", None),
             CodeError::Unavailable => ("unavailable", None),
+            CodeError::QuotaExceeded { .. } => ("quota_exceeded", None),
         };
         Self::new(kind, &error.to_string(), line)
     }

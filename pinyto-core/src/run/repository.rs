@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Run, RunId};
+use super::{Run, RunId, WriterId};
 use crate::{
     assembly::{AssemblyName, AssemblyRef},
     clock::Timestamp,
@@ -10,9 +10,24 @@ use crate::{
     store::StoreError,
 };
 
+/// Names a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchId {
+    /// Who writes it.
+    pub writer: WriterId,
+    /// The how many-th of his it is, from 1. He writes one after the other, and again the one of
+    /// which he doesn't know whether it was written.
+    pub number: u64,
+}
+
+/// For how long a store remembers which batch of a writer was his last.
+pub const WRITER_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What is recorded in one go.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RunBatch {
+    /// Its name.
+    pub id: BatchId,
     /// The runs, oldest first.
     pub runs: Vec<Run>,
     /// CPU time to be added to what the users have used, one entry per user and hour.
@@ -69,6 +84,10 @@ pub trait RunRepository: Send + Sync {
     ///
     /// A booking for an hour before the one that the user's figure is of adds to the usage only;
     /// one for a later hour begins the figure anew.
+    ///
+    /// A batch changes nothing if it was recorded already, or one of its writer with a higher
+    /// number was: so one whose commit seemed to fail can be recorded again. Which batch was the
+    /// last of a writer is remembered for [`WRITER_MEMORY`] (by the times `now` of the batches).
     ///
     /// Gives the figures of the users in `batch.cpu`, as they are afterwards.
     ///

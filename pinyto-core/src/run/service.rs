@@ -74,15 +74,13 @@ impl Cloud {
             let (retention, now) = (self.settings().run_retention, self.now());
             match self.store().runs().record(&batch, retention, now).await {
                 Ok(figures) => {
+                    log.written();
                     for booked in figures {
                         let unwritten = log.unwritten(booked.user, booked.hour);
                         self.quota_counts().correct(booked, unwritten, now);
                     }
                 }
-                Err(error) => {
-                    log.put_back(batch);
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())

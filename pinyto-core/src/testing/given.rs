@@ -3,7 +3,10 @@
 //! Everything that takes a number or a name makes the same thing of the same argument. The
 //! functions that take a store put something there.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 
@@ -24,7 +27,7 @@ use crate::{
     key::{AddKeyOutcome, KeyHash, NewKey},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
     query::{Direction, Path, Query, Sort},
-    run::{PartKind, Run, RunId, RunOutcome, RunPart},
+    run::{BatchId, CpuBooking, PartKind, Run, RunBatch, RunId, RunOutcome, RunPart, WriterId},
     runtime::Output,
     session::{NewSession, ReplaceOutcome, Session},
     store::Store,
@@ -123,6 +126,19 @@ pub fn run_id(n: u64) -> RunId {
     RunId::from_bytes(bytes)
 }
 
+/// A batch that nobody else makes.
+#[must_use]
+pub fn batch(runs: Vec<Run>, cpu: Vec<CpuBooking>) -> RunBatch {
+    static WRITERS: AtomicU64 = AtomicU64::new(0);
+    let mut writer = [0; 12];
+    writer[4..].copy_from_slice(&WRITERS.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    let id = BatchId {
+        writer: WriterId::from_bytes(writer),
+        number: 1,
+    };
+    RunBatch { id, runs, cpu }
+}
+
 /// A successful run of the assembly's job `tidy` with the identifier [`run_id`]`(n)`, begun at
 /// [`at`]`(n)`.
 #[must_use]
@@ -178,9 +194,23 @@ pub async fn queued(
     job: &JobRef,
     limit: usize,
 ) -> InsertOutcome {
-    let job = job.clone();
+    let wanted = QueuedJob {
+        job: job.clone(),
+        limit,
+        hold: None,
+    };
+    queued_with(store, user, document, wanted).await
+}
+
+/// What becomes of the document if it is to be stored for the user and to queue what is wanted.
+pub async fn queued_with(
+    store: &dyn Store,
+    user: &User,
+    document: &Document,
+    wanted: QueuedJob,
+) -> InsertOutcome {
     let entry = NewEntry {
-        job: Some(QueuedJob { job, limit }),
+        job: Some(wanted),
         ..entry(document)
     };
     let inserted = store.documents().insert(user.id, &entry).await;

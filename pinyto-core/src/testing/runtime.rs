@@ -59,7 +59,13 @@ impl CodeRuntime for ScriptedRuntime {
         }
     }
 
-    async fn run(&self, call: &CodeCall, _services: &dyn Services) -> Execution {
+    async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
+        if let Err(refused) = services.begin().await {
+            return Execution {
+                cpu_time: Duration::ZERO,
+                ..executed(Err(refused))
+            };
+        }
         match self.script(&call.code) {
             Ok(script) => script(call),
             Err(error) => executed(Err(error)),

@@ -61,7 +61,10 @@ pub(crate) struct FaultyStore {
     pub(crate) renew: Fault,
     pub(crate) rehash: Fault,
     pub(crate) record: Fault,
+    /// What is recorded seems not to be.
+    pub(crate) recorded: Fault,
     pub(crate) complete: Fault,
+    pub(crate) release: Fault,
     /// Leases are neither extended nor refused: there is no answer.
     pub(crate) extend: Fault,
     /// Who holds the permit holds up the look-ups of sessions by token.
@@ -87,7 +90,9 @@ impl World {
             renew: Fault::default(),
             rehash: Fault::default(),
             record: Fault::default(),
+            recorded: Fault::default(),
             complete: Fault::default(),
+            release: Fault::default(),
             extend: Fault::default(),
             look_up: Semaphore::new(1),
         });
@@ -227,7 +232,9 @@ impl RunRepository for FaultyStore {
         now: Timestamp,
     ) -> Result<Vec<HourUsage>, StoreError> {
         self.record.in_store()?;
-        self.store.runs().record(batch, retention, now).await
+        let figures = self.store.runs().record(batch, retention, now).await;
+        self.recorded.in_store()?;
+        figures
     }
 
     async fn hour_usage(&self, user: UserId) -> Result<Option<HourUsage>, StoreError> {
@@ -288,8 +295,13 @@ impl JobRepository for FaultyStore {
         self.store.jobs().complete(lease, completion, now).await
     }
 
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.store.jobs().next_due(now).await
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.jobs().next_due().await
+    }
+
+    async fn release(&self, user: UserId, run: RunId, now: Timestamp) -> Result<bool, StoreError> {
+        self.release.in_store()?;
+        self.store.jobs().release(user, run, now).await
     }
 
     async fn run_now(

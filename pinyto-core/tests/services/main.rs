@@ -15,6 +15,8 @@ mod jobs;
 mod key_stock;
 mod keys;
 mod keyserver;
+mod queued_jobs;
+mod quotas;
 mod runs;
 mod scripted;
 mod session_model;

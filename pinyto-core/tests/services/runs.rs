@@ -158,3 +158,22 @@ async fn what_could_not_be_written_waits_for_the_store_to_be_back() {
     let usage = world.cloud.statistics(&hugo).await.unwrap().usage;
     assert_eq!(usage.cpu_time, CPU * 3, "each booked once");
 }
+
+#[tokio::test]
+async fn what_was_written_though_it_seemed_not_is_booked_once() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    let hugo = world.hugo_with_jobs(&[("tidy", "tidy up", 1)]).await;
+    store.recorded.set(true);
+    for _ in 0..3 {
+        world.run_due().await;
+        world.clock.advance(Duration::from_secs(60));
+        let unsure = world.cloud.statistics(&hugo).await;
+        assert_eq!(code(unsure), "database_unavailable");
+    }
+    store.recorded.set(false);
+    let usage = world.cloud.statistics(&hugo).await.unwrap().usage;
+    assert_eq!(usage.cpu_time, CPU * 3);
+    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    assert_eq!(runs.len(), 3);
+}

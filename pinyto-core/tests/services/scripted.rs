@@ -16,27 +16,34 @@ use pinyto_core::{
     challenge::ServerKey,
     id::UserId,
     memory::MemoryStore,
-    runtime::{Checked, CodeCall, CodeError, CodeRuntime, Execution, Output, Services},
+    runtime::{Checked, CodeCall, CodeError, CodeRuntime, Execution, Output, Service, Services},
     session::Session,
     testing::{
         ManualClock, given,
         rsa::{Counting, Toy},
     },
 };
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::support::{World, settings};
 
 /// Does by the text of the code what it was told to; succeeds otherwise. Every run uses 10 ms of
-/// CPU time and prints for whom it is; but the code `busy` isn't run when it fails.
+/// CPU time and prints for whom it is; but the code `busy` isn't run when it fails. `wait for a
+/// turn` waits before it begins, `wait` after that. `queue` queues the job `hugo/Notes/later` and
+/// then does as `wait`.
 pub(crate) struct Scripted {
     outcomes: Mutex<HashMap<String, CodeError>>,
     /// Code and user of each call so far.
     calls: Mutex<Vec<(String, String)>>,
-    /// Who runs the code `wait` needs one of these.
+    /// Who runs code that waits needs one of these.
     pub(crate) permits: Semaphore,
     running: AtomicUsize,
     most_running: AtomicUsize,
+    /// How many runs of the code `wait for a turn` do so.
+    pub(crate) waiting: AtomicUsize,
+    /// How many jobs the code `queue` has queued.
+    pub(crate) queued: AtomicUsize,
 }
 
 pub(crate) const CPU: Duration = Duration::from_millis(10);
@@ -49,6 +56,8 @@ impl Scripted {
             permits: Semaphore::new(0),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
         })
     }
 
@@ -102,7 +111,19 @@ impl CodeRuntime for Scripted {
         }
     }
 
-    async fn run(&self, call: &CodeCall, _services: &dyn Services) -> Execution {
+    async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
+        if &*call.code == "wait for a turn" {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            self.permits.acquire().await.unwrap().forget();
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        if let Err(refused) = services.begin().await {
+            return Execution {
+                outcome: Err(refused),
+                cpu_time: Duration::ZERO,
+                output: Output::default(),
+            };
+        }
         let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         let _running = Running(self);
         self.most_running.fetch_max(now, Ordering::SeqCst);
@@ -110,6 +131,15 @@ impl CodeRuntime for Scripted {
         let of = (call.code.to_string(), user.clone());
         self.calls.lock().unwrap().push(of);
         match &*call.code {
+            "queue" => {
+                let arguments = json!({"document": {"type": "job", "data": {
+                    "assembly_user": "hugo", "assembly_name": "Notes", "job_name": "later",
+                }}});
+                let arguments = arguments.as_object().unwrap().clone();
+                services.call(Service::Insert, arguments).await.unwrap();
+                self.queued.fetch_add(1, Ordering::SeqCst);
+                self.permits.acquire().await.unwrap().forget();
+            }
             "wait" => self.permits.acquire().await.unwrap().forget(),
             "panic" => panic!("as told"),
             _ => tokio::task::yield_now().await,

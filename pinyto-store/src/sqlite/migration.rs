@@ -47,6 +47,16 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "hosts",
         include_str!("../../migrations/sqlite/0004_hosts.sql"),
     ),
+    (
+        6,
+        "turns and holds",
+        include_str!("../../migrations/sqlite/0006_turns_and_holds.sql"),
+    ),
+    (
+        7,
+        "run writers",
+        include_str!("../../migrations/sqlite/0007_run_writers.sql"),
+    ),
 ];
 
 /// The version of the tables that this program expects.

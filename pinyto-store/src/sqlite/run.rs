@@ -9,8 +9,8 @@ use pinyto_core::{
     clock::Timestamp,
     id::{AssemblyId, UserId},
     run::{
-        CpuBooking, HourUsage, PartKind, Run, RunBatch, RunError, RunId, RunOutcome, RunPart,
-        RunRepository, RunRetention,
+        BatchId, CpuBooking, HourUsage, PartKind, Run, RunBatch, RunError, RunId, RunOutcome,
+        RunPart, RunRepository, RunRetention, WRITER_MEMORY,
     },
     runtime::Output,
     store::StoreError,
@@ -171,6 +171,8 @@ impl<'a> From<&'a Run> for NewRun<'a> {
 }
 
 struct Record {
+    id: BatchId,
+    now: Timestamp,
     /// A JSON array of [`NewRun`].
     runs: String,
     users: BTreeSet<UserId>,
@@ -206,11 +208,56 @@ pub(super) const BOOK: &str = "
         hour = max(coalesce(hour, ?2), ?2)
     WHERE id = ?1 RETURNING hour, hour_cpu_nanos";
 
+pub(super) const FORGET_WRITERS: &str = "DELETE FROM pinyto_run_writers WHERE recorded_at < ?1";
+
+/// Nothing if the batch was recorded already.
+pub(super) const BEGIN_BATCH: &str = "
+    INSERT INTO pinyto_run_writers (id, batch, recorded_at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, recorded_at = excluded.recorded_at
+    WHERE batch < excluded.batch";
+
+impl Record {
+    /// Whether the batch is new.
+    async fn begin(&self, db: &mut SqliteConnection) -> Result<bool, Failure> {
+        let forgotten = self.now.saturating_sub(WRITER_MEMORY);
+        sqlx::query(FORGET_WRITERS)
+            .bind(forgotten.unix_millis())
+            .execute(&mut *db)
+            .await?;
+        let begun = sqlx::query(BEGIN_BATCH)
+            .bind(self.id.writer.as_bytes().as_slice())
+            .bind(number(self.id.number))
+            .bind(self.now.unix_millis())
+            .execute(db)
+            .await?;
+        Ok(begun.rows_affected() > 0)
+    }
+
+    /// What is booked for the users of the batch.
+    async fn figures(&self, db: &mut SqliteConnection) -> Result<Vec<HourUsage>, Failure> {
+        let users: BTreeSet<UserId> = self.cpu.iter().map(|booking| booking.user).collect();
+        let mut figures = Vec::new();
+        for user in users {
+            let booked: Option<(i64, i64)> = sqlx::query_as(HOUR_USAGE)
+                .bind(user.get())
+                .fetch_optional(&mut *db)
+                .await?;
+            if let Some(booked) = booked {
+                figures.push(figure(user, booked)?);
+            }
+        }
+        Ok(figures)
+    }
+}
+
 #[async_trait]
 impl Intent for Record {
     type Outcome = Vec<HourUsage>;
 
     async fn run(&self, db: &mut SqliteConnection) -> Result<Vec<HourUsage>, Failure> {
+        if !self.begin(db).await? {
+            return self.figures(db).await;
+        }
         if !self.users.is_empty() {
             sqlx::query(INSERT)
                 .bind(self.runs.as_str())
@@ -269,6 +316,8 @@ impl RunRepository for SqliteStore {
     ) -> Result<Vec<HourUsage>, StoreError> {
         let runs: Vec<NewRun<'_>> = batch.runs.iter().map(NewRun::from).collect();
         self.write(Record {
+            id: batch.id,
+            now,
             // Texts and numbers always become JSON.
             runs: serde_json::to_string(&runs).map_err(StoreError::unavailable)?,
             users: batch.runs.iter().map(|run| run.user).collect(),

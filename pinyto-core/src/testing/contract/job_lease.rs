@@ -39,7 +39,7 @@ pub async fn of_claims_at_once_each_entry_goes_to_one(store: Arc<dyn Store>) {
 pub async fn an_expired_lease_is_taken_over_and_its_holder_refused(store: Arc<dyn Store>) {
     let (hugo, _) = hugo(&*store, &[("tidy", "", 60)]).await;
     let first = claim_one(&*store, 1, 0).await.unwrap();
-    let due = store.jobs().next_due(given::at(1)).await.unwrap();
+    let due = store.jobs().next_due().await.unwrap();
     assert_eq!(due, Some(given::at(60)));
     assert_eq!(claim(&*store, 2, 59, 9).await, []);
     let second = claim_one(&*store, 2, 60).await.unwrap();
@@ -115,13 +115,13 @@ pub async fn one_job_never_runs_twice_at_once_for_one_user(store: Arc<dyn Store>
     let claimed = claim(&*store, 1, 0, 9).await;
     assert_eq!(claimed.len(), 4);
     assert_eq!(claim(&*store, 2, 1, 9).await, []);
-    let due = store.jobs().next_due(given::at(1)).await.unwrap();
+    let due = store.jobs().next_due().await.unwrap();
     assert_eq!(due, Some(given::at(60)), "what must wait is not due");
     let running = claimed
         .iter()
         .find(|claimed| claimed.user == hugo && claimed.job == job(&notes, "tidy"));
     assert!(complete(&*store, running.unwrap(), &Completion::Succeeded, 2).await);
-    let due = store.jobs().next_due(given::at(2)).await.unwrap();
+    let due = store.jobs().next_due().await.unwrap();
     assert_eq!(due, Some(given::at(0)));
     let next = claim(&*store, 3, 2, 9).await;
     assert_eq!(next.len(), 1);
@@ -179,6 +179,70 @@ pub async fn who_had_her_last_turn_longest_ago_has_the_next(store: Arc<dyn Store
     }
     let round = [hugo.id, erna.id, karl.id];
     assert_eq!(turns, [round, round, round].concat());
+}
+
+pub async fn however_much_is_due_for_one_user_the_others_have_their_turns(store: Arc<dyn Store>) {
+    let hugo = given::user(&*store, "hugo", 1).await;
+    let jobs: Vec<String> = (0..100).map(|n| format!("job{n}")).collect();
+    let jobs: Vec<_> = jobs.iter().map(|name| (name.as_str(), "", 60)).collect();
+    for n in 0..50 {
+        let many = save(&*store, &hugo, &format!("Many{n}"), &jobs, 0).await;
+        given::installed(&*store, &hugo, &many).await;
+    }
+    let small = save(&*store, &hugo, "Small", &[("one", "", 60)], 0).await;
+    let mut others = Vec::new();
+    for n in 0..10 {
+        let other = given::user(&*store, &format!("other{n}"), 2 + n).await;
+        let assemblies = store.assemblies();
+        let installed = assemblies.install(other.id, &small, 9, given::at(1)).await;
+        installed.unwrap();
+        others.push(other.id);
+    }
+    let hugo = hugo.id;
+    let mut turns = Vec::new();
+    for lease in 0..4 {
+        let claimed = claim(&*store, lease, 10, 4).await;
+        turns.push(claimed.iter().map(|job| job.user.id).collect::<Vec<_>>());
+        // What hugo runs, runs on.
+        for job in claimed.iter().filter(|job| job.user.id != hugo) {
+            assert!(complete(&*store, job, &Completion::Succeeded, 10).await);
+        }
+    }
+    assert_eq!(turns[0], [&[hugo], &others[..3]].concat());
+    assert_eq!(turns[1], others[3..7]);
+    assert_eq!(turns[2], [&others[7..], &[hugo]].concat());
+    assert_eq!(turns[3], [hugo; 4]);
+    let due = store.jobs().next_due().await.unwrap();
+    assert_eq!(due, Some(given::at(0)));
+}
+
+pub async fn whoever_waits_longest_comes_first(store: Arc<dyn Store>) {
+    let jobs = [("a", "", 60), ("b", "", 60), ("c", "", 60)];
+    let (hugo, notes) = hugo(&*store, &jobs).await;
+    let mut users = vec![hugo.id];
+    for (n, name) in [(2, "erna"), (3, "karl")] {
+        let user = given::user(&*store, name, n).await;
+        let (assemblies, at) = (store.assemblies(), given::at(10 * n64(n)));
+        assemblies.install(user.id, &notes, 9, at).await.unwrap();
+        users.push(user.id);
+    }
+    let [hugo, erna, karl] = users[..] else {
+        panic!("{users:?}");
+    };
+    // Hugo since 0, then since 15; erna since 20, karl since 30.
+    for (second, expected) in [(15, hugo), (40, hugo), (41, erna), (42, karl), (43, hugo)] {
+        assert_eq!(runs(&*store, second).await.unwrap().user.id, expected);
+    }
+    assert_eq!(runs(&*store, 44).await.unwrap().user.id, erna);
+    // The clock is set back: nobody waits for it to be as late as it was.
+    assert_eq!(runs(&*store, 35).await.unwrap().user.id, karl);
+    assert_eq!(runs(&*store, 36).await.unwrap().user.id, erna);
+    assert_eq!(runs(&*store, 37).await.unwrap().user.id, karl);
+    assert_eq!(runs(&*store, 38).await, None);
+}
+
+fn n64(n: u64) -> i64 {
+    i64::try_from(n).unwrap()
 }
 
 pub async fn uninstalling_while_a_job_runs_takes_its_lease_away(store: Arc<dyn Store>) {

@@ -8,6 +8,7 @@ mod document_query;
 mod installation;
 mod job;
 mod job_failure;
+mod job_hold;
 mod job_lease;
 mod key;
 mod key_change;
@@ -242,6 +243,8 @@ macro_rules! __store_contract {
                 an_author_lists_the_runs_of_her_assembly_alone
                 who_is_gone_is_skipped
                 cpu_time_is_booked_in_all_and_for_its_hour
+                a_batch_that_comes_again_is_booked_once
+                of_one_batch_recorded_by_many_at_once_one_counts
                 batches_recorded_by_many_at_once_are_exact
             }
             job {
@@ -272,8 +275,17 @@ macro_rules! __store_contract {
                 one_job_never_runs_twice_at_once_for_one_user
                 each_user_has_her_turn_before_anybody_has_two
                 who_had_her_last_turn_longest_ago_has_the_next
+                however_much_is_due_for_one_user_the_others_have_their_turns
+                whoever_waits_longest_comes_first
                 uninstalling_while_a_job_runs_takes_its_lease_away
                 a_job_that_a_save_drops_while_it_runs_takes_its_lease_away
+            }
+            job_hold {
+                what_a_run_queues_can_be_claimed_when_that_has_ended
+                a_run_releases_all_that_it_queued_and_nothing_else
+                what_a_lost_run_queued_becomes_due_by_itself
+                a_job_wanted_now_still_waits_for_the_run_that_queued_it
+                what_a_run_queued_goes_with_its_document
             }
             job_failure {
                 a_failed_run_is_tried_again_when_its_pause_is_over

@@ -5,7 +5,8 @@ use crate::{
     assembly::AssemblyRef,
     id::{AssemblyId, UserId},
     run::{
-        CpuBooking, HourUsage, PartKind, Run, RunBatch, RunError, RunOutcome, RunPart, RunRetention,
+        CpuBooking, HourUsage, PartKind, Run, RunBatch, RunError, RunOutcome, RunPart,
+        RunRetention, WRITER_MEMORY,
     },
     runtime::Output,
     store::Store,
@@ -20,10 +21,7 @@ async fn record(store: &dyn Store, runs: &[Run]) {
 }
 
 async fn record_within(store: &dyn Store, runs: &[Run], retention: RunRetention, now: i64) {
-    let batch = RunBatch {
-        runs: runs.to_vec(),
-        cpu: Vec::new(),
-    };
+    let batch = given::batch(runs.to_vec(), Vec::new());
     let recorded = store.runs().record(&batch, retention, given::at(now)).await;
     assert_eq!(recorded.unwrap(), []);
 }
@@ -200,10 +198,10 @@ pub async fn who_is_gone_is_skipped(store: Arc<dyn Store>) {
         hour: 5,
         used: Duration::from_secs(1),
     };
-    let batch = RunBatch {
-        runs: vec![run(1, nobody), run(2, hugo.id)],
-        cpu: vec![booking(nobody), booking(hugo.id)],
-    };
+    let batch = given::batch(
+        vec![run(1, nobody), run(2, hugo.id)],
+        vec![booking(nobody), booking(hugo.id)],
+    );
     let runs = store.runs();
     let recorded = runs.record(&batch, RunRetention::default(), given::at(0));
     let figures: Vec<_> = recorded.await.unwrap();
@@ -219,10 +217,7 @@ async fn book(store: &dyn Store, user: UserId, bookings: &[(i64, u64)]) -> Vec<H
         hour,
         used: Duration::from_millis(millis),
     };
-    let batch = RunBatch {
-        runs: Vec::new(),
-        cpu: bookings.iter().map(booking).collect(),
-    };
+    let batch = given::batch(Vec::new(), bookings.iter().map(booking).collect());
     let runs = store.runs();
     let recorded = runs.record(&batch, RunRetention::default(), given::at(0));
     recorded.await.unwrap()
@@ -259,20 +254,80 @@ pub async fn cpu_time_is_booked_in_all_and_for_its_hour(store: Arc<dyn Store>) {
     assert_eq!(total(&erna).await, Duration::ZERO);
 }
 
+pub async fn a_batch_that_comes_again_is_booked_once(store: Arc<dyn Store>) {
+    let hugo = given::user(&*store, "hugo", 1).await;
+    let booking = CpuBooking {
+        user: hugo.id,
+        hour: 3,
+        used: Duration::from_millis(5),
+    };
+    let run = given::run(1, hugo.id, "hugo/Notes");
+    let mut batch = given::batch(vec![run.clone()], vec![booking]);
+    let record = async |batch: &RunBatch, now| {
+        let runs = store.runs();
+        let recorded = runs.record(batch, RunRetention::default(), given::at(now));
+        let figures = recorded.await.unwrap();
+        assert_eq!(figures.len(), 1);
+        let usage = store.users().usage(hugo.id).await.unwrap().unwrap();
+        assert_eq!(figures[0].used, usage.cpu_time);
+        usage.cpu_time.as_millis()
+    };
+    for _ in 0..3 {
+        assert_eq!(record(&batch, 0).await, 5);
+    }
+    // The next one of the same writer, and then the first once more.
+    let first = batch.clone();
+    batch.id.number += 1;
+    assert_eq!(record(&batch, 10).await, 10);
+    assert_eq!(record(&batch, 11).await, 10);
+    assert_eq!(record(&first, 12).await, 10);
+    // The number 1 of another writer.
+    let other = given::batch(Vec::new(), vec![booking]);
+    assert_eq!(record(&other, 13).await, 15);
+    assert_eq!(ids(&*store, &hugo).await, [run.id]);
+    // A batch that is repeated doesn't bring back what was swept meanwhile.
+    store.runs().sweep(given::at(100)).await.unwrap();
+    let memory = i64::try_from(WRITER_MEMORY.as_secs()).unwrap();
+    assert_eq!(record(&batch, 10 + memory).await, 15);
+    assert_eq!(ids(&*store, &hugo).await, []);
+    // What was forgotten is new: a store remembers no longer than it says.
+    assert_eq!(record(&batch, 11 + memory).await, 20);
+}
+
+pub async fn of_one_batch_recorded_by_many_at_once_one_counts(store: Arc<dyn Store>) {
+    let hugo = given::user(&*store, "hugo", 1).await.id;
+    let booking = CpuBooking {
+        user: hugo,
+        hour: 3,
+        used: Duration::from_millis(1),
+    };
+    let batch = given::batch(Vec::new(), vec![booking]);
+    race((0..6).map(|_| {
+        let (store, batch) = (store.clone(), batch.clone());
+        async move {
+            let runs = store.runs();
+            let recorded = runs.record(&batch, RunRetention::default(), given::at(0));
+            recorded.await.unwrap();
+        }
+    }))
+    .await;
+    let figure = store.runs().hour_usage(hugo).await.unwrap().unwrap();
+    assert_eq!(figure.used, Duration::from_millis(1));
+}
+
 pub async fn batches_recorded_by_many_at_once_are_exact(store: Arc<dyn Store>) {
     let hugo = given::user(&*store, "hugo", 1).await;
     race((0..8).map(|task| {
         let (store, hugo) = (store.clone(), hugo.id);
         async move {
             for n in 0..10 {
-                let batch = RunBatch {
-                    runs: vec![given::run(task * 10 + n, hugo, "hugo/Notes")],
-                    cpu: vec![CpuBooking {
-                        user: hugo,
-                        hour: 3,
-                        used: Duration::from_millis(1),
-                    }],
+                let booking = CpuBooking {
+                    user: hugo,
+                    hour: 3,
+                    used: Duration::from_millis(1),
                 };
+                let run = given::run(task * 10 + n, hugo, "hugo/Notes");
+                let batch = given::batch(vec![run], vec![booking]);
                 let runs = store.runs();
                 let recorded = runs.record(&batch, RunRetention::default(), given::at(0));
                 recorded.await.unwrap();

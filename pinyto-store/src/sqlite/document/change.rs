@@ -201,7 +201,7 @@ impl Insert {
 impl Insert {
     /// Queues the job that the document asks for.
     async fn inserted(&self, db: &mut SqliteConnection) -> Result<InsertOutcome, Failure> {
-        if let Some(QueuedJob { job, .. }) = &self.job {
+        if let Some(job) = &self.job {
             job::enqueue(db, self.user, &self.document, job).await?;
         }
         Ok(InsertOutcome::Inserted)
@@ -261,7 +261,7 @@ impl Intent for Insert {
     async fn run(&self, db: &mut SqliteConnection) -> Result<InsertOutcome, Failure> {
         // Before anything is written.
         let refused = match &self.job {
-            Some(QueuedJob { job, limit }) => job::refusal(db, self.user, job, *limit).await?,
+            Some(QueuedJob { job, limit, .. }) => job::refusal(db, self.user, job, *limit).await?,
             None => None,
         };
         if refused.is_none() && self.insert(db, &self.listings).await? {

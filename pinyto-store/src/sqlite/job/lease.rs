@@ -1,11 +1,13 @@
 //! Who runs what.
 
+use std::collections::{BTreeSet, HashMap};
+
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
     document::Scope,
     id::{AssemblyId, JobEntryId, UserId},
-    job::{Claim, ClaimedJob, Completion, JobEntry, JobRef, Lease, Trigger},
+    job::{Claim, ClaimedJob, Completion, JobEntry, JobRef, Lease, Trigger, Turn},
 };
 use sqlx::SqliteConnection;
 
@@ -20,41 +22,35 @@ use super::{
 };
 use crate::row::user::user;
 
-/// Which entries to claim: of those that are due longest, one of each job and user, by turns.
-/// `?1` is now.
-pub(in super::super) const CLAIMABLE: &str = "
-    WITH due AS MATERIALIZED (
-        SELECT e.id, e.user_id, e.assembly_id, e.job, e.due_at
-        FROM pinyto_job_entries e
-        WHERE e.due_at <= ?1 AND NOT EXISTS (
-            SELECT 1 FROM pinyto_job_entries o INDEXED BY pinyto_running_jobs
-            WHERE o.user_id = e.user_id AND o.assembly_id = e.assembly_id AND o.job = e.job
-              AND o.lease IS NOT NULL AND o.due_at > ?1)
-        ORDER BY e.due_at LIMIT 2000
-    ),
-    running AS MATERIALIZED (
-        SELECT user_id, count(*) AS runs
-        FROM pinyto_job_entries INDEXED BY pinyto_running_jobs
-        WHERE lease IS NOT NULL AND due_at > ?1 GROUP BY user_id
-    ),
-    job AS (
-        SELECT *, row_number() OVER (
-            PARTITION BY user_id, assembly_id, job ORDER BY due_at, id) AS nth
-        FROM due
-    ),
-    turn AS (
-        SELECT id, user_id, due_at, row_number() OVER (
-            PARTITION BY user_id ORDER BY due_at, id) AS nth
-        FROM job WHERE nth = 1
-    )
-    SELECT turn.id FROM turn LEFT JOIN running ON running.user_id = turn.user_id
-    LEFT JOIN pinyto_job_turns last ON last.user_id = turn.user_id
-    ORDER BY nth + coalesce(runs, 0), coalesce(last.turn, 0), due_at, turn.id LIMIT ?2";
+/// How many jobs run for each user who has any. `?1` is now.
+pub(in super::super) const RUNNING: &str = "
+    SELECT user_id, count(*) FROM pinyto_job_entries INDEXED BY pinyto_running_jobs
+    WHERE lease IS NOT NULL AND due_at > ?1 GROUP BY user_id";
+
+/// Turns that lie ahead, because a clock was wrong.
+pub(in super::super) const SET_BACK: &str =
+    "UPDATE pinyto_job_users SET turn_at = ?1 WHERE turn_at > ?1";
+
+/// The users who have waited longest, with their numbers in the [`Turn`].
+pub(in super::super) const WAITING: &str = "
+    SELECT user_id, since, turn FROM pinyto_job_users INDEXED BY pinyto_job_users_by_wait
+    WHERE since <= ?1 ORDER BY since, turn, user_id LIMIT ?2";
+
+/// The same of one user, if something of hers can be claimed.
+pub(in super::super) const WAITS: &str =
+    "SELECT user_id, since, turn FROM pinyto_job_users WHERE user_id = ?2 AND since <= ?1";
+
+/// The entry of a user that is claimed first.
+pub(in super::super) const FIRST: &str = "
+    SELECT (SELECT e.id FROM pinyto_job_entries e INDEXED BY pinyto_due_jobs
+            WHERE e.user_id = c.user_id AND e.assembly_id = c.assembly_id AND e.job = c.job
+              AND e.due_at IS NOT NULL ORDER BY e.due_at, e.id LIMIT 1)
+    FROM pinyto_claimable_jobs c WHERE c.user_id = ?1 AND c.due_at <= ?2
+    ORDER BY c.due_at, c.assembly_id, c.job LIMIT 1";
 
 pub(in super::super) const TAKE_TURN: &str = "
-    INSERT INTO pinyto_job_turns (user_id, turn)
-    VALUES (?1, (SELECT coalesce(max(turn), 0) + 1 FROM pinyto_job_turns))
-    ON CONFLICT (user_id) DO UPDATE SET turn = excluded.turn";
+    UPDATE pinyto_job_users
+    SET turn_at = ?2, turn = (SELECT max(turn) + 1 FROM pinyto_job_users) WHERE user_id = ?1";
 
 #[derive(sqlx::FromRow)]
 struct DueRow {
@@ -96,28 +92,99 @@ impl Intent for ClaimDue {
 
     async fn run(&self, db: &mut SqliteConnection) -> Result<Vec<ClaimedJob>, Failure> {
         let Self(claim) = self;
-        let ids: Vec<(i64,)> = sqlx::query_as(CLAIMABLE)
-            .bind(claim.now.unix_millis())
-            .bind(i64::try_from(claim.limit).unwrap_or(i64::MAX))
-            .fetch_all(&mut *db)
-            .await?;
+        let now = claim.now.unix_millis();
+        let mut turns = turns(db, claim).await?;
         let mut claimed = Vec::new();
-        for (id,) in ids {
-            match claim_one(db, id, claim).await {
-                Ok(job) => claimed.extend(job),
-                Err(Failure::Corrupt(reason)) => {
-                    tracing::error!(entry = id, ?reason, "a job can't be read");
-                    let until = claim.now.unix_millis().saturating_add(PUT_OFF_MILLIS);
-                    sqlx::query(PUT_OFF)
-                        .bind(id)
-                        .bind(until)
-                        .execute(&mut *db)
-                        .await?;
-                }
-                Err(failure) => return Err(failure),
-            }
+        for _ in 0..claim.limit {
+            let Some(Turn { user, running, .. }) = turns.pop_first() else {
+                break;
+            };
+            let first: Option<(i64,)> = sqlx::query_as(FIRST)
+                .bind(user.get())
+                .bind(now)
+                .fetch_optional(&mut *db)
+                .await?;
+            let Some((id,)) = first else {
+                continue;
+            };
+            let job = claim_or_put_off(db, id, claim).await?;
+            sqlx::query(TAKE_TURN)
+                .bind(user.get())
+                .bind(now)
+                .execute(&mut *db)
+                .await?;
+            let again: Option<TurnRow> = sqlx::query_as(WAITS)
+                .bind(now)
+                .bind(user.get())
+                .fetch_optional(&mut *db)
+                .await?;
+            let running = running + usize::from(job.is_some());
+            turns.extend(again.map(|row| row.turn(running)));
+            claimed.extend(job);
         }
         Ok(claimed)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct TurnRow {
+    user_id: i64,
+    since: i64,
+    turn: i64,
+}
+
+impl TurnRow {
+    const fn turn(&self, running: usize) -> Turn {
+        Turn {
+            running,
+            since: Timestamp::from_unix_millis(self.since),
+            last: self.turn,
+            user: UserId::new(self.user_id),
+        }
+    }
+}
+
+/// Those whose turn may be among the next `claim.limit`. Of the users who have waited longest
+/// some may be put behind others because jobs of theirs run; so many more are looked at.
+async fn turns(db: &mut SqliteConnection, claim: &Claim) -> Result<BTreeSet<Turn>, Failure> {
+    let now = claim.now.unix_millis();
+    let running: Vec<(i64, i64)> = sqlx::query_as(RUNNING)
+        .bind(now)
+        .fetch_all(&mut *db)
+        .await?;
+    let running: HashMap<i64, i64> = running.into_iter().collect();
+    sqlx::query(SET_BACK).bind(now).execute(&mut *db).await?;
+    let enough = claim.limit.saturating_add(running.len());
+    let waiting: Vec<TurnRow> = sqlx::query_as(WAITING)
+        .bind(now)
+        .bind(i64::try_from(enough).unwrap_or(i64::MAX))
+        .fetch_all(db)
+        .await?;
+    let turns = waiting.into_iter().map(|row| {
+        let running = running.get(&row.user_id).copied().unwrap_or(0);
+        row.turn(usize::try_from(running).unwrap_or(0))
+    });
+    Ok(turns.collect())
+}
+
+/// `None` if it isn't to be run.
+async fn claim_or_put_off(
+    db: &mut SqliteConnection,
+    id: i64,
+    claim: &Claim,
+) -> Result<Option<ClaimedJob>, Failure> {
+    match claim_one(db, id, claim).await {
+        Err(Failure::Corrupt(reason)) => {
+            tracing::error!(entry = id, ?reason, "a job can't be read");
+            let until = claim.now.unix_millis().saturating_add(PUT_OFF_MILLIS);
+            sqlx::query(PUT_OFF)
+                .bind(id)
+                .bind(until)
+                .execute(db)
+                .await?;
+            Ok(None)
+        }
+        claimed => claimed,
     }
 }
 
@@ -139,7 +206,6 @@ async fn claim_one(
     let http_hosts = hosts(row.http_hosts.as_deref())?;
     let is_to_run = entry.claim(claim.lease, claim.now, claim.until);
     write(db, id, &entry).await?;
-    sqlx::query(TAKE_TURN).bind(row.user_id).execute(db).await?;
     Ok(is_to_run.then(|| ClaimedJob {
         lease: Lease {
             entry: JobEntryId::new(id),

@@ -11,6 +11,7 @@ use pinyto_core::{
         Claim, ClaimedJob, Completion, EnqueueOutcome, JobEntry, JobRef, JobRepository, JobState,
         Lease,
     },
+    run::RunId,
     store::StoreError,
 };
 
@@ -18,24 +19,21 @@ pub(super) use plan::{plan, replan, revive_changed};
 pub(super) use queue::{enqueue, refusal};
 #[cfg(test)]
 pub(super) use {
-    lease::{CLAIMABLE, DELETE, DUE, EXTEND, HELD, PUT_OFF, TAKE_TURN},
+    lease::{
+        DELETE, DUE, EXTEND, FIRST, HELD, PUT_OFF, RUNNING, SET_BACK, TAKE_TURN, WAITING, WAITS,
+    },
     plan::{PLAN, REPLAN, REVIVE_CHANGED},
-    queue::{HASTEN, KEY, QUEUED, REVIVE},
+    queue::{HASTEN, KEY, QUEUED, RELEASE, REVIVE},
     row::WRITE,
 };
 
 use super::{SqliteStore, error::Corrupt};
 use lease::{ClaimDue, Complete, Extend};
-use queue::RunNow;
+use queue::{Release, RunNow};
 use row::{EntryRow, NameRow, entry_columns};
 
-pub(super) const NEXT_DUE: &str = "
-    SELECT e.due_at FROM pinyto_job_entries e
-    WHERE e.due_at IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM pinyto_job_entries o INDEXED BY pinyto_running_jobs
-        WHERE o.user_id = e.user_id AND o.assembly_id = e.assembly_id AND o.job = e.job
-          AND o.id <> e.id AND o.lease IS NOT NULL AND o.due_at > ?1)
-    ORDER BY e.due_at LIMIT 1";
+pub(super) const NEXT_DUE: &str =
+    "SELECT due_at FROM pinyto_job_users WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
 
 #[derive(sqlx::FromRow)]
 struct StateRow {
@@ -78,9 +76,11 @@ impl JobRepository for SqliteStore {
         .await
     }
 
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let query = sqlx::query_as::<_, (i64,)>(NEXT_DUE).bind(now.unix_millis());
-        let due = self.readers.one(query).await?;
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let due = self
+            .readers
+            .one(sqlx::query_as::<_, (i64,)>(NEXT_DUE))
+            .await?;
         Ok(due.map(|(due,)| Timestamp::from_unix_millis(due)))
     }
 
@@ -99,6 +99,10 @@ impl JobRepository for SqliteStore {
             at,
         })
         .await
+    }
+
+    async fn release(&self, user: UserId, run: RunId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(Release { user, run, now }).await
     }
 
     async fn list_of_user(

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    document::{Document, DocumentId},
+    document::{Document, DocumentId, QueuedJob},
     id::UserId,
-    job::{EnqueueOutcome, JobRef},
+    job::{EnqueueOutcome, Hold, JobRef},
+    run::RunId,
 };
 use sqlx::SqliteConnection;
 
@@ -42,8 +43,8 @@ pub(in super::super) const QUEUED: &str =
 
 const INSERT: &str = "
     INSERT INTO pinyto_job_entries
-        (user_id, assembly_id, job, cause, document_id, schedule, planned_at, due_at)
-    VALUES (?1, ?2, ?3, iif(?4 IS NULL, 'run_now', 'document'), ?4, 0, ?5, ?5)";
+        (user_id, assembly_id, job, cause, document_id, schedule, planned_at, due_at, held_by)
+    VALUES (?1, ?2, ?3, iif(?4 IS NULL, 'run_now', 'document'), ?4, 0, ?5, coalesce(?6, ?5), ?7)";
 
 /// Whether `limit` runs are queued for the user.
 async fn is_full(db: &mut SqliteConnection, user: UserId, limit: usize) -> Result<bool, Failure> {
@@ -59,6 +60,7 @@ async fn insert(
     (user, assembly, job): (UserId, i64, &JobRef),
     document: Option<DocumentId>,
     at: Timestamp,
+    hold: Option<Hold>,
 ) -> Result<(), Failure> {
     sqlx::query(INSERT)
         .bind(user.get())
@@ -66,6 +68,8 @@ async fn insert(
         .bind(job.name.as_str())
         .bind(document.as_ref().map(|id| id.as_bytes().as_slice()))
         .bind(at.unix_millis())
+        .bind(hold.map(|hold| hold.until.unix_millis()))
+        .bind(hold.as_ref().map(|hold| hold.by.as_bytes().as_slice()))
         .execute(db)
         .await?;
     Ok(())
@@ -92,11 +96,11 @@ pub(in super::super) async fn enqueue(
     db: &mut SqliteConnection,
     user: UserId,
     document: &Document,
-    job: &JobRef,
+    QueuedJob { job, hold, .. }: &QueuedJob,
 ) -> Result<(), Failure> {
     let (id, at) = (Some(document.id), document.time);
     match assembly_of(db, user, job).await? {
-        Ok(assembly) => insert(db, (user, assembly, job), id, at).await,
+        Ok(assembly) => insert(db, (user, assembly, job), id, at, *hold).await,
         Err(_) => Ok(()),
     }
 }
@@ -115,7 +119,7 @@ pub(in super::super) const REVIVE: &str = "
 
 /// [`JobEntry::hasten`](pinyto_core::job::JobEntry::hasten).
 pub(in super::super) const HASTEN: &str = "
-    UPDATE pinyto_job_entries SET due_at = min(due_at, ?4)
+    UPDATE pinyto_job_entries SET due_at = iif(held_by IS NULL, min(due_at, ?4), due_at)
     WHERE user_id = ?1 AND assembly_id = ?2 AND job = ?3 AND cause <> 'schedule'
       AND due_at IS NOT NULL AND (lease IS NULL OR due_at <= ?4)";
 
@@ -149,7 +153,33 @@ impl Intent for RunNow {
             return Ok(EnqueueOutcome::LimitReached);
         }
         let key = (self.user, assembly, &self.job);
-        insert(db, key, None, self.at).await?;
+        insert(db, key, None, self.at, None).await?;
         Ok(EnqueueOutcome::Queued)
+    }
+}
+
+pub(super) struct Release {
+    pub(super) user: UserId,
+    pub(super) run: RunId,
+    pub(super) now: Timestamp,
+}
+
+/// [`JobEntry::release`](pinyto_core::job::JobEntry::release).
+pub(in super::super) const RELEASE: &str = "
+    UPDATE pinyto_job_entries SET held_by = NULL, due_at = min(due_at, ?3)
+    WHERE user_id = ?1 AND held_by = ?2";
+
+#[async_trait]
+impl Intent for Release {
+    type Outcome = bool;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<bool, Failure> {
+        let released = sqlx::query(RELEASE)
+            .bind(self.user.get())
+            .bind(self.run.as_bytes().as_slice())
+            .bind(self.now.unix_millis())
+            .execute(db)
+            .await?;
+        Ok(released.rows_affected() > 0)
     }
 }

@@ -5,6 +5,7 @@ use pinyto_core::{
     clock::Timestamp,
     document::DocumentId,
     job::{JobEntry, JobFailure, JobRef, LeaseId, Trigger},
+    run::RunId,
     user::UserName,
 };
 use sqlx::SqliteConnection;
@@ -17,7 +18,8 @@ use super::super::{
 /// The columns of an [`EntryRow`], of a table named `e`.
 macro_rules! entry_columns {
     () => {
-        "e.cause, e.document_id, e.schedule, e.planned_at, e.due_at, e.attempts, e.lease,
+        "e.cause, e.document_id, e.schedule, e.planned_at, e.due_at, e.held_by,
+         e.attempts, e.lease,
          e.started_at, e.parked, e.failure_kind, e.failure_message, e.failure_line, e.failed_at"
     };
 }
@@ -30,6 +32,7 @@ pub(super) struct EntryRow {
     schedule: i64,
     planned_at: i64,
     due_at: Option<i64>,
+    held_by: Option<Vec<u8>>,
     attempts: i64,
     lease: Option<Vec<u8>>,
     started_at: Option<i64>,
@@ -59,6 +62,9 @@ impl TryFrom<EntryRow> for JobEntry {
         let schedule = schedule.and_then(Schedule::from_minutes).ok_or("too long");
         let lease = row.lease.as_deref().map(<[u8; 16]>::try_from).transpose();
         let lease = lease.map_err(corrupt("pinyto_job_entries.lease"))?;
+        let held_by = row.held_by.as_deref().map(<[u8; 12]>::try_from);
+        let held_by = held_by.transpose();
+        let held_by = held_by.map_err(corrupt("pinyto_job_entries.held_by"))?;
         let failure = match (&row.failure_kind, row.failed_at) {
             (Some(kind), Some(at)) => Some(JobFailure {
                 error: run_error(kind, row.failure_message.as_deref(), row.failure_line)?,
@@ -71,6 +77,7 @@ impl TryFrom<EntryRow> for JobEntry {
             schedule: schedule.map_err(corrupt("pinyto_job_entries.schedule"))?,
             planned_at: moment(row.planned_at),
             due_at: row.due_at.map(moment),
+            held_by: held_by.map(RunId::from_bytes),
             attempts: u32::try_from(row.attempts)
                 .map_err(corrupt("pinyto_job_entries.attempts"))?,
             lease: lease.map(LeaseId::from_bytes),
@@ -84,7 +91,7 @@ impl TryFrom<EntryRow> for JobEntry {
 pub(in super::super) const WRITE: &str = "
     UPDATE pinyto_job_entries SET planned_at = ?2, due_at = ?3, attempts = ?4, lease = ?5,
         started_at = ?6, parked = ?7, failure_kind = ?8, failure_message = ?9, failure_line = ?10,
-        failed_at = ?11
+        failed_at = ?11, held_by = ?12
     WHERE id = ?1";
 
 /// Writes back what the rules of the core may have changed.
@@ -116,6 +123,7 @@ pub(super) async fn write(
                 .as_ref()
                 .map(|failure| failure.at.unix_millis()),
         )
+        .bind(entry.held_by.as_ref().map(|run| run.as_bytes().as_slice()))
         .execute(db)
         .await?;
     Ok(())

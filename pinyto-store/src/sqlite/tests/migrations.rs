@@ -122,6 +122,6 @@ async fn what_was_installed_before_there_were_jobs_is_planned() {
     db.close().await.unwrap();
 
     let store = SqliteStore::open(options).await.unwrap();
-    let due = store.next_due(given::at(0)).await.unwrap();
+    let due = store.next_due().await.unwrap();
     assert_eq!(due.map(|due| due.unix_millis()), Some(5000));
 }
