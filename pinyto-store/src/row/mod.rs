@@ -4,8 +4,10 @@
 //! here once. A row that can't have been written by this crate is [`Corrupt`].
 
 pub(crate) mod assembly;
+pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod keyserver;
+pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod user;
 

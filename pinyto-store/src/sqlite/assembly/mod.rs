@@ -24,7 +24,6 @@ use super::{
     error::{Corrupt, Failure, corrupt},
     job,
 };
-pub(super) use crate::row::assembly::hosts;
 use crate::row::assembly::{AssemblyRow, SummaryRow};
 
 /// An assembly with everything it lists, in one row; `$from` names it `a` and its author `u`.

@@ -299,12 +299,6 @@ impl Way {
     }
 }
 
-impl Span {
-    const fn is_one_key(&self) -> bool {
-        matches!(self, Self::Keys(keys) if keys.len() == 1)
-    }
-}
-
 /// The ways there are for a query.
 #[derive(Debug)]
 pub(super) struct Ways {
