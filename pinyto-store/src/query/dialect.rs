@@ -110,6 +110,24 @@ pub(crate) struct ByType {
     pub(crate) missing: Truth,
 }
 
+#[cfg(feature = "postgres")]
+impl ByType {
+    /// Whether the database knows for no value.
+    pub(crate) fn is_unknown(&self) -> bool {
+        let truths = [
+            &self.null,
+            &self.bools.0,
+            &self.bools.1,
+            &self.object,
+            &self.array,
+            &self.missing,
+        ];
+        truths.into_iter().all(|truth| *truth == Truth::Unknown)
+            && self.number == Test::Is(Truth::Unknown)
+            && self.text == Test::Is(Truth::Unknown)
+    }
+}
+
 /// What is kept outside of the JSON, but is a text for queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Column {

@@ -13,3 +13,5 @@ pub(crate) mod constraint;
 pub(crate) mod dialect;
 pub(crate) mod entry;
 pub(crate) mod pushdown;
+#[cfg(feature = "postgres")]
+pub(crate) mod way;
