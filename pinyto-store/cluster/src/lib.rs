@@ -59,6 +59,46 @@ impl Database {
     pub fn url(&self) -> &str {
         &self.url
     }
+
+    /// Runs statements in the database, as its owner.
+    ///
+    /// # Panics
+    ///
+    /// If they fail.
+    #[allow(clippy::panic, reason = "tests fail by it")]
+    pub async fn execute(&self, statements: &str) {
+        if let Err(error) = execute(&self.url, statements.to_owned()).await {
+            panic!("{statements} failed: {error}");
+        }
+    }
+
+    /// Lets nobody use the database and ends all connections to it, or lets everybody use it again.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    #[allow(clippy::panic, reason = "tests fail by it")]
+    pub async fn set_reachable(&self, is_reachable: bool) {
+        let name = &self.name;
+        let maintenance = match SERVER.get() {
+            Some(Server::Own(cluster)) => cluster.url("postgres"),
+            Some(Server::Given { url }) => url.clone(),
+            None => return,
+        };
+        let allow = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {is_reachable}");
+        // In another transaction: until the first is committed, they would come back.
+        let terminate = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = '{name}' AND NOT {is_reachable}"
+        );
+        let changed = async {
+            execute(&maintenance, allow).await?;
+            execute(&maintenance, terminate).await
+        };
+        if let Err(error) = changed.await {
+            panic!("{name} can't be made reachable or unreachable: {error}");
+        }
+    }
 }
 
 impl Drop for Database {

@@ -26,9 +26,11 @@ mod options;
 mod pool;
 mod run;
 mod session;
+#[cfg(test)]
+mod tests;
 mod user;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use pinyto_core::{
@@ -43,6 +45,7 @@ use pinyto_core::{
     user::UserRepository,
 };
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+use tokio::time::timeout;
 
 pub use migration::OpenError;
 pub use options::PostgresOptions;
@@ -50,6 +53,9 @@ pub use options::PostgresOptions;
 use crate::{DatabaseState, migrations::newest_of};
 use document::{Indexer, KnownSetups};
 use pool::{Database, Intent};
+
+/// How long an answer to a ping may take.
+const PING: Duration = Duration::from_secs(2);
 
 /// A store in a PostgreSQL database. See the [module](self) and the [crate's page](crate) on what
 /// it promises.
@@ -195,7 +201,10 @@ impl Store for PostgresStore {
             return Err(StoreError::unavailable("a task of the store has ended"));
         }
         let read = || sqlx::query_as::<_, (i64,)>("SELECT count(*) FROM pinyto.migrations");
-        self.database.one(read).await.map(drop)
+        // Whoever asks wants to know now.
+        let pinged = timeout(PING, self.database.one(read)).await;
+        pinged.unwrap_or_else(|late| Err(StoreError::unavailable(late)))?;
+        Ok(())
     }
 }
 

@@ -74,6 +74,13 @@ impl PostgresOptions {
         self
     }
 
+    /// Without any at the same time, for tests that look at what is said on it.
+    #[cfg(test)]
+    pub(super) fn one_connection(mut self) -> Self {
+        self.connections = 1;
+        self
+    }
+
     /// How to connect.
     pub(super) fn connect(&self) -> Result<PgConnectOptions, OpenError> {
         let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
