@@ -7,9 +7,17 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { Query, aggregate, find } from "mingo";
 
+// JavaScript has no option x, so what it leaves out is left out here.
+const withoutX = (query) =>
+  JSON.parse(JSON.stringify(query), (_, value) => {
+    if (!value?.$options?.includes?.("x")) return value;
+    const $regex = value.$regex.replace(/#.*\n/g, "").replace(/\s/g, "");
+    return { ...value, $regex, $options: value.$options.replace("x", "") };
+  });
+
 const kinds = {
   // Whether the document matches.
-  matches: ({ document, query }) => new Query(query).test(document),
+  matches: ({ document, query }) => new Query(withoutX(query)).test(document),
 
   // The _ids of the documents in order.
   sort: ({ documents, path, direction }) =>

@@ -1,7 +1,7 @@
 //! A device that has a key of its own: registers, logs in by the challenge, lists its keys.
 //!
-//!     cargo run --release                                        # the server, in one terminal
-//!     cargo run --release -p pinyto-examples --example device_login -- ada_phone
+//!     cargo serve                                                # the server, in one terminal
+//!     cargo run --release --ignore-rust-version -p pinyto-examples --example device_login -- ada_phone
 
 use std::{error::Error, path::Path};
 

@@ -100,7 +100,8 @@ pub struct Settings {
     pub code_limits: CodeLimits,
     /// What one query of an assembly's code may use.
     pub query_limits: QueryLimits,
-    /// How many requests to other servers one call of an assembly's code may make. Default: 10.
+    /// How many requests to other servers one call of an assembly's code may make, redirects
+    /// included. Default: 10.
     pub http_requests: usize,
     /// How many RSA operations, and a quarter as many password hashings, may wait for a
     /// processor before a caller is told to come back. Default: 1024.

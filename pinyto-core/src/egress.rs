@@ -3,18 +3,26 @@
 //! The core opens no connections. [`Egress`] is what does; `pinyto-sandbox` has one that keeps
 //! code away from everything internal.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::ServiceException;
+use crate::{id::UserId, runtime::ServiceException};
 
 /// Fetches what code asks for, or refuses to.
 #[async_trait]
 pub trait Egress: Send + Sync {
-    /// The text that the URL leads to, after redirects. Bounded in time and size; how often one
-    /// call may ask is not decided here.
+    /// The text that the URL leads to, after redirects. Bounded in time and size. Users are served
+    /// in turn, so that many fetches of one don't delay those of others.
     ///
     /// Dropping the future closes the connection.
     ///
@@ -28,6 +36,11 @@ pub trait Egress: Send + Sync {
 /// What code wants to fetch.
 #[derive(Clone)]
 pub struct EgressRequest {
+    /// The user the code runs for.
+    pub user: UserId,
+    /// What the call may still send. The first request has been taken from it; each redirect that
+    /// is followed takes one more.
+    pub requests: Arc<RequestBudget>,
     /// As the code wrote it.
     pub url: String,
     /// The fields of a form to send with `POST`; without them it is a `GET`.
@@ -43,6 +56,37 @@ impl fmt::Debug for EgressRequest {
         f.debug_struct("EgressRequest")
             .field("allowed_hosts", &self.allowed_hosts)
             .finish_non_exhaustive()
+    }
+}
+
+/// How many requests one call may send, redirects included.
+#[derive(Debug)]
+pub struct RequestBudget {
+    limit: usize,
+    sent: AtomicUsize,
+}
+
+impl RequestBudget {
+    /// Of which nothing is used up.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            sent: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes one request.
+    ///
+    /// # Errors
+    ///
+    /// [`EgressError::TooManyRequests`] if there is none left.
+    pub fn take(&self) -> Result<(), EgressError> {
+        let more = |sent: usize| (sent < self.limit).then(|| sent + 1);
+        self.sent
+            .fetch_update(Relaxed, Relaxed, more)
+            .map(drop)
+            .map_err(|_| EgressError::TooManyRequests(self.limit))
     }
 }
 
@@ -103,6 +147,9 @@ pub enum EgressError {
     /// The answer's status is not 200.
     #[error("The answer's status is {0}.")]
     Status(u16),
+    /// The call has sent all the requests that it may.
+    #[error("One call may send {0} requests by Http, redirects included.")]
+    TooManyRequests(usize),
 }
 
 impl EgressError {
@@ -117,6 +164,7 @@ impl EgressError {
             | Self::ForbiddenHost { .. }
             | Self::UndeclaredHost { .. }
             | Self::ForbiddenAddress { .. } => Some(ServiceException::Permission),
+            Self::TooManyRequests(_) => Some(ServiceException::Runtime),
             Self::Unreachable
             | Self::Unreadable
             | Self::TimedOut(_)
@@ -142,6 +190,7 @@ impl EgressError {
             Self::TooLarge(_) => "answer_too_large",
             Self::TooManyRedirects(_) => "too_many_redirects",
             Self::Status(_) => "unexpected_status",
+            Self::TooManyRequests(_) => "too_many_requests",
         }
     }
 }
@@ -369,6 +418,7 @@ mod tests {
                 EgressError::ForbiddenAddress { host: host() },
                 "PermissionError",
             ),
+            (EgressError::TooManyRequests(10), "RuntimeError"),
         ];
         for (error, name) in raised {
             assert_eq!(error.exception().unwrap().name(), name, "{error}");
@@ -386,8 +436,20 @@ mod tests {
     }
 
     #[test]
+    fn so_many_requests_may_be_taken_and_no_more() {
+        let budget = RequestBudget::new(2);
+        assert_eq!(budget.take(), Ok(()));
+        assert_eq!(budget.take(), Ok(()));
+        for _ in 0..2 {
+            assert_eq!(budget.take(), Err(EgressError::TooManyRequests(2)));
+        }
+    }
+
+    #[test]
     fn neither_url_nor_form_is_shown() {
         let request = EgressRequest {
+            user: UserId::new(1),
+            requests: Arc::new(RequestBudget::new(1)),
             url: "https://example.org/?key=secret".to_owned(),
             form: Some(vec![("password".to_owned(), "secret".to_owned())]),
             allowed_hosts: Some(vec![HostPattern::parse("*.example.org").unwrap()]),

@@ -71,6 +71,7 @@ pub mod egress;
 mod error;
 pub mod id;
 pub mod job;
+pub mod json;
 pub mod key;
 pub mod keyserver;
 pub mod memory;

@@ -15,7 +15,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::{clock::Timestamp, id::UserId, user::UserName};
+use crate::{
+    clock::Timestamp,
+    id::{AssemblyId, UserId},
+    user::UserName,
+};
 
 /// Runs the code of assemblies.
 #[async_trait]
@@ -48,6 +52,8 @@ pub struct CodeCall {
     pub code: Arc<str>,
     /// For whom. What runs for one user shares no process with what has run for another.
     pub user: UserId,
+    /// Whose code it is. What runs of one assembly shares no process with what has run of another.
+    pub assembly: AssemblyId,
     /// Her name: `request.user`.
     pub user_name: UserName,
     /// The request without its token, the text of a JSON object: `request.body`.
@@ -222,7 +228,8 @@ pub trait Services: Send + Sync {
         Ok(())
     }
 
-    /// Answers a call. `arguments` come from the code: their names and types are checked here.
+    /// Answers a call with the text of a JSON value. `arguments` come from the code: their names
+    /// and types are checked here.
     ///
     /// # Errors
     ///
@@ -231,7 +238,7 @@ pub trait Services: Send + Sync {
         &self,
         service: Service,
         arguments: Map<String, Value>,
-    ) -> Result<Value, ServiceError>;
+    ) -> Result<String, ServiceError>;
 }
 
 /// The services there are.

@@ -17,13 +17,13 @@ use std::{
 
 use async_trait::async_trait;
 use pinyto_core::{
-    id::UserId,
+    id::{AssemblyId, UserId},
     runtime::{CodeCall, CodeLimits, CodeRuntime, Service, ServiceError, Services},
     user::UserName,
 };
 use pinyto_sandbox::PythonRuntime;
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 #[global_allocator]
 static ALLOCATOR: pinyto_sandbox::Allocator = pinyto_sandbox::Allocator;
@@ -32,8 +32,8 @@ struct Counting;
 
 #[async_trait]
 impl Services for Counting {
-    async fn call(&self, _: Service, _: Map<String, Value>) -> Result<Value, ServiceError> {
-        Ok(json!(42))
+    async fn call(&self, _: Service, _: Map<String, Value>) -> Result<String, ServiceError> {
+        Ok("42".to_owned())
     }
 }
 
@@ -52,6 +52,7 @@ fn call(user: i64, code: &str) -> CodeCall {
     CodeCall {
         code: Arc::from(code),
         user: UserId::new(user),
+        assembly: AssemblyId::new(1),
         user_name: UserName::parse("alice").unwrap(),
         body: Arc::from("{}"),
         limits: CodeLimits::default(),

@@ -4,13 +4,13 @@ use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use pinyto_core::runtime::{CodeError, CodeLimit, CodeLimits, Output, ServiceError, Services};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     conversation::{Breach, Conversation, Step},
     frame::Order,
     metrics::End,
-    process::{Body, Death, LinkError, Process},
+    process::{Body, Death, Heard, LinkError, Process},
     turns::Turn,
 };
 
@@ -26,6 +26,9 @@ const SHORT_SERVICE: Duration = Duration::from_millis(20);
 
 /// The least time between two looks at a clock.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// How long a killed worker may take to end, so that all it had printed has arrived.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// When to try again if there was no place.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -102,9 +105,10 @@ pub(crate) async fn conduct(
         Err(stop) => {
             // Whatever it is, it doesn't go on while the books are closed.
             process.body.kill();
+            let truncated = !last_words(process, &mut conversation).await;
             let (error, end, cpu) = reason(stop, process, limits, counted).await;
             cpu_time = cpu.map(|total| watch.since(total));
-            (Err(error), false, end, false)
+            (Err(error), truncated, end, false)
         }
     };
     Ended {
@@ -114,6 +118,26 @@ pub(crate) async fn conduct(
         end,
         reusable,
     }
+}
+
+/// Takes what a worker had printed when it was ended. Whether that is all that its code printed.
+async fn last_words(process: &mut Process, conversation: &mut Conversation<'_>) -> bool {
+    let longest = conversation.longest();
+    let rest = async {
+        // A worker that waits has said all.
+        while conversation.is_running() {
+            let Ok(frame) = process.link.receive(longest).await else {
+                return conversation.has_heard_all();
+            };
+            match conversation.take(&frame) {
+                Ok(Step::Nothing | Step::Call(..)) => {}
+                Ok(Step::Finished { truncated, .. }) => return !truncated,
+                Err(_) => return false,
+            }
+        }
+        conversation.has_room()
+    };
+    timeout(LAST_WORDS, rest).await.unwrap_or(false)
 }
 
 async fn converse(
@@ -145,19 +169,19 @@ async fn converse(
                 let asked = services.call(service, arguments);
                 let answered = watch.during(asked, body, turn, Waiting::ForService).await;
                 turn.come_back();
-                // A worker that waits says nothing.
-                if !link.is_quiet() {
-                    return Err(Stop::Breach(Breach::OutOfTurn));
+                match link.listen() {
+                    Heard::Nothing => {}
+                    // A worker that waits says nothing.
+                    Heard::Something => return Err(Stop::Breach(Breach::OutOfTurn)),
+                    Heard::Ended => return Err(Stop::Ended),
                 }
                 let answered = answered?;
-                let text;
                 let answer = match &answered {
-                    Ok(answer) => {
-                        text = answer.to_string();
+                    Ok(text) => {
                         if text.len() > watch.limits.service_bytes {
                             return Err(Stop::ServiceBytes);
                         }
-                        Order::Answer(&text)
+                        Order::Answer(text)
                     }
                     Err(ServiceError::Raised { exception, message }) => Order::Raise {
                         exception: exception.name(),

@@ -32,7 +32,8 @@
 //!    be locked down doesn't run; [`PythonRuntimeBuilder::start`] says so.
 //! 3. The server believes nothing a worker says: frames are bounded before they are read, and
 //!    one that doesn't fit ends the worker. CPU time is read from the kernel, not asked for.
-//! 4. A process that has run the code of one user never runs that of another.
+//! 4. A process that has run code of one assembly for one user never runs anything else: no other
+//!    assembly's code, and nothing for another user.
 //!
 //! # Where it runs
 //!

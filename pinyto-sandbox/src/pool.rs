@@ -1,11 +1,13 @@
-//! The workers that are there: fresh ones, and those that wait for their user's next call.
+//! The workers that are there: fresh ones, and those that wait for the next call of the code that
+//! they have run, for the user that they have run it for.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use pinyto_core::id::{AssemblyId, UserId};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout},
@@ -15,9 +17,18 @@ use crate::{
     error::SandboxError,
     frame::{self, ALLOWANCE, Lockdown, Report},
     metrics::Counters,
-    process::{LinkError, Process, Starter},
-    turns::Who,
+    process::{Process, Starter},
 };
+
+/// What a worker that has run something is for. It never gets anything else to do: who has broken
+/// through the interpreter in it finds what this code could ask for anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Purpose {
+    /// For whom.
+    pub(crate) user: UserId,
+    /// Whose code. `None`: the code is only looked at, for its author.
+    pub(crate) assembly: Option<AssemblyId>,
+}
 
 /// How long a worker may take until it is ready, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,7 +41,7 @@ const RESTLESS: Duration = Duration::from_millis(50);
 pub(crate) struct Sizes {
     /// That have run nothing yet.
     pub(crate) fresh: usize,
-    /// That wait for their user's next call.
+    /// That wait for a next call.
     pub(crate) idle: usize,
     /// How long they do.
     pub(crate) idle_time: Duration,
@@ -60,7 +71,7 @@ struct State {
 }
 
 struct Idle {
-    who: Who,
+    purpose: Purpose,
     since: Instant,
     /// Its CPU time when it began to wait.
     cpu: Duration,
@@ -82,10 +93,8 @@ impl Pool {
         let mut process = self.starter.start().await?;
         let ready = timeout(PATIENCE, process.link.receive(ALLOWANCE)).await;
         let Ok(Ok(report)) = ready else {
-            return Err(match ready {
-                Ok(Err(LinkError::Ended)) => SandboxError::Lockdown("it ended".to_owned()),
-                _ => SandboxError::NoWorker,
-            });
+            // A worker says why it can't be one.
+            return Err(SandboxError::NoWorker);
         };
         match frame::read(&report) {
             Ok(Report::Ready(lockdown)) => {
@@ -97,9 +106,9 @@ impl Pool {
         }
     }
 
-    /// A worker that has run nothing, or only code of this user.
-    pub(crate) async fn take(self: &Arc<Self>, who: Who) -> Result<Process, SandboxError> {
-        let (found, dead) = self.lock().find(who);
+    /// A worker that has run nothing, or only for this purpose.
+    pub(crate) async fn take(self: &Arc<Self>, purpose: Purpose) -> Result<Process, SandboxError> {
+        let (found, dead) = self.lock().find(purpose);
         drop(dead);
         if let Some(process) = found {
             self.refill();
@@ -117,16 +126,15 @@ impl Pool {
         wanted.await.unwrap_or(Err(SandboxError::NoWorker))
     }
 
-    /// Keeps a worker for its user's next call.
-    pub(crate) fn give_back(&self, who: Who, mut process: Process) {
+    /// Keeps a worker for the next call of its purpose.
+    pub(crate) fn give_back(&self, purpose: Purpose, mut process: Process) {
         let worn = process.calls >= self.sizes.calls || process.body.cpu() >= self.sizes.cpu;
-        // A worker that is for nobody in particular isn't kept: who comes next is somebody else.
-        if worn || who.is_none() || process.body.is_lowered() || !process.link.is_quiet() {
+        if worn || process.body.is_lowered() || !process.link.is_quiet() {
             return;
         }
         process.link.rest();
         let idle = Idle {
-            who,
+            purpose,
             since: Instant::now(),
             cpu: process.body.cpu(),
             process,
@@ -135,8 +143,13 @@ impl Pool {
             let mut state = self.lock();
             state.idle.push_back(idle);
             let kept = if state.closed { 0 } else { self.sizes.idle };
-            let surplus = state.idle.len().saturating_sub(kept);
-            state.idle.drain(..surplus).collect::<Vec<_>>()
+            let mut unwanted = Vec::new();
+            while state.idle.len() > kept {
+                let users = state.idle.iter().map(|idle| idle.purpose.user);
+                let surplus = first_of_most(users);
+                unwanted.extend(surplus.and_then(|index| state.idle.remove(index)));
+            }
+            unwanted
         };
         drop(unwanted);
     }
@@ -233,15 +246,13 @@ impl Idle {
 }
 
 impl State {
-    /// A worker for this user, and those that were found dead on the way.
-    fn find(&mut self, who: Who) -> (Option<Process>, Vec<Process>) {
+    /// A worker for this purpose, and those that were found dead on the way.
+    fn find(&mut self, purpose: Purpose) -> (Option<Process>, Vec<Process>) {
         let mut dead = Vec::new();
-        if who.is_some() {
-            while let Some(index) = self.idle.iter().rposition(|idle| idle.who == who) {
-                match self.idle.remove(index) {
-                    Some(idle) if idle.rests() => return (Some(idle.process), dead),
-                    other => dead.extend(other.map(|idle| idle.process)),
-                }
+        while let Some(index) = self.idle.iter().rposition(|idle| idle.purpose == purpose) {
+            match self.idle.remove(index) {
+                Some(idle) if idle.rests() => return (Some(idle.process), dead),
+                other => dead.extend(other.map(|idle| idle.process)),
             }
         }
         while let Some(process) = self.fresh.pop() {
@@ -251,5 +262,34 @@ impl State {
             dead.push(process);
         }
         (None, dead)
+    }
+}
+
+/// Where in a queue the first worker is of the user who has most there, of several such users the
+/// one who comes first: however many assemblies a user calls, she takes no worker away from
+/// somebody who has fewer.
+fn first_of_most(users: impl Iterator<Item = UserId> + Clone) -> Option<usize> {
+    let mut counts: HashMap<UserId, usize> = HashMap::new();
+    for user in users.clone() {
+        *counts.entry(user).or_default() += 1;
+    }
+    let most = counts.values().copied().max()?;
+    users
+        .into_iter()
+        .position(|user| counts.get(&user) == Some(&most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_most_workers_waiting_loses_the_one_that_has_waited_longest() {
+        let first = |users: &[i64]| first_of_most(users.iter().copied().map(UserId::new));
+        assert_eq!(first(&[]), None);
+        assert_eq!(first(&[1]), Some(0));
+        assert_eq!(first(&[1, 2, 3]), Some(0));
+        assert_eq!(first(&[1, 2, 3, 2]), Some(1));
+        assert_eq!(first(&[1, 2, 2, 1, 3]), Some(0));
     }
 }

@@ -187,6 +187,17 @@ pub(crate) enum LinkError {
     Frame(#[from] FrameError),
 }
 
+/// What can be heard of a worker without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It is there and says nothing.
+    Nothing,
+    /// It says something.
+    Something,
+    /// It has ended.
+    Ended,
+}
+
 impl Link {
     /// Sends an order.
     pub(crate) async fn send(&mut self, order: &Order<'_>) -> Result<(), LinkError> {
@@ -217,8 +228,18 @@ impl Link {
 
     /// Whether the worker is there and says nothing.
     pub(crate) fn is_quiet(&self) -> bool {
+        self.listen() == Heard::Nothing
+    }
+
+    /// What can be heard of the worker at this moment.
+    pub(crate) fn listen(&self) -> Heard {
         let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        self.received.is_empty() && recv(&self.socket, &mut [0], look) == Err(Errno::AGAIN)
+        match recv(&self.socket, &mut [0], look) {
+            _ if !self.received.is_empty() => Heard::Something,
+            Err(Errno::AGAIN) => Heard::Nothing,
+            Ok((_, 0)) | Err(_) => Heard::Ended,
+            Ok(_) => Heard::Something,
+        }
     }
 
     /// Gives back what a large call needed.

@@ -10,33 +10,42 @@ use pinyto_core::{
     id::UserId,
     runtime::{Checked, CodeCall, CodeError, CodeLimits, CodeRuntime, Execution, Services},
 };
-use tokio::{select, sync::Notify, time::timeout};
+use tokio::{
+    select,
+    sync::Notify,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
     call::{Ended, RETRY_AFTER, conduct},
     error::SandboxError,
     frame::Order,
     metrics::{Counters, End, Metrics},
-    pool::{Pool, Sizes},
+    pool::{Pool, Purpose, Sizes},
     process::Starter,
     settings::{PythonRuntimeBuilder, Settings},
-    turns::{Bounds, Refused, Turn, Turns, Who},
-    worker::Start,
+    turns::{Bounds, Refused, Turn, Turns},
+    worker::{self, Start},
 };
 
 /// Bytes that a worker process needs for itself.
 const WORKER: u64 = 64 * 1024 * 1024;
 
-/// How long a call may wait for its turn. Its client doesn't wait much longer either, and what
+/// How long a call may wait for its turn and a worker. Its client doesn't wait much longer either, and what
 /// runs then would surprise her.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// How often the workers that have waited for too long are ended.
 const TIDYING: Duration = Duration::from_secs(5);
 
-/// CPU time after which the kernel ends a worker if the server doesn't. A worker is replaced
-/// after a quarter of it, so the rest is the longest that a single call can have.
+/// CPU time after which the kernel ends a worker if the server doesn't.
 const CPU_BACKSTOP: Duration = Duration::from_secs(600);
+
+/// CPU time after which a worker is replaced.
+const CPU_WORN: Duration = Duration::from_secs(150);
+
+/// The longest that a single call can have, so that the kernel never ends it.
+const MAX_CPU: Duration = CPU_BACKSTOP.saturating_sub(CPU_WORN);
 
 /// Runs Python code in locked-down processes.
 ///
@@ -91,6 +100,10 @@ impl PythonRuntime {
 
     /// Starts with one worker, to see that it can be done.
     pub(crate) async fn start(settings: Settings) -> Result<Self, SandboxError> {
+        // A program without the hook would start itself, and that itself, without end.
+        if worker::decline_if_asked() {
+            return Err(SandboxError::NoWorker);
+        }
         let start = Start {
             memory: (settings.memory_ceiling as u64).saturating_add(WORKER),
             cpu: CPU_BACKSTOP.as_secs(),
@@ -102,7 +115,7 @@ impl PythonRuntime {
             idle: settings.idle,
             idle_time: settings.idle_time,
             calls: settings.calls_per_worker.max(1),
-            cpu: CPU_BACKSTOP / 4,
+            cpu: CPU_WORN,
         };
         let pool = Pool::new(Starter::new(&start)?, sizes, counters.clone());
         let (first, lockdown) = pool.start().await?;
@@ -154,7 +167,7 @@ impl PythonRuntime {
     /// Runs an order, whatever it is.
     async fn perform(
         &self,
-        who: Who,
+        purpose: Purpose,
         order: &Order<'_>,
         limits: &CodeLimits,
         services: Option<&dyn Services>,
@@ -162,14 +175,15 @@ impl PythonRuntime {
         let shared = &*self.0;
         // Before the turn, so that no turn is overlooked by a shutdown.
         let aborted = shared.abort.notified();
-        let turn = match timeout(MAX_WAIT, shared.turns.wait(who)).await {
+        let deadline = Instant::now() + MAX_WAIT;
+        let turn = match timeout_at(deadline, shared.turns.wait(purpose.user)).await {
             Ok(Ok(turn)) => turn,
             Ok(Err(refused)) => return shared.not_begun(refused),
             Err(_) => return shared.not_begun(Refused::Full),
         };
         select! {
             biased;
-            ended = shared.begun(turn, who, order, limits, services) => ended,
+            ended = shared.begun((turn, deadline), purpose, order, limits, services) => ended,
             // Dropping the call ends its worker.
             () = aborted => shared.not_begun(Refused::Closed),
         }
@@ -179,6 +193,7 @@ impl PythonRuntime {
     fn limits(&self, wanted: &CodeLimits) -> CodeLimits {
         let mut limits = wanted.clone();
         limits.memory = limits.memory.min(self.0.memory);
+        limits.cpu_time = limits.cpu_time.min(MAX_CPU);
         limits
     }
 }
@@ -186,8 +201,8 @@ impl PythonRuntime {
 impl Shared {
     async fn begun(
         &self,
-        mut turn: Turn,
-        who: Who,
+        (mut turn, deadline): (Turn, Instant),
+        purpose: Purpose,
         order: &Order<'_>,
         limits: &CodeLimits,
         services: Option<&dyn Services>,
@@ -198,7 +213,7 @@ impl Shared {
             self.counters.ended(End::Refused);
             return not_run(refused, End::Refused);
         }
-        let Ok(mut process) = self.pool.take(who).await else {
+        let Ok(Ok(mut process)) = timeout_at(deadline, self.pool.take(purpose)).await else {
             self.counters.ended(End::Refused);
             return not_run(CodeError::Unavailable, End::Refused);
         };
@@ -213,7 +228,7 @@ impl Shared {
         let ended = conduct.await;
         self.counters.ended(ended.end);
         if ended.reusable {
-            self.pool.give_back(who, process);
+            self.pool.give_back(purpose, process);
         }
         ended
     }
@@ -247,7 +262,11 @@ impl CodeRuntime for PythonRuntime {
             code,
             limits: (&limits).into(),
         };
-        let ended = self.perform(Some(author), &order, &limits, None).await;
+        let purpose = Purpose {
+            user: author,
+            assembly: None,
+        };
+        let ended = self.perform(purpose, &order, &limits, None).await;
         let outcome = match ended.outcome {
             Ok(_) => Ok(()),
             Err(CodeError::LimitReached { limit }) => Err(CodeError::Syntax {
@@ -274,9 +293,11 @@ impl CodeRuntime for PythonRuntime {
             user: call.user_name.as_str(),
             limits: (&limits).into(),
         };
-        let ended = self
-            .perform(Some(call.user), &order, &limits, Some(services))
-            .await;
+        let purpose = Purpose {
+            user: call.user,
+            assembly: Some(call.assembly),
+        };
+        let ended = self.perform(purpose, &order, &limits, Some(services)).await;
         Execution {
             outcome: ended.outcome,
             cpu_time: ended.cpu_time,

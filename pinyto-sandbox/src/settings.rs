@@ -54,8 +54,9 @@ impl PythonRuntimeBuilder {
         self
     }
 
-    /// How many workers wait for the next call of the user they have worked for, and for how
-    /// long. Default: 8 for 60 s.
+    /// How many workers wait for the next call of the assembly that they have worked for, by the
+    /// same user, and for how long. Default: 8 for 60 s. If there are more, the user with most of
+    /// them loses one.
     #[must_use]
     pub const fn idle_workers(mut self, workers: usize, time: Duration) -> Self {
         self.0.idle = workers;

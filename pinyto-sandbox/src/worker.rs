@@ -10,7 +10,10 @@ use std::{
 use monty_alloc::set_hard_limit;
 use monty_types::{OOM_EXIT_CODE, memory_limit_with_headroom};
 use pinyto_core::runtime::{CodeError, CodeLimits, Service};
-use rustix::io::{Errno, read, write};
+use rustix::{
+    io::{Errno, read, write},
+    net::{Shutdown, shutdown},
+};
 
 use crate::{
     engine::{Engine, Finished, Outside, Refusal},
@@ -35,7 +38,7 @@ const GATHERED: usize = 1024;
 
 /// So many pieces of printed text go out at once, before gathering begins: what was printed just
 /// before an endless loop is what an author looks for.
-const AT_ONCE: u32 = 64;
+pub(crate) const AT_ONCE: usize = 64;
 
 /// Code of a test that is run instead of the interpreter.
 pub(crate) type Hook = fn(code: &str) -> Option<String>;
@@ -59,11 +62,27 @@ pub fn run_worker_if_asked() {
     run_if_asked(None);
 }
 
+/// Whether this process was started to become a worker.
+fn is_asked() -> bool {
+    env::args_os().next().is_some_and(|name| name == NAME) && lockdown::has_socket()
+}
+
+/// Hangs up if this process was started to become a worker and didn't, so that the server needn't
+/// wait for it; says whether that is so.
+pub(crate) fn decline_if_asked() -> bool {
+    let asked = is_asked();
+    if asked {
+        // It fails only if the server is gone.
+        let _ = shutdown(lockdown::socket(), Shutdown::Both);
+    }
+    asked
+}
+
 pub(crate) fn run_if_asked(hook: Option<Hook>) {
-    let arguments: Vec<OsString> = env::args_os().take(5).collect();
-    if arguments.first().is_none_or(|name| name != NAME) || !lockdown::has_socket() {
+    if !is_asked() {
         return;
     }
+    let arguments: Vec<OsString> = env::args_os().take(5).collect();
     // Nothing of the program that embeds the library may run after code has.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         Start::parse(&arguments).map(|start| work(&start, hook))
@@ -187,7 +206,7 @@ fn bound_memory(limits: &CodeLimits) {
 struct Line {
     out: Vec<u8>,
     printed: String,
-    prints: u32,
+    prints: usize,
 }
 
 impl Line {

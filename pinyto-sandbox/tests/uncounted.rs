@@ -10,7 +10,7 @@ use std::{process::ExitCode, sync::Arc};
 use async_trait::async_trait;
 use libtest_mimic::{Arguments, Trial};
 use pinyto_core::{
-    id::UserId,
+    id::{AssemblyId, UserId},
     runtime::{
         CodeCall, CodeError, CodeLimits, CodeRuntime, Service, ServiceError, ServiceException,
         Services,
@@ -24,7 +24,7 @@ struct Nothing;
 
 #[async_trait]
 impl Services for Nothing {
-    async fn call(&self, _: Service, _: Map<String, Value>) -> Result<Value, ServiceError> {
+    async fn call(&self, _: Service, _: Map<String, Value>) -> Result<String, ServiceError> {
         Err(ServiceError::raised(ServiceException::Runtime, "no"))
     }
 }
@@ -53,6 +53,7 @@ async fn without_the_allocator() {
         let call = CodeCall {
             code: Arc::from(code),
             user: UserId::new(1),
+            assembly: AssemblyId::new(1),
             user_name: UserName::parse("alice").unwrap(),
             body: Arc::from("{}"),
             limits: CodeLimits::default(),

@@ -15,6 +15,7 @@ use crate::{
     client::{Connection, Load, paced, repeat},
     process::Process,
     scenarios::{log_in, millis, register, tell},
+    targets::Targets,
 };
 
 const FUNCTIONS: [(&str, &str); 3] = [
@@ -29,7 +30,7 @@ const FUNCTIONS: [(&str, &str); 3] = [
 /// How many users spin, and how many calls of each at once.
 const SPINNERS: (usize, usize) = (4, 4);
 
-pub(crate) async fn run(server: &Process, token: &str, duration: Duration) {
+pub(crate) async fn run(server: &Process, token: &str, duration: Duration, targets: &mut Targets) {
     let mut connection = Connection::open(server.address).await;
     let functions = FUNCTIONS.map(|(name, code)| json!({"name": name, "code": code}));
     let data = json!({"name": "Bench", "description": "", "api_functions": functions});
@@ -42,7 +43,10 @@ pub(crate) async fn run(server: &Process, token: &str, duration: Duration) {
         connection.post_json("/bench/Bench/store", &book).await;
     }
     let resident = server.children_resident_mib();
-    println!("workers: {resident:.1?} MiB resident (target: at most 15 each)");
+    println!("workers: {resident:.1?} MiB resident");
+    assert!(!resident.is_empty(), "no worker is ready");
+    let largest = resident.into_iter().fold(0.0, f64::max);
+    targets.at_most("largest worker, resident", largest, 15.0, "MiB");
     let body = Bytes::from(json!({"token": token}).to_string());
     for (name, path, target) in [
         ("empty function", "/bench/Bench/empty", 0.30),
@@ -51,10 +55,14 @@ pub(crate) async fn run(server: &Process, token: &str, duration: Duration) {
         for connections in [1, 16] {
             let (load, cpu) = measured(server, connections, duration, path, body.clone()).await;
             tell(&format!("{name}, {connections} connections"), &load, cpu);
+            targets.at_most("CPU of server and worker", millis(cpu), target, "ms");
+            if (name, connections) == ("empty function", 1) {
+                let middle = millis(load.percentile(50));
+                targets.at_most("p50", middle, 1.0, "ms");
+            }
         }
-        println!("  target: at most {target:.2} ms CPU on server and worker together");
     }
-    fairness(server, body, duration).await;
+    fairness(server, body, duration, targets).await;
 }
 
 async fn install(connection: &mut Connection, token: &str) {
@@ -78,7 +86,7 @@ async fn measured(
 }
 
 /// A thousand calls a second while other users' functions spin until their limit.
-async fn fairness(server: &Process, body: Bytes, duration: Duration) {
+async fn fairness(server: &Process, body: Bytes, duration: Duration, targets: &mut Targets) {
     let stop = Arc::new(AtomicBool::new(false));
     let ended = Arc::new(AtomicUsize::new(0));
     let mut spinning = Vec::new();
@@ -115,11 +123,13 @@ async fn fairness(server: &Process, body: Bytes, duration: Duration) {
     .await;
     stop.store(true, Ordering::Relaxed);
     println!(
-        "empty function, 1000/s on 16 connections while {users} users spin: {:.0}/s, p50 {:.1} ms, p99 {:.1} ms (target: below 50)",
+        "empty function, 1000/s on 16 connections while {users} users spin: {:.0}/s, p50 {:.1} ms, p99 {:.1} ms",
         load.per_second(),
         millis(load.percentile(50)),
         millis(load.percentile(99)),
     );
+    targets.at_least("calls", load.per_second(), 950.0, "a second");
+    targets.at_most("p99", millis(load.percentile(99)), 50.0, "ms");
     for task in spinning {
         task.await.unwrap();
     }

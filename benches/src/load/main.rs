@@ -1,5 +1,6 @@
 //! The load bench: starts the real server, speaks HTTP to it, and compares with a baseline that
-//! it measures in the same run. See `docs/performance.md`.
+//! it measures in the same run. Ends with an error if a figure misses its target. See
+//! `docs/performance.md`.
 //!
 //!     cargo build --release && cargo run --release -p pinyto-benches -- [SECONDS [SCENARIO]]
 
@@ -14,20 +15,23 @@ mod client;
 mod code;
 mod process;
 mod scenarios;
+mod targets;
 
-use std::{env, time::Duration};
+use std::{env, process::ExitCode, time::Duration};
 
-fn main() {
+fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match env::args().nth(1).as_deref() {
-        Some("echo") => runtime.block_on(baseline::serve_echo()),
+        Some("echo") => {
+            runtime.block_on(baseline::serve_echo());
+            ExitCode::SUCCESS
+        }
         seconds => {
             let seconds = seconds.map_or(5, |text| text.parse().expect("seconds per scenario"));
             let only = env::args().nth(2);
-            runtime.block_on(scenarios::run(
-                Duration::from_secs(seconds),
-                only.as_deref(),
-            ));
+            let duration = Duration::from_secs(seconds);
+            let targets = runtime.block_on(scenarios::run(duration, only.as_deref()));
+            targets.conclude()
         }
     }
 }

@@ -6,9 +6,9 @@ use serde::{
     de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
     ser::{SerializeMap, Serializer as _},
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
-use crate::document::is_deeper_than;
+use crate::{document::is_deeper_than, json};
 
 /// A request to a function: the text of a JSON object, without the token it came with, which the
 /// author's code must never see.
@@ -44,7 +44,7 @@ impl CallRequest {
         let opens = text.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
         // Hardly ever: halves of characters and nesting are found by reading all of it.
         if text.contains("\\u") || opens.count() > Self::MAX_DEPTH {
-            let whole: Value = serde_json::from_str(text).map_err(|_| InvalidCallRequest)?;
+            let whole = json::value(text).map_err(|_| InvalidCallRequest)?;
             if is_deeper_than(&whole, Self::MAX_DEPTH) {
                 return Err(InvalidCallRequest);
             }

@@ -46,6 +46,7 @@ impl Cloud {
         let call = CodeCall {
             code: task.code,
             user: task.user.id,
+            assembly: task.assembly,
             user_name: task.user.name,
             body: task.request.text(),
             limits: self.settings().code_limits.clone(),

@@ -138,6 +138,36 @@ pub trait DocumentRepository: Send + Sync {
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Document>>, StoreError>;
 
+    /// [`DocumentRepository::find`] as the text of [`Document::to_json`]. A store that keeps text
+    /// spares making values of it, which take many times as much memory.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn find_text(&self, scope: Scope, id: DocumentId) -> Result<Option<String>, StoreError> {
+        let found = self.find(scope, id).await?;
+        Ok(found.map(|document| document.into_json().to_string()))
+    }
+
+    /// [`DocumentRepository::search`] as the text of a JSON array of [`Document::to_json`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn search_text(
+        &self,
+        scope: Scope,
+        search: &Search,
+        limits: ScanLimits,
+    ) -> Result<Searched<String>, StoreError> {
+        let searched = self.search(scope, search, limits).await?;
+        let text = |found: Vec<Document>| {
+            let all: Value = found.into_iter().map(Document::into_json).collect();
+            all.to_string()
+        };
+        Ok(searched.map(text))
+    }
+
     /// How many documents a query asks for.
     ///
     /// # Errors
@@ -166,6 +196,22 @@ pub trait DocumentRepository: Send + Sync {
         path: &Path,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Value>>, StoreError>;
+
+    /// [`DocumentRepository::distinct`] as the text of a JSON array.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn distinct_text(
+        &self,
+        scope: Scope,
+        query: &Query,
+        path: &Path,
+        limits: ScanLimits,
+    ) -> Result<Searched<String>, StoreError> {
+        let searched = self.distinct(scope, query, path, limits).await?;
+        Ok(searched.map(|values| Value::from(values).to_string()))
+    }
 
     /// Replaces the fields of a document, which keeps its assembly, and accounts for its new size
     /// from [`Replacement::at`] on, in one transaction.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::query::{Condition, Path, Predicate, Query, Sort};
+use crate::query::{Condition, Path, Predicate, Query, Sort, Stopped};
 
 /// Which documents are wanted, in which order.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,19 @@ pub enum ScanLimit {
     Time,
     /// [`ScanLimits::bytes`].
     Bytes,
+    /// A regular expression in a text that is too long for it:
+    /// [`Stopped::LongSearch`](crate::query::Stopped::LongSearch).
+    LongSearch,
+}
+
+impl From<Stopped> for ScanLimit {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            // Nobody interrupts what has time.
+            Stopped::Interrupted => Self::Time,
+            Stopped::LongSearch => Self::LongSearch,
+        }
+    }
 }
 
 /// What a query has cost.
@@ -86,6 +99,16 @@ pub enum Searched<T> {
     Found(T, Scan),
     /// It was stopped.
     TooMuch(ScanLimit, Scan),
+}
+
+impl<T> Searched<T> {
+    /// Makes something else of what was found.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Searched<U> {
+        match self {
+            Self::Found(found, scan) => Searched::Found(make(found), scan),
+            Self::TooMuch(limit, scan) => Searched::TooMuch(limit, scan),
+        }
+    }
 }
 
 impl Scan {

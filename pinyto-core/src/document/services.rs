@@ -4,7 +4,7 @@
 //! checked here, whatever runtime carries them.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use crate::{
     assembly::AssemblyRef,
     clock::Timestamp,
     cloud::Cloud,
-    egress::{EgressRequest, HostPattern},
+    egress::{EgressRequest, HostPattern, RequestBudget},
     error::Error,
     job::{EnqueueOutcome, Hold, JobRef},
     query::{Path, Query, Sort},
@@ -35,6 +35,7 @@ pub(crate) struct CallServices {
     scope: Scope,
     assembly: AssemblyRef,
     hosts: Option<Vec<HostPattern>>,
+    requests: Arc<RequestBudget>,
     tally: Mutex<Tally>,
 }
 
@@ -47,7 +48,6 @@ pub(crate) struct Tally {
     pub(crate) notes: Vec<String>,
     /// Whether a job was queued.
     pub(crate) queued_job: bool,
-    requests: usize,
 }
 
 /// What a change of a document costs, about: changes are committed many at a time, so nobody can
@@ -70,12 +70,14 @@ impl CallServices {
         assembly: AssemblyRef,
         hosts: Option<Vec<HostPattern>>,
     ) -> Self {
+        let requests = Arc::new(RequestBudget::new(cloud.settings().http_requests));
         Self {
             cloud,
             run,
             scope,
             assembly,
             hosts,
+            requests,
             tally: Mutex::default(),
         }
     }
@@ -117,6 +119,11 @@ impl CallServices {
                     "it had to look at more than {} documents.{hint}",
                     self.limits().examined
                 ),
+                ScanLimit::LongSearch => {
+                    "a regular expression is too large for the length of a text it was looked \
+                     for in. Use a simpler one."
+                        .to_owned()
+                }
                 ScanLimit::Time => format!(
                     "it took longer than {} s.{hint}",
                     self.limits().time.as_secs_f64()
@@ -152,7 +159,7 @@ impl CallServices {
         parsed.map_err(of_value)
     }
 
-    async fn find(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+    async fn find(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let query = self.query(&mut arguments)?;
         let skip = arguments.count("skip")?;
         let limit = match arguments.count("limit")? {
@@ -177,26 +184,27 @@ impl CallServices {
             limit: limit.min(self.cloud.settings().query_limits.found),
         };
         let documents = self.cloud.store().documents();
-        let found = documents.search(self.scope, &search, self.limits()).await;
-        let found = self.searched(found.map_err(unavailable)?)?;
-        Ok(found.into_iter().map(Document::into_json).collect())
+        let found = documents
+            .search_text(self.scope, &search, self.limits())
+            .await;
+        self.searched(found.map_err(unavailable)?)
     }
 
-    async fn find_for_id(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+    async fn find_for_id(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let id = match arguments.required("id")? {
             Value::String(id) => id,
             other => return Err(wrong_type("id", "a text", &other)),
         };
         // What can't be an _id is one that nobody has.
         let Ok(id) = id.parse() else {
-            return Ok(Value::Null);
+            return Ok(null());
         };
         let documents = self.cloud.store().documents();
-        let found = documents.find(self.scope, id).await.map_err(unavailable)?;
-        Ok(found.map_or(Value::Null, Document::into_json))
+        let found = documents.find_text(self.scope, id).await;
+        Ok(found.map_err(unavailable)?.unwrap_or_else(null))
     }
 
-    async fn find_distinct(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+    async fn find_distinct(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let query = self.query(&mut arguments)?;
         let path = match arguments.required("attribute")? {
             Value::String(path) => Path::parse(&path).map_err(of_value)?,
@@ -204,21 +212,20 @@ impl CallServices {
         };
         let documents = self.cloud.store().documents();
         let found = documents
-            .distinct(self.scope, &query, &path, self.limits())
+            .distinct_text(self.scope, &query, &path, self.limits())
             .await;
-        let values = self.searched(found.map_err(unavailable)?)?;
-        Ok(values.into())
+        self.searched(found.map_err(unavailable)?)
     }
 
-    async fn count(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+    async fn count(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let query = self.query(&mut arguments)?;
         let documents = self.cloud.store().documents();
         let counted = documents.count(self.scope, &query, self.limits()).await;
         let count = self.searched(counted.map_err(unavailable)?)?;
-        Ok(count.into())
+        Ok(count.to_string())
     }
 
-    async fn insert(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+    async fn insert(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let mut fields = arguments.document()?;
         for given in ["_id", "time", "assembly"] {
             fields.remove(given);
@@ -247,7 +254,7 @@ impl CallServices {
         match inserted.map_err(unavailable)? {
             InsertOutcome::Inserted => {
                 self.tally().queued_job |= queues_job;
-                Ok(id.to_string().into())
+                Ok(text(&id.to_string()))
             }
             InsertOutcome::NotInstalled => Err(ServiceError::raised(
                 ServiceException::Permission,
@@ -287,7 +294,7 @@ impl CallServices {
         }
     }
 
-    async fn save(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+    async fn save(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let mut fields = arguments.document()?;
         let id = match fields.remove("_id") {
             Some(Value::String(id)) => id,
@@ -318,13 +325,13 @@ impl CallServices {
         let documents = self.cloud.store().documents();
         let saved = documents.save(self.scope, id, &new).await;
         match saved.map_err(unavailable)? {
-            SaveOutcome::Saved => Ok(id.to_string().into()),
+            SaveOutcome::Saved => Ok(text(&id.to_string())),
             SaveOutcome::NotFound => Err(unknown()),
             SaveOutcome::StorageFull => Err(self.storage_full()),
         }
     }
 
-    async fn remove(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
+    async fn remove(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let document = arguments.document()?;
         if let Some(Value::String(id)) = document.get("_id")
             && let Ok(id) = id.parse()
@@ -333,56 +340,52 @@ impl CallServices {
             let removed = documents.remove(self.scope, id, now).await;
             removed.map_err(unavailable)?;
         }
-        Ok(Value::Null)
+        Ok(null())
     }
 
     /// Fetches a URL. What goes wrong on the way is an empty text; what the code had no right to
     /// ask for is told.
-    async fn fetch(&self, request: EgressRequest) -> Result<Value, ServiceError> {
+    async fn fetch(&self, request: EgressRequest) -> Result<String, ServiceError> {
         let Some(egress) = self.cloud.egress() else {
             return Err(ServiceError::raised(
                 ServiceException::Permission,
                 "This server fetches nothing from other servers.",
             ));
         };
-        let limit = self.cloud.settings().http_requests;
-        let count = {
-            let mut tally = self.tally();
-            tally.requests += 1;
-            tally.requests
+        let fetched = match self.requests.take() {
+            Ok(()) => egress.fetch(&request).await,
+            Err(error) => Err(error),
         };
-        if count > limit {
-            let message = format!("One call may use Http {limit} times.");
-            return Err(ServiceError::raised(ServiceException::Runtime, message));
-        }
-        match egress.fetch(&request).await {
-            Ok(text) => Ok(text.into()),
+        match fetched {
+            Ok(fetched) => Ok(text(&fetched)),
             Err(error) => match error.exception() {
                 Some(exception) => Err(ServiceError::raised(exception, error.to_string())),
                 None => {
                     self.note_once(format!("Http gave an empty text: {error}"));
-                    Ok("".into())
+                    Ok(text(""))
                 }
             },
         }
     }
 
-    async fn get(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
-        let request = EgressRequest {
-            url: arguments.url()?,
-            form: None,
-            allowed_hosts: self.hosts.clone(),
-        };
-        self.fetch(request).await
+    async fn get(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
+        let url = arguments.url()?;
+        self.fetch(self.request(url, None)).await
     }
 
-    async fn post(&self, mut arguments: Arguments) -> Result<Value, ServiceError> {
-        let request = EgressRequest {
-            url: arguments.url()?,
-            form: Some(arguments.form()?),
+    async fn post(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
+        let (url, form) = (arguments.url()?, arguments.form()?);
+        self.fetch(self.request(url, Some(form))).await
+    }
+
+    fn request(&self, url: String, form: Option<Vec<(String, String)>>) -> EgressRequest {
+        EgressRequest {
+            user: self.scope.user,
+            requests: Arc::clone(&self.requests),
+            url,
+            form,
             allowed_hosts: self.hosts.clone(),
-        };
-        self.fetch(request).await
+        }
     }
 
     fn note_once(&self, note: String) {
@@ -424,7 +427,7 @@ impl Services for CallServices {
         &self,
         service: Service,
         arguments: Map<String, Value>,
-    ) -> Result<Value, ServiceError> {
+    ) -> Result<String, ServiceError> {
         let arguments = Arguments::of(service, arguments)?;
         if matches!(service, Service::Insert | Service::Save | Service::Remove) {
             self.tally().work += WRITE;
@@ -524,6 +527,16 @@ impl Arguments {
             other => Err(wrong_type("document", "a dict", &other)),
         }
     }
+}
+
+/// As JSON.
+fn text(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// As JSON.
+fn null() -> String {
+    "null".to_owned()
 }
 
 fn wrong_type(argument: &str, expected: &str, found: &Value) -> ServiceError {

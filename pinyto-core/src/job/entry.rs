@@ -120,13 +120,20 @@ impl JobEntry {
         self.lease.is_some() && !self.is_due(now)
     }
 
+    /// When its run began that was lost with its server, if it is due because of that.
+    #[must_use]
+    pub fn lost(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_lost = self.lease.is_some() && self.is_due(now);
+        self.started_at.filter(|_| is_lost)
+    }
+
     /// Gives the lease, which expires at `until`, on an entry that is due; says whether it is to
     /// be run. It isn't if the former holder died in the last try: then it is given up.
     pub fn claim(&mut self, lease: LeaseId, now: Timestamp, until: Timestamp) -> bool {
         self.held_by = None;
         if self.lease.take().is_some() {
             self.failure = Some(JobFailure {
-                error: RunError::new("lost", "The server that ran the job went away.", None),
+                error: RunError::lost(),
                 at: now,
             });
             if self.attempts >= MAX_ATTEMPTS {

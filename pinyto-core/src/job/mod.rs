@@ -23,8 +23,9 @@
 //!   (on schedule 0) until the author saves other code for it.
 //! - What a call or a job queues runs after that has ended, whichever server looks for it. If the
 //!   server dies in between, it runs when the call would have had to end.
-//! - A run whose server died counts as a try. One that was put back, because the server shuts down
-//!   or the user is over her quota, doesn't.
+//! - A run whose server died counts as a try, and is noted as `lost` by the server that takes
+//!   over. One that was put back, because the server shuts down or the user is over her quota,
+//!   doesn't.
 
 mod entry;
 mod execute;
@@ -204,6 +205,8 @@ pub struct ClaimedJob {
     pub trigger: Trigger,
     /// When it should have run.
     pub planned_at: Timestamp,
+    /// When the try before this began, if it was lost with its server.
+    pub lost: Option<Timestamp>,
 }
 
 /// How it stands with one job of a user.

@@ -12,7 +12,7 @@ use crate::{
     cloud::Cloud,
     error::Error,
     run::{PartKind, Run, RunError, RunId, RunOutcome, RunPart},
-    runtime::{CodeError, CodeRuntime, Execution},
+    runtime::{CodeError, CodeRuntime, Execution, Output},
 };
 
 /// How jobs are run.
@@ -219,6 +219,7 @@ struct Attempt {
 
 impl Attempt {
     async fn run(self, stopping: watch::Receiver<bool>) {
+        self.note_lost_run();
         if let Err(error) = self.cloud.check_cpu_quota(self.job.user.id).await {
             let until = match error {
                 Error::QuotaExceeded { reset, .. } => reset,
@@ -238,6 +239,29 @@ impl Attempt {
             Err(put_back) => return self.complete(&put_back).await,
         };
         self.cloud.note_run(Run {
+            duration: begun.elapsed(),
+            cpu_time: execution.cpu_time,
+            output: execution.output,
+            ..self.run_of(id, started_at, self.job.attempt, outcome)
+        });
+        self.complete(&completion).await;
+    }
+
+    /// Nobody else can tell of a run whose server died. What it used is not known.
+    fn note_lost_run(&self) {
+        if let Some(began) = self.job.lost {
+            let (id, attempt) = (self.cloud.new_run_id(), self.job.attempt.saturating_sub(1));
+            let outcome = RunOutcome::Failed(RunError::lost());
+            self.cloud.note_run(Run {
+                duration: self.cloud.now().saturating_since(began),
+                ..self.run_of(id, began, attempt, outcome)
+            });
+        }
+    }
+
+    /// A run that took no time and printed nothing.
+    fn run_of(&self, id: RunId, began: Timestamp, attempt: u32, outcome: RunOutcome) -> Run {
+        Run {
             id,
             user: self.job.user.id,
             assembly: self.job.assembly,
@@ -246,14 +270,13 @@ impl Attempt {
                 kind: PartKind::Job,
                 name: self.job.job.name.clone(),
             },
-            started_at,
-            duration: begun.elapsed(),
-            cpu_time: execution.cpu_time,
+            started_at: began,
+            duration: Duration::ZERO,
+            cpu_time: Duration::ZERO,
             outcome,
-            output: execution.output,
-            attempt: self.job.attempt,
-        });
-        self.complete(&completion).await;
+            output: Output::default(),
+            attempt,
+        }
     }
 
     /// Executes the code and holds the lease meanwhile; `None` if the server shuts down.

@@ -15,7 +15,7 @@ use crate::{
     },
     id::{AssemblyId, UserId},
     job::EnqueueOutcome,
-    query::{Path, Query, Sort, SortKey},
+    query::{Path, Query, Sort, SortKey, Watch},
     store::StoreError,
     usage::Usage,
 };
@@ -108,7 +108,10 @@ impl<'a> Reading<'a> {
             if self.since.elapsed() > self.limits.time {
                 return Err(ScanLimit::Time);
             }
-            if self.query.matches(document) && !take(self, document)? {
+            let (since, time) = (self.since, self.limits.time);
+            let mut is_late = || since.elapsed() > time;
+            let mut watch = Watch::new(&mut is_late);
+            if self.query.matches_within(document, &mut watch)? && !take(self, document)? {
                 break;
             }
         }

@@ -201,6 +201,7 @@ impl State {
         let turn = self.next_id();
         let (key, entry) = self.job_entries.get_mut(&id)?;
         self.job_turns.insert(key.user, (claim.now, turn));
+        let lost = entry.lost(claim.now);
         if !entry.claim(claim.lease, claim.now, claim.until) {
             return None;
         }
@@ -221,6 +222,7 @@ impl State {
             attempt: entry.attempts,
             trigger: entry.trigger,
             planned_at: entry.planned_at,
+            lost,
         })
     }
 

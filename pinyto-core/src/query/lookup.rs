@@ -1,10 +1,10 @@
 //! What a path leads to in a document.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, convert::Infallible};
 
 use serde_json::Value;
 
-use super::{Direction, Fields, Path, Segment, SortValue};
+use super::{Direction, Fields, Path, Segment, SortValue, Stopped, Watch};
 
 /// What a member of an array means if the path wants a field of it and it is no object.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,18 +18,22 @@ enum NoObject {
 impl Path {
     /// Calls `fits` with each place that this path leads to (none if something is missing there)
     /// until it says yes, and says whether it did. Arrays at the end of the path are one place.
-    pub(super) fn leads_to(
+    pub(super) fn leads_to<'w>(
         &self,
         document: &dyn Fields,
-        mut fits: impl FnMut(Option<&Value>) -> bool,
-    ) -> bool {
+        watch: &mut Watch<'w>,
+        mut fits: impl FnMut(Option<&Value>, &mut Watch<'w>) -> Result<bool, Stopped>,
+    ) -> Result<bool, Stopped> {
         // A path has at least one segment.
         let Some((first, rest)) = self.segments().split_first() else {
-            return false;
+            return Ok(false);
         };
         match document.field(first.name()) {
-            None => fits(None),
-            Some(value) => below(&value, rest, NoObject::PassedOver, &mut fits),
+            None => fits(None, watch),
+            Some(value) => {
+                let mut ends = Fitting { watch, fits };
+                below(&value, rest, NoObject::PassedOver, &mut ends)
+            }
         }
     }
 
@@ -119,18 +123,63 @@ impl Path {
         match document.field(first.name()) {
             None => take(None),
             Some(Cow::Borrowed(value)) => {
-                below(value, rest, no_object, &mut |end| {
-                    take(end.map(Cow::Borrowed));
-                    false
-                });
+                let all = |end: Option<&'a Value>| take(end.map(Cow::Borrowed));
+                let Ok(_) = below(value, rest, no_object, &mut All(all));
             }
             Some(Cow::Owned(value)) => {
-                below(&value, rest, no_object, &mut |end| {
-                    take(end.cloned().map(Cow::Owned));
-                    false
-                });
+                let all = |end: Option<&Value>| take(end.cloned().map(Cow::Owned));
+                let Ok(_) = below(&value, rest, no_object, &mut All(all));
             }
         }
+    }
+}
+
+/// Who is told where a path leads.
+trait Ends<'a> {
+    /// Why that may end early.
+    type Stop;
+
+    /// Here, or to something missing. Whether that was enough.
+    fn end(&mut self, end: Option<&'a Value>) -> Result<bool, Self::Stop>;
+
+    /// Through a list with so many members.
+    fn passes(&mut self, members: usize) -> Result<(), Self::Stop>;
+}
+
+/// Looks for one that fits.
+struct Fitting<'s, 'w, F> {
+    watch: &'s mut Watch<'w>,
+    fits: F,
+}
+
+impl<'a, 'w, F> Ends<'a> for Fitting<'_, 'w, F>
+where
+    F: FnMut(Option<&'a Value>, &mut Watch<'w>) -> Result<bool, Stopped>,
+{
+    type Stop = Stopped;
+
+    fn end(&mut self, end: Option<&'a Value>) -> Result<bool, Stopped> {
+        (self.fits)(end, self.watch)
+    }
+
+    fn passes(&mut self, members: usize) -> Result<(), Stopped> {
+        self.watch.charge(members)
+    }
+}
+
+/// Takes all.
+struct All<F>(F);
+
+impl<'a, F: FnMut(Option<&'a Value>)> Ends<'a> for All<F> {
+    type Stop = Infallible;
+
+    fn end(&mut self, end: Option<&'a Value>) -> Result<bool, Infallible> {
+        (self.0)(end);
+        Ok(false)
+    }
+
+    fn passes(&mut self, _members: usize) -> Result<(), Infallible> {
+        Ok(())
     }
 }
 
@@ -140,30 +189,37 @@ fn members(value: &Value) -> &[Value] {
 
 /// As [`Path::leads_to`], from `value` on. Recurses once for each segment, which are bounded, and
 /// gets to each value at most once.
-fn below<'a>(
+fn below<'a, E: Ends<'a>>(
     value: &'a Value,
     segments: &[Segment],
     no_object: NoObject,
-    fits: &mut impl FnMut(Option<&'a Value>) -> bool,
-) -> bool {
+    ends: &mut E,
+) -> Result<bool, E::Stop> {
     let Some((next, rest)) = segments.split_first() else {
-        return fits(Some(value));
+        return ends.end(Some(value));
     };
     let list = match value {
         Value::Object(map) => {
             return match map.get(next.name()) {
-                Some(value) => below(value, rest, no_object, fits),
-                None => fits(None),
+                Some(value) => below(value, rest, no_object, ends),
+                None => ends.end(None),
             };
         }
         Value::Array(list) => list,
-        _ => return fits(None),
+        _ => return ends.end(None),
     };
+    ends.passes(list.len())?;
     let Some(index) = next.index() else {
-        return list.iter().any(|member| match member {
-            Value::Object(_) => below(member, segments, no_object, fits),
-            _ => no_object == NoObject::LacksField && fits(None),
-        });
+        for member in list {
+            let is_enough = match member {
+                Value::Object(_) => below(member, segments, no_object, ends)?,
+                _ => no_object == NoObject::LacksField && ends.end(None)?,
+            };
+            if is_enough {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
     };
     let mut somewhere = false;
     for (at, member) in list.iter().enumerate() {
@@ -176,10 +232,10 @@ fn below<'a>(
         };
         if let Some(found) = found {
             somewhere = true;
-            if below(found, rest, no_object, fits) {
-                return true;
+            if below(found, rest, no_object, ends)? {
+                return Ok(true);
             }
         }
     }
-    !somewhere && fits(None)
+    Ok(!somewhere && ends.end(None)?)
 }

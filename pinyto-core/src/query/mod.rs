@@ -43,6 +43,9 @@
 //!   *other* members.
 //! - A path that ends with an index at an inner array finds its members too: `{"a.0": 1}` matches
 //!   `{"a": [[1, 2]]}`.
+//! - Where MongoDB's manual doesn't decide: `$elemMatch` with fields looks only at members that are
+//!   objects, a path doesn't go into arrays in arrays, and `$gte` and `$lte` with `null` find what
+//!   is missing, too.
 //! - The operators that need something else than a document (`$expr`, `$where`, `$text`, ...) and
 //!   `$comment` don't exist.
 //!
@@ -51,7 +54,8 @@
 //! A query has at most [`Query::MAX_BYTES`] bytes, [`Query::MAX_DEPTH`] levels,
 //! [`Query::MAX_CONDITIONS`] conditions, [`Query::MAX_PATTERNS`] regular expressions, and
 //! [`Query::MAX_MEMBERS`] members in each `$in`, `$nin` and `$all`. The work of
-//! [`Query::matches`] is at most proportional to the document's size times the query's.
+//! [`Query::matches`] is at most proportional to the document's size times the query's. That can
+//! be much: [`Query::matches_within`] can be interrupted.
 
 mod condition;
 mod error;
@@ -64,6 +68,7 @@ mod path;
 mod pattern;
 mod sort;
 mod sort_key;
+mod watch;
 
 pub use condition::{Condition, ElemMatch, JsonType, Predicate};
 pub use error::{InvalidPath, InvalidPattern, InvalidQuery};
@@ -74,6 +79,7 @@ pub use pattern::Pattern;
 use serde_json::Value;
 pub use sort::{Direction, InvalidDirection, Sort, SortValue};
 pub use sort_key::SortKey;
+pub use watch::{Stopped, Watch};
 
 /// A checked query. The default one matches every document.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +118,23 @@ impl Query {
     /// Whether a document is one of those the query asks for.
     #[must_use]
     pub fn matches(&self, document: &impl Fields) -> bool {
-        evaluate::holds(&self.condition, document)
+        // Nothing stops it.
+        self.matches_within(document, &mut Watch::unbounded())
+            .unwrap_or(false)
+    }
+
+    /// As [`Query::matches`], as long as nothing speaks against going on: for documents and
+    /// queries that anybody may have written.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the watch ended it.
+    pub fn matches_within(
+        &self,
+        document: &impl Fields,
+        watch: &mut Watch<'_>,
+    ) -> Result<bool, Stopped> {
+        evaluate::holds(&self.condition, document, watch)
     }
 }
 

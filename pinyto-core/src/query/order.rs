@@ -120,12 +120,24 @@ pub(super) fn truncated(number: &Number) -> Option<i128> {
 /// two members, first their type class is compared, then their name, then their value).
 #[must_use]
 pub fn compare(left: &Value, right: &Value) -> Ordering {
-    compare_at(left, right, 0)
+    counted_compare(left, right, &mut 0)
 }
 
-fn compare_at(left: &Value, right: &Value, depth: usize) -> Ordering {
+/// As [`compare`]; adds about how many values were looked at (long texts are several).
+pub(super) fn counted_compare(left: &Value, right: &Value, looked_at: &mut usize) -> Ordering {
+    compare_at(left, right, 0, looked_at)
+}
+
+/// How many bytes of a text are compared in the time that a value takes.
+const BYTES_PER_VALUE: usize = 64;
+
+fn compare_at(left: &Value, right: &Value, depth: usize, looked_at: &mut usize) -> Ordering {
+    *looked_at += 1;
     match (left, right) {
-        (Value::String(left), Value::String(right)) => left.cmp(right),
+        (Value::String(left), Value::String(right)) => {
+            *looked_at += left.len().min(right.len()) / BYTES_PER_VALUE;
+            left.cmp(right)
+        }
         (Value::Number(left), Value::Number(right)) => Exact::of(left).cmp(Exact::of(right)),
         (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
         (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_))
@@ -135,18 +147,22 @@ fn compare_at(left: &Value, right: &Value, depth: usize) -> Ordering {
         }
         (Value::Array(left), Value::Array(right)) => first_difference(
             left.iter().zip(right),
-            |(left, right)| compare_at(left, right, depth + 1),
+            |(left, right)| compare_at(left, right, depth + 1, looked_at),
             left.len().cmp(&right.len()),
         ),
-        (Value::Object(left), Value::Object(right)) => first_difference(
-            by_name(left).zip(by_name(right)),
-            |((left_name, left), (right_name, right))| {
-                (TypeClass::of(left).cmp(&TypeClass::of(right)))
-                    .then_with(|| left_name.cmp(right_name))
-                    .then_with(|| compare_at(left, right, depth + 1))
-            },
-            left.len().cmp(&right.len()),
-        ),
+        (Value::Object(left), Value::Object(right)) => {
+            // To know whether their names are in order all of them are looked at.
+            *looked_at += left.len() + right.len();
+            first_difference(
+                by_name(left).zip(by_name(right)),
+                |((left_name, left), (right_name, right))| {
+                    (TypeClass::of(left).cmp(&TypeClass::of(right)))
+                        .then_with(|| left_name.cmp(right_name))
+                        .then_with(|| compare_at(left, right, depth + 1, looked_at))
+                },
+                left.len().cmp(&right.len()),
+            )
+        }
         (left, right) => TypeClass::of(left).cmp(&TypeClass::of(right)),
     }
 }
@@ -182,11 +198,16 @@ pub(super) fn by_name(map: &Map<String, Value>) -> impl Iterator<Item = (&String
 /// difference.
 #[must_use]
 pub fn equal(left: &Value, right: &Value) -> bool {
+    counted_equal(left, right, &mut 0)
+}
+
+/// As [`equal`]; adds about how many values were looked at.
+pub(super) fn counted_equal(left: &Value, right: &Value, looked_at: &mut usize) -> bool {
     match (left, right) {
         // Lengths first, that is quicker.
-        (Value::String(left), Value::String(right)) => left == right,
+        (Value::String(left), Value::String(right)) if left.len() != right.len() => false,
         (Value::Array(left), Value::Array(right)) if left.len() != right.len() => false,
         (Value::Object(left), Value::Object(right)) if left.len() != right.len() => false,
-        (left, right) => compare(left, right).is_eq(),
+        (left, right) => counted_compare(left, right, looked_at).is_eq(),
     }
 }

@@ -217,6 +217,12 @@ impl RunError {
         }
     }
 
+    /// Of a run whose server died.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self::new("lost", "The server that ran the job went away.", None)
+    }
+
     /// The type of the exception, or the name of the limit that was reached.
     #[must_use]
     pub fn kind(&self) -> &str {

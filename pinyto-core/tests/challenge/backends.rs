@@ -29,6 +29,17 @@ const KEYS_OF_ALL_SIZES: [(usize, &str); 9] = [
 ];
 
 #[test]
+fn where_all_checks_are_made_both_backends_are_there() {
+    if std::env::var_os("CI").is_some() {
+        let count = backends().len();
+        assert_eq!(
+            count, 2,
+            "test the workspace, or this crate with --all-features"
+        );
+    }
+}
+
+#[test]
 fn each_backend_reads_what_the_other_writes_with_keys_of_all_sizes() {
     let token = SessionToken::parse(&"t".repeat(64)).unwrap();
     for (bits, pem) in KEYS_OF_ALL_SIZES {

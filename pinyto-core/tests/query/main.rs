@@ -6,6 +6,7 @@
     reason = "tests may panic, their helpers too"
 )]
 
+mod bounds;
 mod errors;
 mod laws;
 mod operators;

@@ -1,43 +1,131 @@
-//! Where mingo is known to answer otherwise than MongoDB's manual or server. Each is as narrow as
-//! it can be said; everything else has to agree.
+//! Where mingo is known to answer otherwise than MongoDB does. Each is as narrow as it can be said;
+//! everything else has to agree.
+//!
+//! Each names the page of MongoDB's manual that we go by and what it says there. Where the manual
+//! doesn't decide, the excuse says so, and the documentation of `pinyto_core::query` says what we
+//! do.
 
 use pinyto_core::query::{Condition, ElemMatch, JsonType, Path, Predicate, equal};
 use serde_json::{Value, json};
 
 /// Why a question isn't compared.
-pub(crate) type Excuse = &'static str;
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deviation {
+    /// What mingo does.
+    pub(crate) mingo: &'static str,
+    /// The page of MongoDB's manual, as it is titled.
+    pub(crate) page: &'static str,
+    /// What is said there.
+    pub(crate) manual: &'static str,
+    /// The most of a thousand questions of one kind that it may excuse.
+    pub(crate) per_mille: usize,
+}
 
-const GATHERED: Excuse = "mingo gathers what a path leads to by way of several members in one \
-    array; then it can't tell that array from arrays that are really there";
-const LOST: Excuse = "mingo forgets the members of an array that lack the field, so null isn't \
-    found there; the manual: null matches what doesn't contain the field";
-const LISTS_IN_LISTS: Excuse = "mingo takes an array inside of an array for what the path leads \
-    to; the manual: a path goes into the documents in an array";
-const SCALAR_MEMBERS: Excuse = "mingo applies $elemMatch with fields to members that are no \
-    documents, taking the member for any of its fields";
-const WHOLE_ARRAYS: Excuse =
-    "mingo orders only the members of an array; the manual also compares arrays with arrays";
-const OBJECTS: Excuse =
-    "mingo orders objects by all their names first; the manual goes field by field";
-const MISSING_AS_NULL: Excuse = "mingo doesn't take what is missing as null in $gte and $lte";
-const ALL_IS_AND: Excuse = "mingo wants an array for $all, and looks at its members only; the \
-    manual: $all is an $and of equalities";
-const MEMBER_TYPES: Excuse =
-    "mingo looks only at the array for $type; the manual also at its members";
-const NUMBER_TYPES: Excuse = "mingo has one type of numbers";
-const WHOLE_IN: Excuse = "mingo looks only at an array's members for $in; the manual: $in is an \
-    $or of equalities";
-const INNER_MEMBERS: Excuse = "mingo looks into members of $elemMatch that are arrays; the server \
-    takes a member as it is";
-const INNER_LISTS: Excuse = "mingo looks into members of members for $eq on a dotted path, and \
-    for $regex; the manual says members";
-const REMAINDER: Excuse = "mingo divides whatever JavaScript can make a number of; \
-    the manual: fractions are cut off, and only numbers are divided";
+pub(crate) type Excuse = &'static Deviation;
 
-const ARRAY_ORDER: Excuse = "mingo compares arrays in its own way; the manual: by the least \
-    member going up, by the greatest going down";
-const MISSING_BEFORE_NULL: Excuse =
-    "mingo puts what is missing before null; the manual: they are equal";
+macro_rules! excuses {
+    ($($name:ident $per_mille:literal $mingo:literal $page:literal $manual:literal)+) => {
+        $(const $name: Excuse = &Deviation {
+            mingo: $mingo,
+            page: $page,
+            manual: $manual,
+            per_mille: $per_mille,
+        };)+
+
+        #[test]
+        fn every_excuse_names_its_page_and_sentence() {
+            for excuse in [$($name),+] {
+                assert!(!excuse.page.is_empty() && excuse.manual.len() > 20, "{excuse:?}");
+            }
+        }
+    };
+}
+
+excuses! {
+    GATHERED 60
+        "gathers what a path leads to by way of several members in one array; then it can't tell \
+         that array from arrays that are really there"
+        "Query an Array of Embedded Documents"
+        "\"the instock array has at least one embedded document that contains the field qty whose \
+         value is less than or equal to 20\": each document's own field is compared"
+    LOST 2
+        "forgets the members of an array that lack the field, so null isn't found there"
+        "Query for Null or Missing Fields"
+        "\"the { item : null } query matches documents that either contain the item field whose \
+         value is null or that do not contain the item field\"; of documents in an array it says \
+         nothing else"
+    LISTS_IN_LISTS 60
+        "takes an array inside of an array for what the path leads to"
+        "Query an Array of Embedded Documents"
+        "\"concatenate the name of the array field, with a dot (.) and the name of the field in the \
+         nested document\": it speaks of documents in an array, and not of arrays in arrays; we \
+         don't go into those"
+    SCALAR_MEMBERS 2
+        "applies $elemMatch with fields to members that are no documents, taking the member for \
+         any of its fields"
+        "$elemMatch (query)"
+        "\"at least one element that matches all the specified query criteria\"; its examples with \
+         fields have embedded documents. It doesn't decide about other members: for us they have no \
+         fields, not even missing ones"
+    WHOLE_ARRAYS 10
+        "orders only the members of an array when it compares with an array"
+        "Comparison/Sort Order"
+        "\"MongoDB enforces comparisons with Comparison Query Predicate Operators only on documents \
+         where the BSON type of the target field matches the query operand type\": arrays with \
+         arrays"
+    OBJECTS 10
+        "orders objects by all their names first"
+        "Comparison/Sort Order"
+        "\"Recursively compare key-value pairs in the order that they appear within the BSON \
+         object\"; for us that is the order of their names"
+    MISSING_AS_NULL 8
+        "doesn't take what is missing as null in $gte and $lte"
+        "Comparison/Sort Order"
+        "documents without the field and with null there are \"equivalent in sort order\". It says \
+         so of sorting only; that $gte and $lte with null find both is what follows for us"
+    ALL_IS_AND 42
+        "wants an array for $all, and looks at its members only"
+        "$all"
+        "\"The $all operator is equivalent to an $and operation of the specified values\""
+    MEMBER_TYPES 6
+        "looks only at the array for $type"
+        "$type"
+        "\"For documents where field is an array, $type returns documents in which at least one \
+         array element matches a type passed to $type\""
+    NUMBER_TYPES 2
+        "has one type of numbers"
+        "$type"
+        "its table of types has double (1), int (16) and long (18) apart, and number for all of them. \
+         Which one a number of JSON is, is ours to say: by how it was written"
+    WHOLE_IN 8
+        "looks only at an array's members for $in"
+        "Query an Array, and Query Documents"
+        "an array equals \"an exact array\", and $in is what \"you can express\" by $or of equalities"
+    INNER_MEMBERS 3
+        "looks into members of $elemMatch that are arrays"
+        "$elemMatch (query)"
+        "\"at least one element that matches all the specified query criteria\": an element, not one \
+         of an element's own. Fields of arrays in arrays it doesn't mention"
+    INNER_LISTS 2
+        "looks into members of members for $eq on a dotted path, and for $regex"
+        "Query an Array"
+        "\"To query if the array field contains at least one element with the specified value\": an \
+         element of the array, not one of an element's own"
+    REMAINDER 17
+        "divides whatever JavaScript can make a number of, fractions included"
+        "$mod"
+        "\"The $mod expression rounds decimal input towards zero\", and it is the value of a field \
+         that is divided, which only numbers can be"
+    ARRAY_ORDER 50
+        "compares arrays in its own way"
+        "Comparison/Sort Order"
+        "\"an ascending sort compares the smallest element of the array\", and \"a descending sort \
+         compares the largest element\""
+    MISSING_BEFORE_NULL 2
+        "puts what is missing before null"
+        "Comparison/Sort Order"
+        "documents without the field and with null there are \"equivalent in sort order\""
+}
 
 /// Why it may not be agreed whether `document` matches, if it may.
 pub(crate) fn of_match(condition: &Condition, document: &Value) -> Option<Excuse> {

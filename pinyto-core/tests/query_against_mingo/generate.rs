@@ -91,7 +91,7 @@ impl Generator {
 
     /// Documents, and a path and a direction to sort them by.
     pub(crate) fn sorting(&mut self) -> Value {
-        let path = self.one(&["a", "a.b", "a.b.c"]);
+        let path = self.one(&["a", "a.b", "a.b.c", "a.0", "a.1.b"]);
         let documents: Vec<Value> = (0..6)
             .map(|id| {
                 let mut end = match self.scalar() {
@@ -100,8 +100,17 @@ impl Generator {
                     scalar => Some(scalar),
                 };
                 for name in path.split('.').rev() {
-                    let rest = end.map(|value| (name.to_owned(), value));
-                    end = Some(rest.into_iter().collect());
+                    end = Some(match name.parse::<usize>() {
+                        Err(_) => end
+                            .map(|value| (name.to_owned(), value))
+                            .into_iter()
+                            .collect(),
+                        // A list in which it has that index, if it isn't too short.
+                        Ok(index) => {
+                            let before = (0..index).map(|_| self.scalar());
+                            before.chain(end).collect()
+                        }
+                    });
                 }
                 let mut document = end.unwrap_or_default();
                 // In no order.
@@ -205,10 +214,12 @@ impl Generator {
             10 => ("$nin", several(self)),
             11 => ("$exists", self.once_in(2).into()),
             12 => {
-                let names = [
-                    "string", "number", "int", "double", "bool", "object", "array", "null",
-                ];
-                ("$type", self.one(&names).into())
+                let count = if self.once_in(3) { self.up_to(3) } else { 0 };
+                let types: Value = match count {
+                    0 => self.json_type(),
+                    _ => (0..count).map(|_| self.json_type()).collect(),
+                };
+                ("$type", types)
             }
             13 => {
                 let (pattern, options) = self.one(&[
@@ -219,6 +230,8 @@ impl Generator {
                     ("b.a", ""),
                     ("b.a", "s"),
                     ("[ab]+|2", "im"),
+                    ("^ a b? # a, perhaps b\n $", "x"),
+                    ("b . A", "xsi"),
                 ]);
                 let mut both = Map::new();
                 both.insert("$regex".to_owned(), pattern.into());
@@ -234,11 +247,40 @@ impl Generator {
                 self.operator(document, path, depth - 1).into(),
             ),
             _ => {
-                let name = self.one(&NAMES);
-                let inner = self.operator(document, &format!("{path}.{name}"), depth - 1);
-                ("$elemMatch", json!({ name: inner }))
+                let field = |own: &mut Self| {
+                    let name = own.one(&NAMES);
+                    let inner = own.operator(document, &format!("{path}.{name}"), depth - 1);
+                    json!({ name: inner })
+                };
+                let mut wanted = field(self);
+                if self.once_in(3) {
+                    let branches = [wanted, field(self)];
+                    wanted = json!({ self.one(&["$and", "$or", "$nor"]): branches });
+                }
+                ("$elemMatch", wanted)
             }
         };
         Map::from_iter([(name.to_owned(), operand)])
+    }
+
+    /// What `$type` may ask for, by its name or its number.
+    fn json_type(&mut self) -> Value {
+        self.one(&[
+            json!("string"),
+            json!("number"),
+            json!("int"),
+            json!("double"),
+            json!("bool"),
+            json!("object"),
+            json!("array"),
+            json!("null"),
+            json!(1),
+            json!(2),
+            json!(3),
+            json!(4),
+            json!(8),
+            json!(10),
+            json!(16),
+        ])
     }
 }

@@ -97,10 +97,10 @@ impl Comparison {
     /// Everything not excused agrees, that is most, and every excuse that is often used is needed.
     fn check(mut self, kind: &str) {
         let excused: usize = self.excused.values().map(|(used, _)| used).sum();
-        println!(
-            "{kind}: {} compared, excused: {:#?}",
-            self.compared, self.excused
-        );
+        println!("{kind}: {} compared, {excused} excused", self.compared);
+        for (excuse, (used, differed)) in &self.excused {
+            println!("{used} ({differed} differ): mingo {}", excuse.mingo);
+        }
         self.differing.sort_by_key(String::len);
         let shown = self.differing[..self.differing.len().min(10)].join("\n");
         assert!(
@@ -112,9 +112,12 @@ impl Comparison {
             self.compared * 4 >= (self.compared + excused) * 3,
             "too much is excused"
         );
+        let all = self.compared + excused;
         for (excuse, (used, differed)) in self.excused {
             let needed = differed > 0 || used < 100;
-            assert!(needed, "nothing needs this excuse any more: {excuse}");
+            assert!(needed, "nothing needs this excuse any more: {excuse:?}");
+            let bounded = used * 1000 <= excuse.per_mille * all;
+            assert!(bounded, "of {all} questions {used} are excused: {excuse:?}");
         }
     }
 }

@@ -231,6 +231,16 @@ async fn a_run_that_breaks_off_leaves_its_lease_to_expire() {
     let state = state(&world, &hugo).await;
     assert_eq!(state.attempts, 2);
     assert_eq!(state.last_failure.unwrap().error.kind(), "lost");
+    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    assert_eq!(runs.len(), 1, "the second one is not known to be lost yet");
+    let RunOutcome::Failed(error) = &runs[0].outcome else {
+        panic!("{runs:?}");
+    };
+    assert_eq!((error.kind(), runs[0].attempt), ("lost", 1));
+    assert_eq!(
+        (runs[0].started_at, runs[0].duration),
+        (given::at(0), MINUTE)
+    );
 }
 
 #[tokio::test(start_paused = true)]

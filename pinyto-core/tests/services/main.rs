@@ -10,6 +10,7 @@ mod assemblies;
 mod audit;
 mod challenge_login;
 mod documents;
+mod egress;
 mod faults;
 mod jobs;
 mod key_stock;

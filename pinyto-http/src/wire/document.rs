@@ -11,13 +11,14 @@ use super::Request;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StoreDocument {
     /// What kind of document it is: a string or a number, not empty; a number is kept as its text.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "pinyto_core::json::deserialize")]
     pub kind: Value,
     /// The document, any JSON value.
+    #[serde(deserialize_with = "pinyto_core::json::deserialize")]
     pub data: Value,
     /// A string or a list of strings and numbers; everything else in the list is dropped, and
     /// anything that is neither means no tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "pinyto_core::json::deserialize")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub tags: Value,
 }

@@ -208,6 +208,27 @@ async fn nesting_up_to_the_limit_is_read() {
         .ok();
 }
 
+/// The key that `serde_json` means something by: JSON in a text, which would begin a new count of
+/// levels each time.
+#[tokio::test]
+async fn nothing_is_nested_in_texts() {
+    const MAGIC: &str = "$serde_json::private::RawValue";
+    let server = Server::new();
+    let token = server.user("alice", 0).await;
+    let notes = json!({"name": "Notes", "description": ""});
+    server.with_assembly(&token, "alice", &notes).await;
+    let mut text = "[]".to_owned();
+    for _ in 0..14 {
+        let inner = format!("{}{text}{}", "[".repeat(80), "]".repeat(80));
+        text = json!({MAGIC: inner}).to_string();
+    }
+    for data in [&text, r#"{"$serde_json::private::RawValue": "no JSON"}"#] {
+        let body = format!("{{\"token\": \"{token}\", \"type\": \"t\", \"data\": {data}}}");
+        let answer = server.post_bytes("/alice/Notes/store", &body).await;
+        assert_eq!(answer.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn a_field_that_is_there_twice_is_refused() {
     let server = Server::new();

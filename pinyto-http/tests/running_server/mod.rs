@@ -52,9 +52,15 @@ impl RunningServer {
     }
 
     pub fn start_with(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(folder)
+        let mut command = command(folder);
+        command.args(arguments);
+        Self::started_by(command)
+    }
+
+    /// The server that a [`command`] starts, on a free port.
+    pub fn started_by(mut command: Command) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--key-stock", "0"])
-            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -76,6 +82,11 @@ impl RunningServer {
             address,
             greeting,
         }
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// As a power cut: SIGKILL.
@@ -106,6 +117,24 @@ impl RunningServer {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// The most memory that the server, without its workers, has had.
+    pub fn peak_memory_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib: u64 = peak
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
+        kib / 1024
+    }
+
+    /// The peak is measured anew from now on.
+    pub fn forget_peak_memory(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
     }
 
     pub async fn client(&self) -> Client {
@@ -154,7 +183,6 @@ impl Client {
         self.send(Request::post(path), body.to_string()).await
     }
 
-    /// Status and JSON of a page.
     /// Status and text of the answer to any request without a body.
     pub async fn text(&mut self, method: &str, path: &str) -> (u16, String) {
         let request = Request::builder().method(method).uri(path);
@@ -167,29 +195,46 @@ impl Client {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
+    /// Status and JSON of a page.
     pub async fn get(&mut self, path: &str) -> (u16, Value) {
         self.send(Request::get(path), String::new())
             .await
             .expect("the server went away")
     }
 
+    /// Status, `Retry-After` and JSON of the answer.
+    pub async fn post_for_pause(&mut self, path: &str, body: &Value) -> (u16, Option<u64>, Value) {
+        self.answer(Request::post(path), body.to_string())
+            .await
+            .expect("the server went away")
+    }
+
     async fn send(&mut self, request: Builder, body: String) -> Result<(u16, Value), Gone> {
+        let (status, _, answer) = self.answer(request, body).await?;
+        Ok((status, answer))
+    }
+
+    async fn answer(
+        &mut self,
+        request: Builder,
+        body: String,
+    ) -> Result<(u16, Option<u64>, Value), Gone> {
         let request = request.header("host", "localhost");
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
         // The connection may still be busy with the end of the last answer.
         self.0.ready().await.map_err(|_| Gone)?;
         let answer = self.0.send_request(request).await.map_err(|_| Gone)?;
         let status = answer.status().as_u16();
+        let pause = answer.headers().get("retry-after");
+        let pause = pause.map(|seconds| seconds.to_str().unwrap().parse().unwrap());
         let body = answer
             .into_body()
             .collect()
             .await
             .map_err(|_| Gone)?
             .to_bytes();
-        Ok((
-            status,
-            serde_json::from_slice(&body).expect("an answer that is no JSON"),
-        ))
+        let json = serde_json::from_slice(&body).expect("an answer that is no JSON");
+        Ok((status, pause, json))
     }
 
     pub async fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {

@@ -351,5 +351,56 @@ impl Attempt {
     }
 }
 
+/// The numbers of the calls that a worker may make, some of them with certain arguments only.
+const ALLOWED: &[c_long] = &[
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_futex,
+    libc::SYS_getrandom,
+    libc::SYS_clock_gettime,
+    libc::SYS_gettimeofday,
+    libc::SYS_sched_yield,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// Makes each call that there is a number for, but for those that a worker may make, with
+/// arguments that make no sense, and gives the numbers of those that weren't [`REFUSED`].
+///
+/// Only within a process that is locked down: elsewhere some of these calls wait for ever or make
+/// a child.
+#[must_use]
+pub fn not_refused() -> Vec<c_long> {
+    /// Beyond the last of today's kernels.
+    const LAST: c_long = 600;
+    /// What the kernel's own trampolines of uprobes call. Filters aren't asked, and whoever else
+    /// calls them dies.
+    const TRAMPOLINES: &[c_long] = if cfg!(target_arch = "x86_64") {
+        &[335, 336]
+    } else {
+        &[]
+    };
+    (0..=LAST)
+        .filter(|number| !ALLOWED.contains(number) && !TRAMPOLINES.contains(number))
+        .filter(|number| {
+            let attempt = Attempt {
+                name: "any",
+                number: *number,
+                arguments: [usize::MAX; 6],
+            };
+            attempt.make() != REFUSED
+        })
+        .collect()
+}
+
 /// The error number of a refusal.
 pub const REFUSED: Verdict = libc::EPERM;

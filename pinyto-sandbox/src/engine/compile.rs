@@ -11,7 +11,8 @@ use super::{
     depth, failure,
     inspect::{self, Findings},
     modules::{self, HIDDEN_FUNCTIONS, IN_SCOPE},
-    supplement, wrap,
+    supplement::Prefix,
+    wrap,
 };
 
 /// Code that can be run.
@@ -20,6 +21,8 @@ pub(super) struct Compiled {
     pub(super) program: MontyRun,
     /// Where the author's text is in it.
     pub(super) place: Place,
+    /// What names of ours begin with in it.
+    pub(super) prefix: Prefix,
     /// Whether it looks at the parsed request.
     pub(super) reads_json: bool,
     /// Why it can't be saved although it can be run.
@@ -55,8 +58,10 @@ pub(super) fn compile(code: &str) -> Result<Compiled, CodeError> {
     if !depth::is_bounded(&code) {
         return Err(syntax("the code is nested too deeply", None));
     }
-    let text = wrap::define(&code);
-    let findings = parse(&text, place)?;
+    let prefix = Prefix::beside(&code);
+    let function = prefix.name(wrap::FUNCTION);
+    let text = wrap::define(&code, &function);
+    let findings = parse(&text, &function, place, &prefix)?;
     let mut objection = None;
     for refused in &findings.refused {
         let line = place.nearest(&text, refused.at);
@@ -66,7 +71,7 @@ pub(super) fn compile(code: &str) -> Result<Compiled, CodeError> {
         }
         objection.get_or_insert(error);
     }
-    let program = complete(&text, &findings);
+    let program = complete(&text, &function, &findings, &prefix);
     let inputs = wrap::PARAMETERS.map(str::to_owned).to_vec();
     let options = CompileOptions {
         assert_message_annotations: AssertMessageAnnotations::Off,
@@ -82,6 +87,7 @@ pub(super) fn compile(code: &str) -> Result<Compiled, CodeError> {
     Ok(Compiled {
         program,
         place,
+        prefix,
         reads_json: reads("json") || reads("POST"),
         objection,
     })
@@ -94,7 +100,7 @@ fn syntax(message: impl Into<String>, line: Option<u32>) -> CodeError {
     }
 }
 
-fn parse(text: &str, place: Place) -> Result<Findings, CodeError> {
+fn parse(text: &str, function: &str, place: Place, prefix: &Prefix) -> Result<Findings, CodeError> {
     let parsed = parse_unchecked(text, ParseOptions::from(Mode::Module));
     if let Some(error) = parsed.errors().first() {
         let line = place.nearest(text, error.location.start());
@@ -103,8 +109,8 @@ fn parse(text: &str, place: Place) -> Result<Findings, CodeError> {
     // The body is all there is: none of it has got out of the function.
     match parsed.syntax() {
         Mod::Module(module) => match module.body.as_slice() {
-            [Stmt::FunctionDef(function)] if function.name.as_str() == wrap::FUNCTION => {
-                Ok(inspect::inspect(text, &function.body))
+            [Stmt::FunctionDef(defined)] if defined.name.as_str() == function => {
+                Ok(inspect::inspect(text, &defined.body, prefix))
             }
             _ => Err(syntax("the indentation is wrong", None)),
         },
@@ -113,7 +119,7 @@ fn parse(text: &str, place: Place) -> Result<Findings, CodeError> {
 }
 
 /// The whole program: the function with what was rewritten, what it needs, and its call.
-fn complete(text: &str, findings: &Findings) -> String {
+fn complete(text: &str, function: &str, findings: &Findings, prefix: &Prefix) -> String {
     let mut program = String::with_capacity(text.len() + 256);
     let mut rest = 0;
     for (range, replacement) in &findings.edits {
@@ -123,13 +129,12 @@ fn complete(text: &str, findings: &Findings) -> String {
         rest = end;
     }
     program.push_str(text.get(rest..).unwrap_or_default());
-    let (supplements, needed) = supplement::text(findings.supplements.clone());
     for module in IN_SCOPE {
-        if findings.names.contains(module) || needed.contains(module) {
+        if findings.names.contains(module) {
             program.push_str(&format!("import {module}\n"));
         }
     }
-    program.push_str(&supplements);
+    program.push_str(&prefix.supplement(&findings.supplements));
     for name in HIDDEN_FUNCTIONS {
         if findings.names.contains(name) {
             let message = modules::missing_name(name).unwrap_or_default();
@@ -139,6 +144,6 @@ fn complete(text: &str, findings: &Findings) -> String {
         }
     }
     let parameters = wrap::PARAMETERS.join(", ");
-    program.push_str(&format!("{}({parameters})\n", wrap::FUNCTION));
+    program.push_str(&format!("{function}({parameters})\n"));
     program
 }

@@ -3,10 +3,14 @@
 use monty_types::{ExcType, MontyException, StringRepr};
 use pinyto_core::runtime::{CodeError, CodeLimit, CodeLimits};
 
-use super::compile::Place;
+use super::compile::{Compiled, Place};
 
 /// Why code that ran has ended without an answer.
-pub(super) fn of_run(exception: &MontyException, place: &Place, limits: &CodeLimits) -> CodeError {
+pub(super) fn of_run(
+    exception: &MontyException,
+    compiled: &Compiled,
+    limits: &CodeLimits,
+) -> CodeError {
     let message = exception.message().unwrap_or_default();
     // Both say so when the interpreter's own limits end the code. Code that raises the same
     // itself only gives its own failure another name.
@@ -29,8 +33,8 @@ pub(super) fn of_run(exception: &MontyException, place: &Place, limits: &CodeLim
     };
     CodeError::Exception {
         kind,
-        message,
-        line: line(exception, place),
+        message: compiled.prefix.hidden(&message).into_owned(),
+        line: line(exception, &compiled.place),
     }
 }
 

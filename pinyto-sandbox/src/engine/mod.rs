@@ -226,9 +226,7 @@ fn run(compiled: &Compiled, mut host: Host<'_>, output: &mut Output) -> Result<S
         let step = match progress {
             Ok(step) => step,
             Err(exception) => {
-                return Err(
-                    ended.unwrap_or_else(|| failure::of_run(&exception, &compiled.place, limits))
-                );
+                return Err(ended.unwrap_or_else(|| failure::of_run(&exception, compiled, limits)));
             }
         };
         progress = match step {

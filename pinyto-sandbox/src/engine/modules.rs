@@ -24,12 +24,13 @@ pub(super) fn missing(name: &str) -> Option<String> {
     }
     let instead = match top {
         "requests" | "urllib" | "http" | "httpx" | "aiohttp" => {
-            "use factory.create(\"Http\")".to_owned()
+            "use factory.create(\"Http\"), whose post encodes a form".to_owned()
         }
+        "logging" | "traceback" => "use print, which goes to the assembly's log".to_owned(),
+        "threading" | "concurrent" => "an assembly does one thing after the other".to_owned(),
         "bs4" | "html" | "lxml" | "xml" => "use factory.create(\"ParseHtml\", html)".to_owned(),
-        "socket" | "ssl" | "subprocess" | "ctypes" | "importlib" | "threading"
-        | "multiprocessing" | "signal" | "shutil" | "tempfile" | "io" | "builtins" | "inspect"
-        | "pickle" | "sqlite3" => {
+        "socket" | "ssl" | "subprocess" | "ctypes" | "importlib" | "multiprocessing" | "signal"
+        | "shutil" | "tempfile" | "io" | "builtins" | "inspect" | "pickle" | "sqlite3" => {
             "an assembly reaches nothing outside of itself but db and factory".to_owned()
         }
         _ => {
@@ -57,7 +58,30 @@ pub(super) fn missing_name(name: &str) -> Option<String> {
         "input" | "breakpoint" => "nobody is there to answer",
         "__import__" => "use the import statement",
         "eval" | "exec" | "compile" => "code from data can't be run; json.loads reads data",
-        "globals" | "vars" | "memoryview" | "exit" | "quit" => "an assembly can't use it",
+        "globals" | "vars" | "exit" | "quit" => "an assembly can't use it",
+        "bytearray" | "memoryview" => "use bytes or a list",
+        "issubclass" => "classes don't inherit here; use isinstance",
+        "super" | "classmethod" | "staticmethod" | "property" => {
+            "classes don't inherit here, and have plain methods"
+        }
+        "ascii" => "use json.dumps",
+        "BlockingIOError"
+        | "BrokenPipeError"
+        | "ChildProcessError"
+        | "ConnectionAbortedError"
+        | "ConnectionError"
+        | "ConnectionRefusedError"
+        | "ConnectionResetError"
+        | "InterruptedError"
+        | "ProcessLookupError" => "use OSError",
+        "UnicodeError" | "UnicodeTranslateError" => "use ValueError",
+        "FloatingPointError" => "use ArithmeticError",
+        "IndentationError" | "TabError" => "use SyntaxError",
+        "BufferError" | "EOFError" | "ReferenceError" | "SystemError" | "GeneratorExit"
+        | "BaseExceptionGroup" | "ExceptionGroup" => "use Exception",
+        "Warning" | "DeprecationWarning" | "RuntimeWarning" | "UserWarning" => "use print",
+        "aiter" | "anext" | "StopAsyncIteration" => "async and await can't be used here",
+        "dir" | "delattr" | "help" => "an assembly can't use it",
         _ => return None,
     };
     Some(format!("name '{name}' is not defined: {reason}"))

@@ -98,7 +98,37 @@ impl<'a> Visitor<'a> for Names {
     }
 
     fn visit_alias(&mut self, alias: &'a ast::Alias) {
-        self.bind(alias.asname.as_ref().unwrap_or(&alias.name));
+        let name = alias.asname.as_ref().unwrap_or(&alias.name).as_str();
+        // `import a.b` binds `a`.
+        let name = name.split('.').next().unwrap_or(name);
+        self.bound.insert(name.to_owned());
+    }
+
+    fn visit_pattern(&mut self, pattern: &'a ast::Pattern) {
+        if self.depth >= MAX_DEPTH {
+            return;
+        }
+        self.depth += 1;
+        let name = match pattern {
+            ast::Pattern::MatchAs(captured) => captured.name.as_ref(),
+            ast::Pattern::MatchStar(captured) => captured.name.as_ref(),
+            ast::Pattern::MatchMapping(mapping) => mapping.rest.as_ref(),
+            _ => None,
+        };
+        if let Some(name) = name {
+            self.bind(name);
+        }
+        visitor::walk_pattern(self, pattern);
+        self.depth -= 1;
+    }
+
+    fn visit_type_param(&mut self, parameter: &'a ast::TypeParam) {
+        self.bind(match parameter {
+            ast::TypeParam::TypeVar(parameter) => &parameter.name,
+            ast::TypeParam::ParamSpec(parameter) => &parameter.name,
+            ast::TypeParam::TypeVarTuple(parameter) => &parameter.name,
+        });
+        visitor::walk_type_param(self, parameter);
     }
 
     fn visit_except_handler(&mut self, handler: &'a ast::ExceptHandler) {

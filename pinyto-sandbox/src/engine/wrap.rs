@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::{Mode, lexer::lex};
 
-/// The name of the function that is made.
-pub(super) const FUNCTION: &str = "_assembly";
+/// The name of the function that is made, behind the prefix of ours.
+pub(super) const FUNCTION: &str = "assembly";
 
 /// The parameters of that function.
 pub(super) const PARAMETERS: [&str; 3] = ["request", "db", "factory"];
@@ -36,11 +36,11 @@ pub(super) fn count_lines(code: &str) -> u32 {
 pub(super) const LINES_BEFORE: u32 = 1;
 
 /// The text that defines the function.
-pub(super) fn define(code: &str) -> String {
+pub(super) fn define(code: &str, name: &str) -> String {
     let lines = look_through(code);
     let mut module = String::with_capacity(code.len() + lines.starts.len() + 64);
     module.push_str("def ");
-    module.push_str(FUNCTION);
+    module.push_str(name);
     module.push('(');
     module.push_str(&PARAMETERS.join(", "));
     module.push_str("):\n");

@@ -16,7 +16,7 @@ fn bounds() -> Bounds {
 }
 
 fn who(user: i64) -> Who {
-    Some(UserId::new(user))
+    UserId::new(user)
 }
 
 /// What the future gives if it gives it at once.

@@ -10,6 +10,7 @@ use crate::given::*;
 crate::tests! {
     a_forged_frame_ends_the_worker_and_nothing_else,
     a_worker_that_ends_is_a_crash,
+    a_worker_that_ends_while_a_service_works_is_told_from_one_that_talks,
     a_worker_that_says_nothing_ends_at_its_limits,
     a_forged_answer_is_one_that_the_code_could_have_given,
 }
@@ -44,6 +45,18 @@ pub(crate) fn forge(what: &str) -> String {
             send(&frame(&[3, 1, b'x']).repeat(1000));
         },
         "exit" => std::process::exit(0),
+        "call and exit" => {
+            send(&call(3, r#"{"query":{"wait":100}}"#));
+            std::process::exit(0)
+        }
+        "call and exit as if out of memory" => {
+            send(&call(3, r#"{"query":{"wait":100}}"#));
+            std::process::exit(65)
+        }
+        "call, talk and exit" => {
+            send(&[call(3, r#"{"query":{"wait":100}}"#), frame(&[3, 1, b'x'])].concat());
+            std::process::exit(0)
+        }
         "exit as if out of memory" => std::process::exit(65),
         "abort" => std::process::abort(),
         "panic" => panic!("as wanted"),
@@ -111,6 +124,7 @@ async fn a_forged_frame_ends_the_worker_and_nothing_else() {
 
 async fn a_worker_that_ends_is_a_crash() {
     let runtime = runtime().await;
+    let began = Instant::now();
     for what in ["exit", "abort", "panic", "overflow"] {
         let execution = run(&runtime, &format!("forge: {what}")).await;
         assert_eq!(execution.outcome, Err(CodeError::Crashed), "{what}");
@@ -119,6 +133,23 @@ async fn a_worker_that_ends_is_a_crash() {
     let execution = run(&runtime, "forge: exit as if out of memory").await;
     assert_eq!(limit(&execution), "memory");
     assert_eq!(runtime.metrics().crashed, 4);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(peak_memory() < 300);
+    assert_eq!(run(&runtime, "return 1").await.outcome.unwrap(), "1");
+}
+
+async fn a_worker_that_ends_while_a_service_works_is_told_from_one_that_talks() {
+    let runtime = runtime().await;
+    let execution = run(&runtime, "forge: call and exit").await;
+    assert_eq!(execution.outcome, Err(CodeError::Crashed));
+    let execution = run(&runtime, "forge: call and exit as if out of memory").await;
+    assert_eq!(limit(&execution), "memory");
+    let metrics = runtime.metrics();
+    assert_eq!((metrics.crashed, metrics.killed_memory), (1, 1));
+    assert_eq!(metrics.killed_breach, 0);
+    let execution = run(&runtime, "forge: call, talk and exit").await;
+    assert_eq!(execution.outcome, Err(CodeError::Crashed));
+    assert_eq!(runtime.metrics().killed_breach, 1);
     assert_eq!(run(&runtime, "return 1").await.outcome.unwrap(), "1");
 }
 
@@ -127,6 +158,7 @@ async fn a_worker_that_says_nothing_ends_at_its_limits() {
     let execution = run(&runtime, "forge: silence").await;
     assert_eq!(limit(&execution), "cpu_time");
     assert!(execution.cpu_time >= limits().cpu_time);
+    assert!(peak_memory() < 300);
 }
 
 async fn a_forged_answer_is_one_that_the_code_could_have_given() {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use libtest_mimic::Trial;
 use pinyto_core::{
-    id::UserId,
+    id::{AssemblyId, UserId},
     runtime::{
         CodeCall, CodeError, CodeLimits, CodeRuntime, Execution, Service, ServiceError,
         ServiceException, Services,
@@ -13,7 +13,7 @@ use pinyto_core::{
     user::UserName,
 };
 use pinyto_sandbox::{PythonRuntime, PythonRuntimeBuilder};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// A test: its name and what it does with a tokio runtime of its own.
 pub(crate) fn test<F>(name: &str, body: impl FnOnce() -> F + Send + 'static) -> Trial
@@ -54,6 +54,7 @@ pub(crate) fn call(user: i64, code: &str) -> CodeCall {
     CodeCall {
         code: Arc::from(code),
         user: UserId::new(user),
+        assembly: AssemblyId::new(1),
         user_name: UserName::parse("alice").unwrap(),
         body: Arc::from("{}"),
         limits: limits(),
@@ -68,7 +69,8 @@ pub(crate) fn limits() -> CodeLimits {
     limits
 }
 
-/// Counting gives 42, after a while if that is asked for; everything else raises an exception.
+/// Counting gives 42, after a while if that is asked for, inserting gives a document's size, and a
+/// document is as large as its id says; everything else raises an exception.
 pub(crate) struct Scripted;
 
 #[async_trait]
@@ -77,10 +79,20 @@ impl Services for Scripted {
         &self,
         service: Service,
         arguments: Map<String, Value>,
-    ) -> Result<Value, ServiceError> {
+    ) -> Result<String, ServiceError> {
         if service == Service::Insert {
             let size = arguments["document"].to_string().len();
-            return Ok(json!(size));
+            return Ok(size.to_string());
+        }
+        if service == Service::FindDocumentForId {
+            let id = arguments["id"].as_str().unwrap_or_default();
+            let (kind, size) = id.split_once(' ').unwrap_or(("text", "1"));
+            let size = size.parse().unwrap();
+            return Ok(match kind {
+                "lists" => json!(vec![json!([]); size]),
+                "deep" => (0..size).fold(json!(1), |inner, _| json!([inner])),
+                _ => json!({"_id": id, "data": "x".repeat(size)}),
+            });
         }
         if service != Service::Count {
             return Err(ServiceError::raised(ServiceException::Runtime, "no"));
@@ -89,7 +101,7 @@ impl Services for Scripted {
         if wait > 0 {
             tokio::time::sleep(Duration::from_millis(wait)).await;
         }
-        Ok(json!(42))
+        Ok("42".to_owned())
     }
 }
 

@@ -6,6 +6,7 @@ use crate::given::*;
 
 crate::tests! {
     every_forbidden_system_call_is_refused_by_the_kernel,
+    no_other_number_is_let_through,
     the_same_calls_are_mostly_allowed_outside,
     a_worker_has_nothing_but_its_socket,
 }
@@ -27,7 +28,18 @@ async fn every_forbidden_system_call_is_refused_by_the_kernel() {
     }
 }
 
-/// Otherwise the test above could pass without a filter.
+/// Runs in the worker.
+pub(crate) fn sweep() -> String {
+    serde_json::to_string(&pinyto_sandbox_probe::not_refused()).unwrap()
+}
+
+async fn no_other_number_is_let_through() {
+    let runtime = runtime().await;
+    let execution = run(&runtime, "kernel: sweep").await;
+    assert_eq!(execution.outcome.unwrap(), "[]");
+}
+
+/// Otherwise the tests above could pass without a filter.
 async fn the_same_calls_are_mostly_allowed_outside() {
     let output = std::process::Command::new("/proc/self/exe")
         .arg("--verdicts")
@@ -71,7 +83,25 @@ async fn a_worker_has_nothing_but_its_socket() {
     assert_eq!(field("NoNewPrivs"), "1");
     assert_eq!(field("Seccomp"), "2");
     assert_eq!(field("Threads"), "1");
+    let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
+    let stat: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let (group, session) = (stat[2], stat[3]);
+    assert_eq!(group, worker.to_string());
+    let autogroups = std::fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled");
+    if autogroups.is_ok_and(|enabled| enabled.trim() == "0") {
+        assert_eq!(session, worker.to_string());
+    }
     let limits = std::fs::read_to_string(format!("/proc/{worker}/limits")).unwrap();
+    for name in [
+        "Max data size",
+        "Max address space",
+        "Max cpu time",
+        "Max stack size",
+    ] {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.unwrap().split_whitespace().next().unwrap();
+        assert!(value.parse::<u64>().is_ok(), "{name}: {value}");
+    }
     for (name, value) in [
         ("Max core file size", "0"),
         ("Max file size", "0"),

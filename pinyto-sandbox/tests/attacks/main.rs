@@ -7,6 +7,7 @@
 
 mod forged;
 mod given;
+mod host;
 mod kernel;
 mod python;
 mod workers;
@@ -19,6 +20,7 @@ static ALLOCATOR: pinyto_sandbox::Allocator = pinyto_sandbox::Allocator;
 /// Code that isn't Python but what somebody would do who has taken over the interpreter.
 fn taken_over(code: &str) -> Option<String> {
     match code.split_once(' ')? {
+        ("kernel:", "sweep") => Some(kernel::sweep()),
         ("kernel:", _) => Some(kernel::report()),
         ("forge:", what) => Some(forged::forge(what)),
         _ => None,
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let tests = [
         forged::tests(),
+        host::tests(),
         kernel::tests(),
         python::tests(),
         workers::tests(),

@@ -17,6 +17,7 @@ crate::tests! {
     deep_recursion_and_nesting_end_without_a_crash,
     an_answer_may_be_large_but_not_larger,
     a_flood_of_output_is_cut,
+    what_a_killed_call_printed_is_marked_if_some_may_be_missing,
     so_many_services_may_be_called_and_no_more,
     large_arguments_are_refused,
     a_service_that_never_answers_ends_at_the_wall_clock_limit,
@@ -28,7 +29,7 @@ crate::tests! {
 }
 
 /// The outcome, if the attack took no longer and no more than it may.
-async fn attack(code: &str) -> Execution {
+pub(crate) async fn attack(code: &str) -> Execution {
     let runtime = runtime().await;
     let began = Instant::now();
     let execution = run(&runtime, code).await;
@@ -183,6 +184,40 @@ async fn a_flood_of_output_is_cut() {
     let execution = attack("print('just before')\nwhile True: pass").await;
     assert_eq!(limit(&execution), "cpu_time");
     assert_eq!(execution.output.text, "just before\n");
+    assert!(!execution.output.truncated);
+}
+
+async fn what_a_killed_call_printed_is_marked_if_some_may_be_missing() {
+    for (code, truncated) in [
+        ("print('x')\nwhile True: pass", false),
+        (
+            "print('x')\na = []\nwhile True: a.append('x' * 100000)",
+            false,
+        ),
+        ("print('x')\ndb.count({'wait': 3600000})", false),
+        (
+            "for n in range(100): print(end='x')\nwhile True: pass",
+            true,
+        ),
+        ("while True: print(end='x')", true),
+        ("print('x' * 100000)\nwhile True: pass", true),
+        ("print('x' * 100000)\ndb.count({'wait': 3600000})", true),
+        (
+            "for n in range(100): print(end='x')\ndb.count({'wait': 3600000})",
+            false,
+        ),
+    ] {
+        let runtime = runtime().await;
+        let mut call = call(1, code);
+        call.limits.wall_time = Duration::from_secs(if code.contains("wait") { 1 } else { 40 });
+        let execution = runtime.run(&call, &Scripted).await;
+        assert!(execution.outcome.is_err(), "{code}");
+        assert_eq!(
+            execution.output.truncated, truncated,
+            "{code}: {execution:?}"
+        );
+        assert!(execution.output.text.starts_with('x'), "{code}");
+    }
 }
 
 async fn so_many_services_may_be_called_and_no_more() {

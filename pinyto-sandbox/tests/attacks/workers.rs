@@ -7,13 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pinyto_core::runtime::{CodeError, CodeRuntime};
+use pinyto_core::{
+    id::{AssemblyId, UserId},
+    runtime::{CodeError, CodeRuntime},
+};
 use pinyto_sandbox::PythonRuntime;
 
 use crate::given::*;
 
 crate::tests! {
     a_user_meets_the_same_worker_again_and_nobody_elses,
+    the_code_of_one_assembly_meets_no_worker_of_another,
+    a_user_with_many_assemblies_keeps_nobody_waiting,
     nothing_is_left_of_a_call_in_the_next_one,
     a_worker_is_replaced_after_so_many_calls_and_after_a_limit,
     a_dead_worker_is_replaced_before_it_is_used,
@@ -52,6 +57,82 @@ async fn a_user_meets_the_same_worker_again_and_nobody_elses() {
             runtime.metrics().started == 1 + user as u64
         })
         .await;
+    }
+}
+
+async fn the_code_of_one_assembly_meets_no_worker_of_another() {
+    let runtime = small()
+        .idle_workers(3, Duration::from_secs(60))
+        .start()
+        .await
+        .unwrap();
+    let of = |user: i64, assembly: i64| {
+        let mut call = call(user, "return 1");
+        call.assembly = AssemblyId::new(assembly);
+        call
+    };
+    let settled = async |idle: usize| {
+        eventually("the used ones and a ready one", || {
+            runtime.metrics().idle_workers == idle + 1
+        })
+        .await;
+    };
+    // A neighbour, and then her with more assemblies than workers are kept.
+    runtime.run(&of(2, 1), &Scripted).await.outcome.unwrap();
+    settled(1).await;
+    for assembly in 1..=6 {
+        let started = runtime.metrics().started;
+        runtime
+            .run(&of(1, assembly), &Scripted)
+            .await
+            .outcome
+            .unwrap();
+        settled(usize::try_from(assembly + 1).unwrap().min(3)).await;
+        assert_eq!(runtime.metrics().started, started + 1, "{assembly}");
+    }
+    // Looking at code is another purpose.
+    let started = runtime.metrics().started;
+    runtime
+        .check(UserId::new(1), "return 1")
+        .await
+        .outcome
+        .unwrap();
+    settled(3).await;
+    assert_eq!(runtime.metrics().started, started + 1);
+    // The neighbour's worker is still there, and so is the one of the last assembly.
+    for call in [of(2, 1), of(1, 6)] {
+        runtime.run(&call, &Scripted).await.outcome.unwrap();
+    }
+    settled(3).await;
+    assert_eq!(runtime.metrics().started, started + 1);
+    assert_eq!(workers_of_this_process().len(), 4);
+}
+
+async fn a_user_with_many_assemblies_keeps_nobody_waiting() {
+    let runtime = runtime().await;
+    let calls = (0..64).map(|number| {
+        let runtime = runtime.clone();
+        tokio::spawn(async move {
+            let mut call = call(100, "return db.count({'wait': 5})");
+            call.assembly = AssemblyId::new(number % 16);
+            runtime.run(&call, &Scripted).await.outcome
+        })
+    });
+    let greedy: Vec<_> = calls.collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let began = Instant::now();
+    for _ in 0..5 {
+        let execution = runtime.run(&call(1, "return 1"), &Scripted).await;
+        assert_eq!(execution.outcome.unwrap(), "1");
+        assert!(workers_of_this_process().len() <= 8 + 8 + 1 + 4);
+    }
+    let took = began.elapsed();
+    assert!(
+        greedy.iter().any(|call| !call.is_finished()),
+        "all are done after {took:?}"
+    );
+    for call in greedy {
+        assert_eq!(call.await.unwrap().unwrap(), "42");
     }
 }
 

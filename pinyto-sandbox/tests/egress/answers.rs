@@ -8,14 +8,15 @@ use std::{
     time::Duration,
 };
 
-use pinyto_core::egress::EgressError;
+use pinyto_core::egress::{EgressError, RequestBudget};
 use tokio::{
     io::AsyncWriteExt,
     time::{Instant, sleep},
 };
 
 use crate::support::{
-    Names, Server, egress, egress_with, get, ok, post, read_request, settings, talking,
+    Names, Server, egress, egress_with, fetch_within, get, ok, post, read_request, settings,
+    talking,
 };
 
 #[tokio::test]
@@ -318,13 +319,45 @@ async fn no_more_requests_run_at_a_time_than_allowed() {
     settings.max_running = 2;
     let egress = Arc::new(egress_with(settings, &Names::knowing(&[])));
     let tasks: Vec<_> = (0..6)
-        .map(|_| {
+        .map(|user| {
             let (egress, url) = (Arc::clone(&egress), url.clone());
-            tokio::spawn(async move { get(&egress, &url).await })
+            tokio::spawn(async move {
+                let budget = Arc::new(RequestBudget::new(1));
+                fetch_within(&egress, &url, None, None, (user, &budget)).await
+            })
         })
         .collect();
     for task in tasks {
         assert_eq!(task.await.unwrap().as_deref(), Ok("x"));
     }
     assert_eq!(most.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_fetches_of_one_user_do_not_delay_those_of_others() {
+    let url = talking(async |mut stream| {
+        if read_request(&mut stream).await.contains("/slow") {
+            sleep(Duration::from_secs(9)).await;
+        }
+        stream.write_all(&ok("x")).await.ok();
+    })
+    .await;
+    let mut settings = settings();
+    settings.max_running = 4;
+    let egress = Arc::new(egress_with(settings, &Names::knowing(&[])));
+    let budget = Arc::new(RequestBudget::new(1));
+    let greedy: Vec<_> = (0..20)
+        .map(|_| {
+            let (egress, url, budget) = (Arc::clone(&egress), format!("{url}slow"), budget.clone());
+            tokio::spawn(async move { fetch_within(&egress, &url, None, None, (1, &budget)).await })
+        })
+        .collect();
+    sleep(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    for user in 2..5 {
+        let page = fetch_within(&egress, &url, None, None, (user, &budget)).await;
+        assert_eq!(page.as_deref(), Ok("x"));
+    }
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(greedy.iter().all(|fetch| !fetch.is_finished()));
 }

@@ -1,9 +1,15 @@
 //! Redirects: each one is checked like the first URL.
 
-use pinyto_core::{egress::EgressError, runtime::ServiceException};
+use std::sync::Arc;
+
+use pinyto_core::{
+    egress::{EgressError, RequestBudget},
+    runtime::ServiceException,
+};
 
 use crate::support::{
-    HERE, Names, Server, egress, egress_with, fetch, get, ok, post, redirect, settings,
+    HERE, Names, Server, egress, egress_with, fetch, fetch_within, get, ok, post, redirect,
+    settings,
 };
 
 #[tokio::test]
@@ -101,6 +107,28 @@ async fn redirects_come_to_an_end() {
     let page = get(&egress_with(none, &Names::knowing(&[])), &server.url("/")).await;
     assert_eq!(page, Err(EgressError::TooManyRedirects(0)));
     assert_eq!(server.requests().len(), 7);
+}
+
+#[tokio::test]
+async fn every_redirect_counts_as_a_request_of_the_call() {
+    let server = Server::start(|request| match request.split(' ').nth(1) {
+        Some("/end") => ok("the end"),
+        Some("/once") => redirect(302, "/end"),
+        _ => redirect(302, "/again"),
+    })
+    .await;
+    let egress = egress();
+    let budget = Arc::new(RequestBudget::new(4));
+    let reach = async |path: &str| {
+        budget.take()?;
+        fetch_within(&egress, &server.url(path), None, None, (1, &budget)).await
+    };
+    assert_eq!(reach("/once").await.as_deref(), Ok("the end"));
+    let spent = Err(EgressError::TooManyRequests(4));
+    assert_eq!(reach("/again").await, spent);
+    assert_eq!(server.requests().len(), 4);
+    assert_eq!(reach("/end").await, spent);
+    assert_eq!(server.requests().len(), 4);
 }
 
 #[tokio::test]

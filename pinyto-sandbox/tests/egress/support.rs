@@ -8,7 +8,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use pinyto_core::egress::{Egress, EgressError, EgressRequest, HostPattern};
+use pinyto_core::{
+    egress::{Egress, EgressError, EgressRequest, HostPattern, RequestBudget},
+    id::UserId,
+};
 use pinyto_sandbox::{EgressSettings, HttpEgress, Resolver};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -163,9 +166,23 @@ pub(crate) async fn fetch(
     form: Option<&[(&str, &str)]>,
     declared: Option<&[&str]>,
 ) -> Result<String, EgressError> {
+    let budget = Arc::new(RequestBudget::new(100));
+    fetch_within(egress, url, form, declared, (1, &budget)).await
+}
+
+/// For a user, within what one of her calls may still send.
+pub(crate) async fn fetch_within(
+    egress: &HttpEgress,
+    url: &str,
+    form: Option<&[(&str, &str)]>,
+    declared: Option<&[&str]>,
+    (user, budget): (i64, &Arc<RequestBudget>),
+) -> Result<String, EgressError> {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     egress
         .fetch(&EgressRequest {
+            user: UserId::new(user),
+            requests: Arc::clone(budget),
             url: url.to_owned(),
             form: form.map(|form| form.iter().map(owned).collect()),
             allowed_hosts: declared.map(|hosts| hosts.iter().map(|host| pattern(host)).collect()),
@@ -204,7 +221,7 @@ impl Names {
 
 #[async_trait]
 impl Resolver for Names {
-    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+    async fn resolve(&self, name: &str, _: UserId) -> io::Result<Vec<IpAddr>> {
         self.asked.lock().unwrap().push(name.to_owned());
         let mut answers = self.answers.lock().unwrap();
         let answers = answers

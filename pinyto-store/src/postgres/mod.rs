@@ -50,7 +50,7 @@ use tokio::time::timeout;
 pub use migration::OpenError;
 pub use options::PostgresOptions;
 
-use crate::{DatabaseState, migrations::newest_of};
+use crate::{DatabaseState, migrations::newest_of, query::evaluation::Evaluations};
 use document::{Indexer, KnownSetups};
 use pool::{Database, Intent};
 
@@ -62,6 +62,7 @@ const PING: Duration = Duration::from_secs(2);
 pub struct PostgresStore {
     database: Arc<Database>,
     setups: KnownSetups,
+    evaluations: Evaluations,
     indexer: Indexer,
 }
 
@@ -98,6 +99,7 @@ impl PostgresStore {
         Ok(Self {
             indexer: Indexer::start(Arc::clone(&database)),
             setups: KnownSetups::default(),
+            evaluations: Evaluations::new(options.connections),
             database,
         })
     }

@@ -119,6 +119,7 @@ impl DueRow {
         let job = JobRef::try_from(self.name)?;
         let mut entry = JobEntry::try_from(self.entry)?;
         let http_hosts = hosts(self.http_hosts.as_deref())?;
+        let lost = entry.lost(claim.now);
         let is_to_run = entry.claim(claim.lease, claim.now, claim.until);
         let claimed = is_to_run.then(|| ClaimedJob {
             lease: Lease {
@@ -134,6 +135,7 @@ impl DueRow {
             attempt: entry.attempts,
             trigger: entry.trigger,
             planned_at: entry.planned_at,
+            lost,
         });
         Ok((entry, claimed))
     }

@@ -4,6 +4,7 @@
 //! here once. A row that can't have been written by this crate is [`Corrupt`].
 
 pub(crate) mod assembly;
+pub(crate) mod document;
 pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod keyserver;

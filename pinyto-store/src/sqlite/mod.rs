@@ -39,6 +39,7 @@ pub use crate::migrations::DatabaseState;
 pub use migration::OpenError;
 pub use options::{SqliteOptions, Synchronous};
 
+use crate::query::evaluation::Evaluations;
 use {
     assembly::FunctionOfUser,
     changes::Changes,
@@ -58,6 +59,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     /// For what assemblies' code asks, so that nobody's queries keep look-ups waiting.
     queries: Readers,
+    evaluations: Evaluations,
     sessions_by_id: Lookup<SessionById>,
     keys_of_user: Lookup<KeysOfUser>,
     functions_of_users: Lookup<FunctionOfUser>,
@@ -106,6 +108,7 @@ impl SqliteStore {
             functions_of_users: Lookup::start(Arc::clone(&readers), changes, options.patience),
             readers,
             queries,
+            evaluations: Evaluations::new(options.readers),
         })
     }
 

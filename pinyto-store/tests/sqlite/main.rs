@@ -9,6 +9,7 @@
 mod corruption;
 mod documents;
 mod durability;
+mod hostile;
 mod opening;
 mod schema;
 mod sharing;

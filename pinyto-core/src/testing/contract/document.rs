@@ -50,6 +50,9 @@ pub async fn a_stored_document_comes_back_exactly(store: Arc<dyn Store>) {
         json!([[], [{}], null, [null, false]]),
         json!({"": "", " ": {"": [{"": null}]}}),
         json!({"a.b": 1, "$set": {"$gt": ""}, "_id": "no identifier", "time": "never"}),
+        // A key that means something to serde_json.
+        json!({"$serde_json::private::RawValue": "[1]"}),
+        json!([{"$serde_json::private::RawValue": 0, "a": 1}]),
     ];
     for (data, n) in data.into_iter().zip(0..) {
         comes_back(&*store, &hugo, &given::document(n, &notes, data)).await;

@@ -45,6 +45,7 @@ pub async fn an_expired_lease_is_taken_over_and_its_holder_refused(store: Arc<dy
     let second = claim_one(&*store, 2, 60).await.unwrap();
     assert_eq!(second.lease.entry, first.lease.entry);
     assert_eq!(second.attempt, 2, "the lost run was a try");
+    assert_eq!((first.lost, second.lost), (None, Some(given::at(0))));
 
     assert!(!complete(&*store, &first, &Completion::Succeeded, 61).await);
     let jobs = store.jobs();

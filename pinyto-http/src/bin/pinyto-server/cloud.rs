@@ -282,3 +282,72 @@ fn lower_priority() {
         tracing::warn!(%error, "the key stock runs at normal priority");
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use pinyto_core::Settings as Rules;
+    use pinyto_http::server::config::{Invocation, load};
+
+    use super::*;
+
+    /// The rules that these options ask for.
+    fn rules_of(options: &[(&str, &str)]) -> Rules {
+        let options = options.iter().flat_map(|(name, value)| [*name, *value]);
+        let arguments = std::iter::once("pinyto-server").chain(options);
+        match load(arguments.map(Into::into), []).unwrap() {
+            Invocation::Serve(settings) => rules(&settings),
+            other => panic!("not settings: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_option_sets_the_rule_that_it_is_about() {
+        // No two values are equal in any unit, nor is one a default.
+        let rules = rules_of(&[
+            ("--session-idle-days", "3"),
+            ("--key-stock", "5"),
+            ("--throttle", "off"),
+            ("--code-cpu-seconds", "7"),
+            ("--code-wall-seconds", "11"),
+            ("--code-memory-mib", "13"),
+            ("--query-examined", "61"),
+            ("--query-seconds", "1.9"),
+            ("--find-documents", "23"),
+            ("--quota-cpu-seconds-per-hour", "29"),
+            ("--quota-calls-per-minute", "31"),
+            ("--quota-storage-mib", "37"),
+            ("--egress-requests", "41"),
+            ("--run-log-count", "43"),
+            ("--run-log-days", "47"),
+            ("--job-concurrency", "53"),
+            ("--job-lease-seconds", "59"),
+        ]);
+        let mut expected = Rules::default();
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
+        expected.session_idle = 3 * day;
+        expected.key_stock = 5;
+        expected.throttle.enabled = false;
+        expected.code_limits.cpu_time = 7 * second;
+        expected.code_limits.wall_time = 11 * second;
+        expected.code_limits.memory = 13 << 20;
+        expected.query_limits.examined = 61;
+        expected.query_limits.time = Duration::from_millis(1900);
+        expected.query_limits.found = 23;
+        expected.quotas.cpu_per_hour = Some(29 * second);
+        expected.quotas.calls_per_minute = Some(31);
+        expected.quotas.bytes = Some(37 << 20);
+        expected.http_requests = 41;
+        expected.run_retention.per_user = 43;
+        expected.run_retention.max_age = 47 * day;
+        expected.scheduler.concurrent = 53;
+        expected.scheduler.lease = 59 * second;
+        assert_eq!(format!("{rules:?}"), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn without_options_the_rules_are_the_defaults_of_the_library() {
+        let (rules, defaults) = (rules_of(&[]), Rules::default());
+        assert_eq!(format!("{rules:?}"), format!("{defaults:?}"));
+    }
+}

@@ -39,13 +39,17 @@ pub(crate) fn egress(settings: &Settings) -> Result<Option<Arc<dyn Egress>>, Str
     if !settings.code || !settings.http_egress {
         return Ok(None);
     }
+    let egress = HttpEgress::builder().settings(egress_rules(settings));
+    let egress = egress.build().map_err(|error| error.to_string())?;
+    Ok(Some(Arc::new(egress)))
+}
+
+fn egress_rules(settings: &Settings) -> EgressSettings {
     let mut rules = EgressSettings::default();
     rules.allowed_hosts = settings.egress_allow.clone();
     rules.denied_hosts = settings.egress_deny.clone();
     rules.allowed_networks = settings.egress_allow_private.clone();
-    let egress = HttpEgress::builder().settings(rules).build();
-    let egress = egress.map_err(|error| error.to_string())?;
-    Ok(Some(Arc::new(egress)))
+    rules
 }
 
 /// What the runtime does and has done.
@@ -58,5 +62,35 @@ pub(crate) fn figures(runtime: &PythonRuntime) -> CodeFigures {
         idle_workers: metrics.idle_workers,
         started_workers: metrics.started,
         ended: metrics.ends().to_vec(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use pinyto_core::egress::HostPattern;
+    use pinyto_http::server::config::{Invocation, load};
+
+    use super::*;
+
+    #[test]
+    fn each_option_of_fetching_sets_the_rule_that_it_is_about() {
+        let arguments = [
+            "pinyto-server",
+            "--egress-allow",
+            "allowed.example",
+            "--egress-deny",
+            "denied.example",
+            "--egress-allow-private",
+            "10.1.0.0/16",
+        ];
+        let Invocation::Serve(settings) = load(arguments.map(Into::into), []).unwrap() else {
+            panic!("not settings");
+        };
+        let rules = egress_rules(&settings);
+        let host = |name| vec![HostPattern::parse(name).unwrap()];
+        assert_eq!(rules.allowed_hosts, Some(host("allowed.example")));
+        assert_eq!(rules.denied_hosts, host("denied.example"));
+        assert_eq!(rules.allowed_networks, ["10.1.0.0/16".parse().unwrap()]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing is kept but what `--write` writes: the store is in memory, and nobody logs in.
 
-use std::{fs, io::Write as _, path::PathBuf, sync::Arc};
+use std::{fs, future, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use pinyto_core::{
@@ -36,6 +36,9 @@ mod no_key;
 
 /// What it is called on the command line.
 pub(crate) const NAME: &str = "run-assembly";
+
+/// When jobs are due that nobody asks for: in a hundred years.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// What is to be tried out.
 #[derive(Debug)]
@@ -73,10 +76,12 @@ pub(crate) fn parse(
         }
         Err(error) => {
             let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            let first = first.strip_prefix("error: ").unwrap_or(first);
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            // The first paragraph; which arguments are missing is on lines of their own.
+            let lines = text.lines().take_while(|line| !line.is_empty());
+            let sentence = lines.map(str::trim).collect::<Vec<_>>().join(" ");
             return Err(format!(
-                "{first}; pinyto-server {NAME} --help lists the options."
+                "{sentence}; pinyto-server {NAME} --help lists the options."
             ));
         }
     };
@@ -150,8 +155,12 @@ impl Trial {
         let (session, assembly) = self.prepare(&store, &source).await?;
         let runtime = code::runtime(settings).await?;
         let runtime = runtime.ok_or("--code off runs no code.")?;
+        let mut rules = rules(settings);
+        // A job runs alone, and to its end.
+        rules.scheduler.concurrent = 1;
+        rules.scheduler.grace = settings.code_wall.saturating_mul(2);
         let mut builder = Cloud::builder(store.clone(), server_key()?)
-            .settings(rules(settings))
+            .settings(rules)
             .runtime(Arc::new(runtime.clone()));
         if let Some(egress) = code::egress(settings)? {
             builder = builder.egress(egress);
@@ -160,12 +169,12 @@ impl Trial {
         // As on a server, which refuses what can't be run; only then it gets this far.
         let saved = cloud.save_assembly(&session, source.name().as_str(), &source);
         if let Err(error) = saved.await {
-            runtime.close(std::time::Duration::ZERO).await;
+            runtime.close(Duration::ZERO).await;
             complain(&error.to_string());
             return Ok(false);
         }
         let fine = self.call(&cloud, &session, &assembly, &source).await?;
-        runtime.close(std::time::Duration::ZERO).await;
+        runtime.close(Duration::ZERO).await;
         if let Some(file) = self.documents.as_ref().filter(|_| self.write) {
             documents::write(file, &store, session.user.id).await?;
         }
@@ -245,7 +254,9 @@ impl Trial {
             author: user.name.clone(),
             name: source.name().clone(),
         };
-        let installed = assemblies.install(user.id, &assembly, 1, now).await;
+        // Its jobs would be due now; nothing is to run but what is asked for.
+        let later = now.saturating_add(NEVER);
+        let installed = assemblies.install(user.id, &assembly, 1, later).await;
         if installed.map_err(failed)? != InstallOutcome::Installed {
             return Err("The assembly can't be installed.".to_owned());
         }
@@ -281,6 +292,10 @@ impl Trial {
         let function = match &self.part {
             Part::Job(name) => {
                 let name = AssemblyName::parse(name).map_err(|error| error.to_string())?;
+                if !source.jobs().iter().any(|job| job.name == name) {
+                    let listed = listed(source);
+                    return Err(format!("The assembly has no job {name}. {listed}"));
+                }
                 return self.run_job(cloud, session, assembly, name).await;
             }
             Part::Function(name) => name.as_str(),
@@ -326,12 +341,10 @@ impl Trial {
         };
         let queued = cloud.run_job_now(session, &job).await;
         queued.map_err(|error| error.to_string())?;
-        let ran = cloud.scheduler().run_due().await;
-        ran.map_err(|error| error.to_string())?;
-        // Other jobs of the assembly were due, too.
-        let runs = cloud.list_runs(session, None, 0, 100).await;
-        let mut runs = runs.map_err(|error| error.to_string())?.into_iter();
-        let Some(run) = runs.find(|run| run.part.name == job.name) else {
+        // Told to stop at once, it finishes what it has claimed before: the one run that is due,
+        // not what that queues.
+        cloud.scheduler().run(future::ready(())).await;
+        let Some(run) = last_run(cloud, session).await? else {
             return Err(format!("The job {} has not been run.", job.name));
         };
         report(&run);

@@ -814,3 +814,188 @@ result = {}
 for key, group in [("a", [1, 2]), ("b", [])]:
     result[key] = {"sum": sum(group), "max": max(group, default=None), "avg": sum(group) / len(group) if group else None}
 return result
+# ====
+# Names that are also those of what is supplied behind the code.
+def _min(xs): return ["my _min", xs]
+def _sorted(xs, key=None): return ["my _sorted", xs]
+def _translate(text, table): return ["my _translate", text]
+def _sub(a, b): return ["my _sub", a, b]
+_dumps = "my _dumps"
+_bound = [1]
+def count(n): return db_count.count(n)
+class Box:
+    def count(self, n): return n * 2
+db_count = Box()
+return [_min([2, 1]), _sorted([2, 1]), _translate("a", {}), _sub(1, 2), _dumps, _bound, min([2, 1]), sorted([2, 1], key=count), "abc".translate({97: "x"}), re.sub("a", lambda m: "b", "a"), json.dumps({1, }, default=list), max([1, 2], key=count)]
+# ====
+def _pinyto_min(xs): return "mine"
+_pinyto_sorted = 1
+_pinyto1_sub = 2
+class Box:
+    def count(self, n): return n
+def key(n): return Box().count(-n)
+return [_pinyto_min(1), _pinyto_sorted, _pinyto1_sub, min([1, 2], key=key), sorted([1, 2], key=key), re.sub("a", lambda m: "b", "a")]
+# ====
+class Page:
+    def __init__(self): self.log = []
+    def translate(self, a, b=2, *, c=3): return ["translate", a, b, c]
+    def today(self, *args, **named): return ["today", args, named]
+    def sub(self, receiver=None, repl=None): return ["sub", receiver, repl]
+    def utcnow(self): return ["utcnow"]
+    def maketrans(self, x, y, z, more): return ["maketrans", x, y, z, more]
+    def fromtimestamp(self, kind, seconds=None): return ["fromtimestamp", kind, seconds]
+    def utcfromtimestamp(self): return ["utcfromtimestamp"]
+    def dumps(self, value, default=None): return ["dumps", value, default]
+    def values(self, named, args): return ["values", named, args]
+    def extend(self, values): return next(values)
+    def join(self, values): return next(values)
+page = Page()
+return [
+    page.translate(1), page.translate(1, 5, c=6), page.today(1, kind=2), page.sub(receiver=1, repl=2), page.sub(),
+    page.utcnow(), page.maketrans(1, 2, 3, more=4), page.fromtimestamp(1, seconds=2), page.utcfromtimestamp(),
+    page.dumps(1, default=2), (page.values)(named=1, args=2), page.extend(x for x in [7]), page.join(map(str, [8])),
+]
+# ====
+class Module:
+    def sub(self, *args): return ["my sub", len(args)]
+    def dumps(self, value, default): return ["my dumps", value]
+    def datetime(self): return 1
+re = Module()
+json = Module()
+datetime = Module()
+return [re.sub("a", lambda m: "b", "a"), json.dumps(1, default=1), datetime.datetime(), "ab".translate({97: "x"})]
+# ====
+type = "book"
+iter = 5
+dict = 6
+from collections import OrderedDict
+found = {"values": 1, "items": 2, "get": 3}
+gen = (x for x in [1, 2])
+return [type, iter, dict, next(gen), next(gen), list(OrderedDict([("a", 1)]).items()), found["values"], (1).__class__.__name__, "a".__class__ == "b".__class__]
+# ====
+class Counter:
+    def __init__(self): self.count, self.index, self.values, self.items, self.title = 1, 2, 3, 4, 5
+    def upper(self): return "UP"
+counter = Counter()
+up, low = counter.upper, "A".lower
+pick = {"a": 1}.get
+form = "{o}{a}".format
+return [counter.count, counter.index, counter.values, counter.items, counter.title, up(), low(), pick("a"), pick("b", 2), form(o=1, a=2)]
+# ====
+def f(value):
+    match value:
+        case {"min": min, **max}: return [min, max]
+        case [sorted, *map]: return [sorted, map]
+        case str() as filter: return filter
+        case callable: return callable
+return [f({"min": 1, "b": 2}), f([1, 2, 3]), f("x"), f(4)]
+# ====
+class Shelf:
+    def __init__(self): self.gone = []
+    def __delitem__(self, key): self.gone.append(key)
+shelf = Shelf()
+del shelf["a"], shelf[3]
+numbers = list(range(10))
+del numbers[::3]
+del numbers[(1):(3)], numbers[-1]
+all_of = [1, 2]
+del all_of[:]
+slice = 1
+data = {"a": 1, "b": 2}
+del data["a"]
+out = []
+try:
+    del numbers[100]
+except IndexError as e:
+    out.append(str(e))
+return [shelf.gone, numbers, all_of, data, out]
+# ====
+name = "x"
+when = datetime.date(2024, 5, 6)
+class Box:
+    def count(self, n): return -n
+return [f"{'a-b'.translate({45: None})}", f"{re.sub('a', lambda m: m.group().upper(), 'banana')}", f"{sorted([1, 2], key=lambda n: Box().count(n))}", f"{len('abc')=}", f"{list(map(str, [1]))!r:>8}", f'{next(iter(x for x in [3]))}', f"{json.dumps({'a': when}, default=str)}"]
+# ====
+def translate(text): return "mine " + text
+def today(): return "my day"
+sub = lambda *args: len(args)
+dumps = "d"
+return [translate("x"), today(), sub(1, 2, 3), dumps, "x".translate({120: "y"})]
+# ====
+def run(_min, _re, _json, json, re):
+    return [_min, _re, _json, json, re, "x".translate({120: "y"})]
+return [run(1, 2, 3, 4, 5), re.sub("a", lambda m: "b", "a")]
+# ====
+class Box:
+    def __init__(self, n): self.n = n
+    def __len__(self): return self.n
+empty, full = Box(0), Box(2)
+out = []
+if empty: out.append("if")
+elif full: out.append("elif")
+while empty: out.append("while")
+out.append("a" if empty else "b")
+out.append(not empty)
+out.append([x.n for x in [empty, full] if x])
+out.append((empty or full).n)
+out.append((full and empty).n)
+out.append((empty or Box(0) or (full)).n)
+out.append((empty and full or Box(7)).n)
+out.append(bool(empty))
+out.append([any([empty]), all([full, empty]), any(x for x in [full])])
+x = (empty
+     or full)
+out.append(x.n)
+out.append([y for y in ([] or [1, 2])])
+out.append([(a or 5) for a in [0, 1]])
+out.append((lambda a: a or 3)(0))
+out.append({"a": 0 or 1, "b": [] and 2, "c": "x" and "y" and "z", "d": None or 0 or ""})
+out.append(f"{empty or 'none'}"[:4])
+def f(a=None or 4): return a
+out.append(f())
+match 5:
+    case n if empty: out.append("guard")
+    case n if full and n: out.append("match")
+assert full
+if empty and full or not full: out.append("bad")
+if (z := full) and z: out.append(z.n)
+return out
+# ====
+class No:
+    def __bool__(self): return False
+no = No()
+return [1 if no else 2, bool(no), not no, (no or 3), [x for x in [no, 1] if x] == [1], no is no]
+# ====
+from re import sub, subn as count_subs, compile
+from json import dumps as d, loads
+from functools import wraps, reduce
+def deco(f):
+    @wraps(f)
+    def g(*a): return f(*a) + 1
+    return g
+@deco
+def h(x): return x
+return [sub("a", lambda m: "c", "aa"), sub("a", "b", "aa", count=1), count_subs("a", "x", "aaa", 2), re.subn("a", lambda m: "q", "aa"), d({1}, default=list), d({"a": 1}, indent=1), h(1), compile("a").subn("b", "a")]
+# ====
+return [re.sub("a", r"\n\t\\n", "a"), re.sub(r"(a)", r"\1\n\g<1>", "a"), re.compile("a").sub(r"\r", "a"), re.sub("a", "\\\\", "a"), re.sub("A", r"\n", "a", flags=re.I)]
+# ====
+s = {1}
+s.update([2], (3,))
+d = {}
+d.update({"a": 1}, b=2)
+f = frozenset([1, 2])
+class Mine:
+    def update(self, a, b): return [a, b]
+    def union(self, *a): return list(a)
+return [sorted(s), d, sorted(s.union([4], [5])), sorted(f.union({7}, {8})), sorted({1, 2, 3}.intersection([1, 2], [2])), sorted({1, 2, 3}.difference([1], [2])), Mine().update(1, 2), Mine().union(1, 2, 3), sorted(set().union(*[[1], [2, 3]])), sorted({5}.union(*[])), Mine().update(*[1, 2])]
+# ====
+class Own:
+    def __init__(self): self.a = 1
+    def f(self): return 2
+own = Own()
+return [hasattr("", "upper"), hasattr([], "append"), hasattr({}, "items"), hasattr([], "upper"), hasattr([], "__iter__"), hasattr("", "__len__"), hasattr(1, "__len__"), hasattr(datetime.date(2024, 1, 1), "isoformat"), hasattr(datetime.date(2024, 1, 1), "hour"), hasattr(datetime.datetime(2024, 1, 1), "hour"), hasattr(len, "__call__"), hasattr(1, "__call__"), hasattr(own, "a"), hasattr(own, "f"), hasattr(own, "g"), getattr(own, "a"), getattr(own, "b", 5), getattr(own, "f")(), getattr({}, "x", 6), hasattr(None, "items"), hasattr((1,), "append"), hasattr(b"", "decode"), hasattr({1}, "add")]
+# ====
+try:
+    raise OSError("x")
+except IOError as e:
+    return str(e)

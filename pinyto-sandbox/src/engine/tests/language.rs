@@ -201,8 +201,29 @@ fn what_the_interpreter_lacks_is_refused_with_what_to_write_instead() {
         ("\n\nfrom json import *", "import *"),
         ("\n\nfrom . import x", "relative imports"),
         ("\n\nimport numpy", "No module named 'numpy'"),
+        (
+            "class A:\n    def __init__(self): pass\n    def __lt__(self, o): return True",
+            "the method __lt__ is never called here: hand a key",
+        ),
+        (
+            "class A:\n    x = 1\n    def __ne__(self, o): return True",
+            "the method __ne__ is never called here",
+        ),
+        (
+            "\n\nx = bytearray(3)",
+            "name 'bytearray' is not defined: use bytes",
+        ),
+        ("\n\ninput('?')", "name 'input' is not defined"),
+        (
+            "try:\n    pass\nexcept ConnectionError: pass",
+            "name 'ConnectionError' is not defined: use OSError",
+        ),
+        (
+            "class A:\n    def __len__(self): return 0\nx = (A() # who\n    or 1)",
+            "a comment can't be around or",
+        ),
+        ("def f():\n    global len\n    len = 1", "global len"),
         ("\n\ndel x.y", "del can't take an attribute"),
-        ("\n\ndel x[::2]", "del with a step"),
         ("try:\n    pass\nexcept* ValueError: pass", "except*"),
         ("\n\ntype X = int", "type aliases"),
         ("\n\nx = t'{y}'", "template strings"),
@@ -216,6 +237,35 @@ fn what_the_interpreter_lacks_is_refused_with_what_to_write_instead() {
         refused("nonlocal x"),
         ("no binding for nonlocal 'x' found".to_owned(), Some(1))
     );
+}
+
+#[test]
+fn methods_that_would_be_passed_over_in_silence_do_not_run() {
+    for (method, runs) in [
+        ("__ne__(self, other)", false),
+        ("__new__(cls)", false),
+        ("__format__(self, spec)", false),
+        ("__iadd__(self, other)", false),
+        ("__setattr__(self, name, value)", false),
+        // What would call these raises an exception.
+        ("__lt__(self, other)", true),
+        ("__getattr__(self, name)", true),
+        ("__del__(self)", true),
+        ("__bool__(self)", true),
+    ] {
+        let code = format!("class A:\n    def {method}: return True\nreturn 1");
+        assert_eq!(outcome(&code).is_ok(), runs, "{method}");
+    }
+}
+
+#[test]
+fn a_service_may_be_asked_whether_it_is_true() {
+    let code = "class Late:
+    def __bool__(self): return db.count({}) > 0
+return ['yes' if Late() else 'no', Late() and 1, not Late()]";
+    let mut script = Script::answering([json!(1), json!(1), json!(0)]);
+    let finished = run_with(code, "{}", &mut script);
+    assert_eq!(finished.outcome, Ok("[\"yes\",1,true]".to_owned()));
 }
 
 #[test]

@@ -12,6 +12,7 @@
 mod address;
 mod exchange;
 mod resolver;
+mod slots;
 mod target;
 
 use std::{
@@ -23,14 +24,16 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipnet::IpNet;
-use pinyto_core::egress::{Egress, EgressError, EgressRequest, HostPattern};
+use pinyto_core::{
+    egress::{Egress, EgressError, EgressRequest, HostPattern},
+    id::UserId,
+};
 use rustls::{
     ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs, pki_types::ServerName,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::Semaphore,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -40,6 +43,7 @@ use self::{
     address::AddressRules,
     exchange::{Answer, Size, exchange},
     resolver::SystemResolver,
+    slots::Slots,
     target::{Rules, Target},
 };
 
@@ -68,7 +72,8 @@ pub struct EgressSettings {
     pub max_header: usize,
     /// How many redirects are followed. Default: 5.
     pub max_redirects: usize,
-    /// How many requests run at a time, for all users together; more wait. Default: 64.
+    /// How many fetches run at a time, for all users together; more wait, users in turn. One user
+    /// has at most a quarter of them. Default: 64.
     pub max_running: usize,
 }
 
@@ -97,7 +102,7 @@ pub struct HttpEgress {
     rules: Rules,
     resolver: Arc<dyn Resolver>,
     tls: TlsConnector,
-    slots: Semaphore,
+    slots: Arc<Slots>,
     total_time: Duration,
     connect_time: Duration,
     max_redirects: usize,
@@ -164,7 +169,7 @@ impl HttpEgressBuilder {
             },
             resolver: self.resolver,
             tls: TlsConnector::from(Arc::new(tls)),
-            slots: Semaphore::new(settings.max_running.clamp(1, Semaphore::MAX_PERMITS)),
+            slots: Slots::new(settings.max_running),
             total_time: settings.total_time,
             connect_time: settings.connect_time,
             max_redirects: settings.max_redirects,
@@ -197,10 +202,13 @@ impl HttpEgress {
         let mut form = request.form.as_deref().map(encoded);
         let declared = request.allowed_hosts.as_deref();
         self.rules.check(&url, declared)?;
-        let _slot = self.slots.acquire().await;
-        for _ in 0..=self.max_redirects {
+        let _slot = self.slots.take(request.user).await;
+        for redirects in 0..=self.max_redirects {
             let target = self.rules.check(&url, declared)?;
-            let stream = self.connect(&target).await?;
+            if redirects > 0 {
+                request.requests.take()?;
+            }
+            let stream = self.connect(&target, request.user).await?;
             match exchange(stream, &url, form.as_ref(), self.size).await? {
                 Answer::Page(text) => return Ok(text),
                 Answer::Redirect {
@@ -215,8 +223,8 @@ impl HttpEgress {
         Err(EgressError::TooManyRedirects(self.max_redirects))
     }
 
-    async fn connect(&self, target: &Target) -> Result<Box<dyn Stream>, EgressError> {
-        let addresses = self.addresses(target).await?;
+    async fn connect(&self, target: &Target, user: UserId) -> Result<Box<dyn Stream>, EgressError> {
+        let addresses = self.addresses(target, user).await?;
         let tcp = self.connect_to_one(&addresses, target.port).await?;
         if !target.is_https {
             return Ok(Box::new(tcp));
@@ -233,12 +241,12 @@ impl HttpEgress {
 
     /// The addresses to connect to. One that is forbidden forbids all: a name of the public
     /// internet has none of those.
-    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, EgressError> {
+    async fn addresses(&self, target: &Target, user: UserId) -> Result<Vec<IpAddr>, EgressError> {
         let addresses = match target.address {
             Some(address) => vec![address],
             None => self
                 .resolver
-                .resolve(&target.host)
+                .resolve(&target.host, user)
                 .await
                 .map_err(|_| EgressError::Unreachable)?,
         };

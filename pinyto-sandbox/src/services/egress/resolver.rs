@@ -7,45 +7,45 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use pinyto_core::id::UserId;
+use tokio::task::spawn_blocking;
+
+use super::slots::Slots;
 
 /// Finds the addresses of a host.
 #[async_trait]
 pub trait Resolver: Send + Sync {
     /// The addresses of a name, in the order they should be tried in. Asked once for each
-    /// connection.
+    /// connection, for a user: many names of one should not delay those of others.
     ///
     /// # Errors
     ///
     /// Any, if there is no answer.
-    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+    async fn resolve(&self, name: &str, user: UserId) -> io::Result<Vec<IpAddr>>;
 }
 
 /// The operating system's resolver.
 #[derive(Debug)]
 pub(super) struct SystemResolver {
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
 }
 
 impl SystemResolver {
-    /// How many names are looked up at a time. The operating system's function can't be
-    /// interrupted, and each one occupies a thread that others need too.
+    /// How many names are looked up at a time, a quarter of them for one user. The operating
+    /// system's function can't be interrupted, and each one occupies a thread that others need too.
     const SLOTS: usize = 16;
 
     pub(super) fn new() -> Self {
         Self {
-            slots: Arc::new(Semaphore::new(Self::SLOTS)),
+            slots: Slots::new(Self::SLOTS),
         }
     }
 }
 
 #[async_trait]
 impl Resolver for SystemResolver {
-    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let slot = Arc::clone(&self.slots)
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
+    async fn resolve(&self, name: &str, user: UserId) -> io::Result<Vec<IpAddr>> {
+        let slot = self.slots.take(user).await;
         let name = name.to_owned();
         spawn_blocking(move || {
             // Held until the thread is free, even if nobody waits for it any more.

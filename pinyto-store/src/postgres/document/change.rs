@@ -18,14 +18,15 @@ use sqlx::PgConnection;
 
 use super::{
     super::{
+        PostgresStore,
         error::Failure,
         job,
-        pool::{Database, Intent, Lock},
+        pool::{Intent, Lock},
     },
-    DocumentRow,
     listing::Listings,
     setup::{KnownSetups, Setup, with_paths},
 };
+use crate::{query::evaluation::Evaluations, row::document::DocumentRow};
 
 /// Accounts for `$added` bytes that came and `$removed` that went at `$at`:
 /// [`Usage::with_storage_changed`](pinyto_core::usage::Usage) to the last bit (seconds and the rest
@@ -143,11 +144,11 @@ struct Insert<'a> {
     max_bytes: i64,
     job: Option<&'a QueuedJob>,
     setups: &'a KnownSetups,
+    evaluations: &'a Evaluations,
 }
 
 pub(super) async fn insert(
-    database: &Database,
-    setups: &KnownSetups,
+    store: &PostgresStore,
     user: UserId,
     entry: &NewEntry,
 ) -> Result<InsertOutcome, StoreError> {
@@ -159,9 +160,10 @@ pub(super) async fn insert(
         body: text(&document.fields)?,
         max_bytes: max_bytes(entry.max_bytes),
         job: entry.job.as_ref(),
-        setups,
+        setups: &store.setups,
+        evaluations: &store.evaluations,
     };
-    database.write(insert).await
+    store.write(insert).await
 }
 
 #[async_trait]
@@ -219,7 +221,8 @@ impl Insert<'_> {
         let Document {
             id, assembly, time, ..
         } = self.document;
-        let listings = Listings::of(self.document, &setup.indexes);
+        let (body, evaluations) = (self.body.as_str(), self.evaluations);
+        let listings = Listings::of(self.document, body, &setup.indexes, evaluations).await?;
         let entries = listings.entries();
         let (indexes, traits) = listings.traits();
         let (inserted,): (i64,) = sqlx::query_as(INSERT)
@@ -256,6 +259,7 @@ struct StoredRow {
 
 struct Stored {
     document: Document,
+    body: String,
     size: i64,
     bytes: i64,
     indexes: Vec<(i64, Path)>,
@@ -283,7 +287,8 @@ async fn stored(
         return Ok(None);
     };
     Ok(Some(Stored {
-        document: row.document.try_into()?,
+        document: row.document.document()?,
+        body: row.document.body,
         size: row.size,
         bytes: row.bytes,
         indexes: with_paths(row.indexes, &row.paths)?,
@@ -310,13 +315,20 @@ pub(super) struct Save {
     id: DocumentId,
     new: Replacement,
     body: String,
+    evaluations: Evaluations,
 }
 
 impl Save {
-    pub(super) fn new(scope: Scope, id: DocumentId, new: &Replacement) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        scope: Scope,
+        id: DocumentId,
+        new: &Replacement,
+        evaluations: Evaluations,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             scope,
             id,
+            evaluations,
             body: text(&new.fields)?,
             new: new.clone(),
         })
@@ -365,8 +377,10 @@ impl Intent for Save {
         if size > old.size && after > max_bytes(self.new.max_bytes) {
             return Ok(SaveOutcome::StorageFull);
         }
-        let listings = Listings::of(&new, &old.indexes);
-        let (gone, come) = Listings::of(&old.document, &old.indexes).changed_to(&listings);
+        let (indexes, evaluations) = (&old.indexes, &self.evaluations);
+        let before = Listings::of(&old.document, &old.body, indexes, evaluations).await?;
+        let listings = Listings::of(&new, &self.body, indexes, evaluations).await?;
+        let (gone, come) = before.changed_to(&listings);
         let (indexes, traits) = listings.traits();
         sqlx::query(SAVE)
             .bind(self.scope.user.get())
@@ -394,6 +408,7 @@ pub(in super::super) struct Remove {
     pub(in super::super) scope: Scope,
     pub(in super::super) id: DocumentId,
     pub(in super::super) at: Timestamp,
+    pub(in super::super) evaluations: Evaluations,
 }
 
 const REMOVE: &str = concat!(
@@ -418,7 +433,9 @@ impl Intent for Remove {
         let Some(old) = stored(db, self.scope, self.id).await? else {
             return Ok(false);
         };
-        let entries = Listings::of(&old.document, &old.indexes).entries();
+        let (indexes, evaluations) = (&old.indexes, &self.evaluations);
+        let listings = Listings::of(&old.document, &old.body, indexes, evaluations).await?;
+        let entries = listings.entries();
         sqlx::query(REMOVE)
             .bind(self.scope.user.get())
             .bind(self.id.as_bytes().as_slice())

@@ -25,10 +25,12 @@ use super::{
         error::Failure,
         pool::{Database, Intent, Lock},
     },
-    DocumentRow,
     listing::Batch,
 };
-use crate::{query::entry, row::corrupt};
+use crate::{
+    query::entry,
+    row::{corrupt, document::DocumentRow},
+};
 
 /// How many documents get their entries in one transaction.
 const CHUNK: i64 = 500;

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use pinyto_core::{document::Document, query::Path};
+use pinyto_core::{
+    document::{Document, tree_size},
+    query::Path,
+};
 
-use crate::query::entry::{self, Listing};
+use crate::query::{
+    entry::{self, Listing},
+    evaluation::{Evaluations, SMALL},
+};
 
 /// How indexes list a document.
 #[derive(Debug, Default)]
@@ -24,10 +30,23 @@ pub(super) struct Entries {
 }
 
 impl Listings {
-    pub(super) fn of<'p>(
+    /// How the indexes list a document with this body: worked out where it is, if it is small.
+    pub(super) async fn of(
         document: &Document,
-        indexes: impl IntoIterator<Item = &'p (i64, Path)>,
-    ) -> Self {
+        body: &str,
+        indexes: &[(i64, Path)],
+        evaluations: &Evaluations,
+    ) -> Result<Self, sqlx::Error> {
+        let size = tree_size(body);
+        if size <= SMALL {
+            return Ok(Self::now(document, indexes));
+        }
+        let (document, indexes) = (document.clone(), indexes.to_vec());
+        let listed = evaluations.run(size, None, move |_| Self::now(&document, &indexes));
+        Ok(listed.await?)
+    }
+
+    fn now(document: &Document, indexes: &[(i64, Path)]) -> Self {
         let mut all = Self::default();
         for (index, path) in indexes {
             all.add(*index, entry::listing(path, document));
@@ -35,7 +54,7 @@ impl Listings {
         all
     }
 
-    pub(super) fn add(&mut self, index: i64, Listing { entries, traits }: Listing) {
+    fn add(&mut self, index: i64, Listing { entries, traits }: Listing) {
         let entries = entries.into_iter();
         self.entries
             .extend(entries.map(|(key, role)| ((index, key), role)));

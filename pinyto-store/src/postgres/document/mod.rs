@@ -2,19 +2,19 @@ pub(super) mod change;
 mod dialect;
 pub(super) mod index;
 mod listing;
-mod search;
+pub(super) mod search;
 mod setup;
 mod way;
 
 use async_trait::async_trait;
 use pinyto_core::{
-    assembly::AssemblyRef,
     clock::Timestamp,
     document::{
         Document, DocumentId, DocumentRepository, InsertOutcome, NewEntry, Replacement,
-        SaveOutcome, ScanLimits, Scope, Search, Searched,
+        SaveOutcome, ScanLimits, Scope, Search, Searched, tree_size,
     },
     id::UserId,
+    json,
     query::{Path, Query},
     store::StoreError,
 };
@@ -25,34 +25,13 @@ pub(super) use index::Indexer;
 pub(super) use setup::KnownSetups;
 
 use super::{PostgresStore, error::Failure};
-use crate::row::{Corrupt, corrupt};
-
-#[derive(sqlx::FromRow)]
-struct DocumentRow {
-    id: Vec<u8>,
-    assembly: String,
-    time: i64,
-    body: String,
-}
-
-fn document_id(bytes: &[u8]) -> Result<DocumentId, Corrupt> {
-    let bytes = bytes.try_into().map_err(corrupt("pinyto_documents.id"))?;
-    Ok(DocumentId::from_bytes(bytes))
-}
-
-impl TryFrom<DocumentRow> for Document {
-    type Error = Corrupt;
-
-    fn try_from(row: DocumentRow) -> Result<Self, Corrupt> {
-        let assembly = AssemblyRef::parse(&row.assembly).ok_or("not author/name");
-        Ok(Self {
-            id: document_id(&row.id)?,
-            assembly: assembly.map_err(corrupt("pinyto_documents.assembly"))?,
-            time: Timestamp::from_unix_millis(row.time),
-            fields: serde_json::from_str(&row.body).map_err(corrupt("pinyto_documents.body"))?,
-        })
-    }
-}
+use crate::{
+    query::{evaluation::SMALL, gather::JsonArray},
+    row::{
+        Corrupt, corrupt,
+        document::{BODY, DocumentRow},
+    },
+};
 
 const FIND: &str = "
     SELECT d.id, d.assembly, d.time, d.body::text AS body FROM pinyto.documents d
@@ -61,21 +40,23 @@ const FIND: &str = "
 #[async_trait]
 impl DocumentRepository for PostgresStore {
     async fn insert(&self, user: UserId, entry: &NewEntry) -> Result<InsertOutcome, StoreError> {
-        change::insert(&self.database, &self.setups, user, entry).await
+        change::insert(self, user, entry).await
     }
 
     async fn find(&self, scope: Scope, id: DocumentId) -> Result<Option<Document>, StoreError> {
-        let find = || {
-            sqlx::query_as::<_, DocumentRow>(FIND)
-                .bind(scope.user.get())
-                .bind(id.as_bytes().as_slice())
-                .bind(scope.assembly.map(|assembly| assembly.get()))
+        let Some(row) = self.document_row(scope, id).await? else {
+            return Ok(None);
         };
-        let row = self.database.one(find).await?;
-        Ok(row
-            .map(Document::try_from)
-            .transpose()
-            .map_err(Failure::from)?)
+        let document = self.read(tree_size(&row.body), move || row.document());
+        Ok(Some(document.await?))
+    }
+
+    async fn find_text(&self, scope: Scope, id: DocumentId) -> Result<Option<String>, StoreError> {
+        let Some(row) = self.document_row(scope, id).await? else {
+            return Ok(None);
+        };
+        let text = self.read(row.body.len(), move || row.text());
+        Ok(Some(text.await?))
     }
 
     async fn search(
@@ -84,7 +65,17 @@ impl DocumentRepository for PostgresStore {
         search: &Search,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Document>>, StoreError> {
-        search::search(&self.database, scope, search, limits).await
+        search::search(&self.database, &self.evaluations, scope, search, limits).await
+    }
+
+    async fn search_text(
+        &self,
+        scope: Scope,
+        search: &Search,
+        limits: ScanLimits,
+    ) -> Result<Searched<String>, StoreError> {
+        let found = search::search(&self.database, &self.evaluations, scope, search, limits);
+        Ok(found.await?.map(JsonArray::into_text))
     }
 
     async fn count(
@@ -93,7 +84,7 @@ impl DocumentRepository for PostgresStore {
         query: &Query,
         limits: ScanLimits,
     ) -> Result<Searched<u64>, StoreError> {
-        search::count(&self.database, scope, query, limits).await
+        search::count(&self.database, &self.evaluations, scope, query, limits).await
     }
 
     async fn distinct(
@@ -103,7 +94,45 @@ impl DocumentRepository for PostgresStore {
         path: &Path,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Value>>, StoreError> {
-        search::distinct(&self.database, scope, query, path, limits).await
+        let found = search::distinct(
+            &self.database,
+            &self.evaluations,
+            scope,
+            query,
+            path,
+            limits,
+        );
+        Ok(match found.await? {
+            Searched::Found(texts, scan) => {
+                // They were written by the same library.
+                let values = texts.map(|text| json::value(&text).map_err(corrupt(BODY)));
+                let values: Result<_, Corrupt> = values.collect();
+                Searched::Found(values.map_err(Failure::from)?, scan)
+            }
+            Searched::TooMuch(limit, scan) => Searched::TooMuch(limit, scan),
+        })
+    }
+
+    async fn distinct_text(
+        &self,
+        scope: Scope,
+        query: &Query,
+        path: &Path,
+        limits: ScanLimits,
+    ) -> Result<Searched<String>, StoreError> {
+        let found = search::distinct(
+            &self.database,
+            &self.evaluations,
+            scope,
+            query,
+            path,
+            limits,
+        );
+        Ok(found.await?.map(|texts| {
+            let mut all = JsonArray::default();
+            texts.for_each(|text| all.add_text(&text));
+            all.into_text()
+        }))
     }
 
     async fn save(
@@ -112,7 +141,8 @@ impl DocumentRepository for PostgresStore {
         id: DocumentId,
         new: &Replacement,
     ) -> Result<SaveOutcome, StoreError> {
-        self.write(change::Save::new(scope, id, new)?).await
+        let save = change::Save::new(scope, id, new, self.evaluations.clone())?;
+        self.write(save).await
     }
 
     async fn remove(
@@ -121,6 +151,43 @@ impl DocumentRepository for PostgresStore {
         id: DocumentId,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.write(Remove { scope, id, at }).await
+        let evaluations = self.evaluations.clone();
+        self.write(Remove {
+            scope,
+            id,
+            at,
+            evaluations,
+        })
+        .await
+    }
+}
+
+impl PostgresStore {
+    async fn document_row(
+        &self,
+        scope: Scope,
+        id: DocumentId,
+    ) -> Result<Option<DocumentRow>, StoreError> {
+        let find = || {
+            sqlx::query_as::<_, DocumentRow>(FIND)
+                .bind(scope.user.get())
+                .bind(id.as_bytes().as_slice())
+                .bind(scope.assembly.map(|assembly| assembly.get()))
+        };
+        self.database.one(find).await
+    }
+
+    /// Makes something of a body that takes so many bytes: where it is, if it is small.
+    async fn read<T: Send + 'static>(
+        &self,
+        size: usize,
+        read: impl FnOnce() -> Result<T, Corrupt> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let read = if size <= SMALL {
+            read()
+        } else {
+            self.evaluations.run(size, None, move |_| read()).await?
+        };
+        Ok(read.map_err(Failure::from)?)
     }
 }

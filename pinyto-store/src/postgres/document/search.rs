@@ -1,15 +1,17 @@
 //! Queries: finding the way, going it within limits, and asking the evaluator where SQL doesn't
 //! know.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
+#[cfg(test)]
+pub(in super::super) mod explain;
+
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use pinyto_core::{
-    document::{Document, DocumentId, Scan, ScanLimit, ScanLimits, Scope, Search, Searched},
-    query::{Direction, Path, Query, Sort, SortKey},
+    document::{DocumentId, Scan, ScanLimit, ScanLimits, Scope, Search, Searched},
+    query::{Direction, Path, Query, Sort, Stopped},
     store::StoreError,
 };
-use serde_json::Value;
 use sqlx::{
     Arguments as _, AssertSqlSafe, Connection as _, PgConnection, Transaction,
     postgres::PgArguments,
@@ -24,42 +26,35 @@ use super::{
         error::{Failure, Trouble, trouble},
         pool::{self, Database, ForQuery, Row},
     },
-    DocumentRow,
     dialect::{Postgres, as_jsonb},
-    document_id,
     way::{self, sql_of},
 };
 use crate::{
     query::{
         column::{FIRST_TIME, LAST_TIME},
         dialect::{Bind, Binds, Truth},
+        evaluation::Evaluations,
+        gather::{Answer, Bytes, Candidate, Counted, Distinct, First, Gather, InOrder, Rows},
+        judge::Judge,
         pushdown::translate,
+        stop::Stop,
         way::{Indexes, Purpose, Way, Ways},
     },
-    row::Corrupt,
+    row::document::DocumentRow,
 };
 
-/// How much memory the keys may take that documents are sorted by, if no index has them in order.
-const MAX_SORTED_BYTES: usize = 64 * 1024 * 1024;
-
-/// After how many documents others get their turn.
-const TURN: u64 = 64;
+/// After how long others get their turn.
+const TURN: Duration = Duration::from_millis(1);
 
 /// How many documents are asked for at first, if the first that match are enough; each further
 /// time eight times as many.
 const FIRST_BATCH: u64 = 64;
 
-/// Why a query stopped.
-enum Stop {
-    Limit(ScanLimit),
-    Failed(Failure),
-}
-
-impl<E: Into<Failure>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        match error.into() {
-            Failure::Sql(error) if trouble(&error) == Trouble::Late => Self::Limit(ScanLimit::Time),
-            failure => Self::Failed(failure),
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Sql(error) => Self::Sql(error),
+            Failure::Corrupt(corrupt) => Self::Corrupt(corrupt),
         }
     }
 }
@@ -181,12 +176,18 @@ struct Reading<'a> {
     limits: ScanLimits,
     since: Instant,
     examined: u64,
-    bytes: u64,
     indexes: Indexes,
+    evaluations: &'a Evaluations,
 }
 
 impl<'a> Reading<'a> {
-    fn new(scope: Scope, query: &'a Query, sort: Option<&'a Sort>, limits: ScanLimits) -> Self {
+    fn new(
+        scope: Scope,
+        query: &'a Query,
+        sort: Option<&'a Sort>,
+        limits: ScanLimits,
+        evaluations: &'a Evaluations,
+    ) -> Self {
         Self {
             scope,
             query,
@@ -194,8 +195,8 @@ impl<'a> Reading<'a> {
             limits,
             since: Instant::now(),
             examined: 0,
-            bytes: 0,
             indexes: Indexes::default(),
+            evaluations,
         }
     }
 
@@ -255,19 +256,29 @@ impl<'a> Reading<'a> {
         Ok(ways.choose(purpose, &lengths))
     }
 
-    /// Calls `take` with each document of a way that matches, and its size, until it has enough.
-    /// `batch` documents are asked for at first.
-    async fn each(
+    /// When the time is over; none if that is beyond all time.
+    fn deadline(&self) -> Option<Instant> {
+        self.since.checked_add(self.limits.time)
+    }
+
+    /// Has each document of a way taken that matches, until there are enough. `batch` documents
+    /// are asked for at first.
+    async fn each<G: Gather>(
         &mut self,
         db: &mut PgConnection,
         way: &Way,
         direction: Direction,
         mut batch: u64,
-        mut take: impl FnMut(&mut Self, Document, i64) -> Result<bool, Stop> + Send,
-    ) -> Result<(), Stop> {
+        mut gather: G,
+    ) -> Result<G, Stop> {
+        let (condition, _) = self.translate();
+        // A count that comes here has been left open by SQL for some documents.
+        let all_match = condition == Truth::Always;
+        let mut judge = Judge::new(self.evaluations, self.query, all_match, self.deadline());
+        let mut turn = Instant::now();
         let mut skip = 0;
         loop {
-            let (condition, binds) = self.translate();
+            let (_, binds) = self.translate();
             // One more than may be looked at, to know whether there is one more.
             let rest = self.limits.examined.saturating_sub(skip).saturating_add(1);
             let part = Part {
@@ -286,8 +297,9 @@ impl<'a> Reading<'a> {
                 if self.since.elapsed() > self.limits.time {
                     return Err(Stop::Limit(ScanLimit::Time));
                 }
-                if self.examined.is_multiple_of(TURN) {
+                if turn.elapsed() > TURN {
                     yield_now().await;
+                    turn = Instant::now();
                 }
                 let (Some(id), Some(assembly), Some(time), Some(size), Some(body)) = row else {
                     continue;
@@ -298,36 +310,29 @@ impl<'a> Reading<'a> {
                     time,
                     body,
                 };
-                let document = Document::try_from(row)?;
-                if self.query.matches(&document) && !take(self, document, size)? {
-                    return Ok(());
+                let wants_more;
+                (gather, wants_more) = judge.judge(Candidate::new(row, size), gather).await?;
+                if !wants_more {
+                    return Ok(gather);
                 }
             }
             if count < part.count {
-                return Ok(());
+                return Ok(gather);
             }
             skip += count;
             batch = batch.saturating_mul(8);
         }
     }
 
-    fn found(&mut self, bytes: u64) -> Result<(), Stop> {
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > self.limits.bytes {
-            return Err(Stop::Limit(ScanLimit::Bytes));
-        }
-        Ok(())
-    }
-
-    async fn search(
+    async fn search<A: Answer>(
         &mut self,
         db: &mut PgConnection,
         search: &Search,
-    ) -> Result<Vec<Document>, Stop> {
+    ) -> Result<A, Stop> {
         self.look(db).await?;
         let (condition, _) = self.translate();
         if search.limit == 0 || condition == Truth::Never {
-            return Ok(Vec::new());
+            return Ok(A::default());
         }
         let ways = Ways::of(self.query, self.sort, self.scope, &self.indexes);
         let (way, in_order) = self.choose(db, &ways, Purpose::First).await?;
@@ -335,47 +340,41 @@ impl<'a> Reading<'a> {
     }
 
     /// Finds the documents along a way.
-    async fn follow(
+    async fn follow<A: Answer>(
         &mut self,
         db: &mut PgConnection,
         search: &Search,
         way: &Way,
         in_order: bool,
-    ) -> Result<Vec<Document>, Stop> {
+    ) -> Result<A, Stop> {
         let enough = search.skip.saturating_add(search.limit);
         let direction = search.sort.direction;
-        let mut found = Vec::new();
         if in_order {
-            let mut matching = 0;
+            let in_order = InOrder {
+                matching: 0,
+                skip: search.skip,
+                enough,
+                bytes: Bytes::new(&self.limits),
+                answer: A::default(),
+            };
             let batch = enough.max(FIRST_BATCH);
-            self.each(db, way, direction, batch, |reading, document, size| {
-                matching += 1;
-                if matching > search.skip {
-                    reading.found(u64::try_from(size).unwrap_or(0))?;
-                    found.push(document);
-                }
-                Ok(matching < enough)
-            })
-            .await?;
-            return Ok(found);
+            let found = self.each(db, way, direction, batch, in_order).await?;
+            return Ok(found.answer);
         }
-        let mut first = First::new(&search.sort, enough);
-        self.each(db, way, direction, u64::MAX, |_, document, size| {
-            first.take(&document, size)?;
-            Ok(true)
-        })
-        .await?;
+        let first = First::new(&search.sort, enough);
+        let first = self.each(db, way, direction, u64::MAX, first).await?;
         self.fetch(db, first.into_order(search.skip)).await
     }
 
     /// The documents with these identifiers and sizes, in this order.
-    async fn fetch(
-        &mut self,
+    async fn fetch<A: Answer>(
+        &self,
         db: &mut PgConnection,
         wanted: Vec<(DocumentId, i64)>,
-    ) -> Result<Vec<Document>, Stop> {
+    ) -> Result<A, Stop> {
+        let mut bytes = Bytes::new(&self.limits);
         for (_, size) in &wanted {
-            self.found(u64::try_from(*size).unwrap_or(0))?;
+            bytes.found(u64::try_from(*size).unwrap_or(0))?;
         }
         let ids: Vec<&[u8]> = wanted
             .iter()
@@ -386,14 +385,8 @@ impl<'a> Reading<'a> {
             .bind(ids)
             .fetch_all(db)
             .await?;
-        let mut by_id = HashMap::new();
-        for row in rows {
-            by_id.insert(document_id(&row.id)?, row);
-        }
-        let rows = wanted.into_iter().filter_map(|(id, _)| by_id.remove(&id));
-        Ok(rows
-            .map(Document::try_from)
-            .collect::<Result<_, Corrupt>>()?)
+        let rows = Rows { rows, wanted };
+        rows.answer(self.evaluations, self.deadline()).await
     }
 
     async fn count(&mut self, db: &mut PgConnection) -> Result<u64, Stop> {
@@ -437,42 +430,22 @@ impl<'a> Reading<'a> {
                 return Ok(u64::try_from(fitting).unwrap_or(0));
             }
         }
-        let mut count = 0;
-        self.each(db, &way, Direction::Ascending, u64::MAX, |_, _, _| {
-            count += 1;
-            Ok(true)
-        })
-        .await?;
-        Ok(count)
+        let counted = Counted::default();
+        let direction = Direction::Ascending;
+        let counted = self.each(db, &way, direction, u64::MAX, counted).await?;
+        Ok(counted.0)
     }
 
-    async fn distinct(&mut self, db: &mut PgConnection, path: &Path) -> Result<Vec<Value>, Stop> {
+    async fn distinct(&mut self, db: &mut PgConnection, path: &Path) -> Result<Distinct, Stop> {
         self.look(db).await?;
+        let distinct = Distinct::new(path, &self.limits);
         if self.translate().0 == Truth::Never {
-            return Ok(Vec::new());
+            return Ok(distinct);
         }
         let ways = Ways::of(self.query, None, self.scope, &self.indexes);
         let (way, _) = self.choose(db, &ways, Purpose::All).await?;
-        let mut values = BTreeMap::<SortKey, (DocumentId, Value)>::new();
         let direction = Direction::Ascending;
-        self.each(db, &way, direction, u64::MAX, |reading, document, _| {
-            for value in path.distinct_values(&document) {
-                match values.entry(SortKey::of(&value)) {
-                    Entry::Vacant(free) => {
-                        reading.found(value.to_string().len() as u64 + ScanLimits::VALUE)?;
-                        free.insert((document.id, value.into_owned()));
-                    }
-                    // How it is written in the first document counts.
-                    Entry::Occupied(mut earlier) if document.id < earlier.get().0 => {
-                        earlier.insert((document.id, value.into_owned()));
-                    }
-                    Entry::Occupied(_) => {}
-                }
-            }
-            Ok(true)
-        })
-        .await?;
-        Ok(values.into_values().map(|(_, value)| value).collect())
+        self.each(db, &way, direction, u64::MAX, distinct).await
     }
 
     /// Says what became of the query.
@@ -484,7 +457,14 @@ impl<'a> Reading<'a> {
         let work = self.since.elapsed();
         let is_indexed = |path: &Path| self.indexes.has(path);
         let is_late = work > self.limits.time
-            || matches!(result, Err(_) | Ok(Err(Stop::Limit(ScanLimit::Time))));
+            || match &result {
+                Err(_)
+                | Ok(Err(Stop::Limit(ScanLimit::Time) | Stop::Evaluation(Stopped::Interrupted))) => {
+                    true
+                }
+                Ok(Err(Stop::Sql(error))) => trouble(error) == Trouble::Late,
+                Ok(_) => false,
+            };
         // A statement that is stopped doesn't say how many documents it has looked at.
         let least = if is_late { Scan::MANY + 1 } else { 0 };
         let examined = self.examined.max(least);
@@ -495,60 +475,16 @@ impl<'a> Reading<'a> {
                 lent.abandon();
                 Searched::TooMuch(ScanLimit::Time, scan)
             }
-            Ok(Err(Stop::Failed(failure))) => return Err(failure.into()),
             Ok(Err(Stop::Limit(limit))) => Searched::TooMuch(limit, scan),
+            Ok(Err(Stop::Evaluation(stopped))) => Searched::TooMuch(stopped.into(), scan),
+            Ok(Err(Stop::Sql(error))) if trouble(&error) != Trouble::Late => {
+                return Err(Failure::from(error).into());
+            }
+            Ok(Err(Stop::Corrupt(corrupt))) => return Err(Failure::from(corrupt).into()),
+            Ok(Err(Stop::Sql(_))) => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Ok(_)) if is_late => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Ok(found)) => Searched::Found(found, scan),
         })
-    }
-}
-
-/// The first documents in an order that they don't come in.
-struct First<'a> {
-    sort: &'a Sort,
-    enough: u64,
-    /// What each is sorted by, its identifier and its size.
-    kept: BTreeSet<(Vec<u8>, DocumentId, i64)>,
-    bytes: usize,
-}
-
-impl<'a> First<'a> {
-    const fn new(sort: &'a Sort, enough: u64) -> Self {
-        Self {
-            sort,
-            enough,
-            kept: BTreeSet::new(),
-            bytes: 0,
-        }
-    }
-
-    fn take(&mut self, document: &Document, size: i64) -> Result<(), Stop> {
-        let key = self.sort.path.as_ref().map_or_else(Vec::new, |path| {
-            let value = path.sort_value(document, self.sort.direction);
-            value.key().into_bytes()
-        });
-        self.bytes += key.len() + 32;
-        self.kept.insert((key, document.id, size));
-        if self.kept.len() as u64 > self.enough {
-            let last = match self.sort.direction {
-                Direction::Ascending => self.kept.pop_last(),
-                Direction::Descending => self.kept.pop_first(),
-            };
-            self.bytes -= last.map_or(0, |(key, ..)| key.len() + 32);
-        }
-        if self.bytes > MAX_SORTED_BYTES {
-            return Err(Stop::Limit(ScanLimit::Bytes));
-        }
-        Ok(())
-    }
-
-    fn into_order(self, skip: u64) -> Vec<(DocumentId, i64)> {
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let kept = self.kept.into_iter().map(|(_, id, size)| (id, size));
-        match self.sort.direction {
-            Direction::Ascending => kept.skip(skip).collect(),
-            Direction::Descending => kept.rev().skip(skip).collect(),
-        }
     }
 }
 
@@ -561,14 +497,16 @@ async fn begin<'l>(
     Ok(lent.connection().begin_with(begin).await?)
 }
 
-pub(super) async fn search(
+pub(super) async fn search<A: Answer>(
     database: &Database,
+    evaluations: &Evaluations,
     scope: Scope,
     search: &Search,
     limits: ScanLimits,
-) -> Result<Searched<Vec<Document>>, StoreError> {
+) -> Result<Searched<A>, StoreError> {
     let mut lent = database.for_query().await?;
-    let mut reading = Reading::new(scope, &search.query, Some(&search.sort), limits);
+    let (query, sort) = (&search.query, Some(&search.sort));
+    let mut reading = Reading::new(scope, query, sort, limits, evaluations);
     let read = async {
         let mut db = begin(&mut lent, limits).await?;
         reading.search(&mut db, search).await
@@ -579,12 +517,13 @@ pub(super) async fn search(
 
 pub(super) async fn count(
     database: &Database,
+    evaluations: &Evaluations,
     scope: Scope,
     query: &Query,
     limits: ScanLimits,
 ) -> Result<Searched<u64>, StoreError> {
     let mut lent = database.for_query().await?;
-    let mut reading = Reading::new(scope, query, None, limits);
+    let mut reading = Reading::new(scope, query, None, limits, evaluations);
     let read = async {
         let mut db = begin(&mut lent, limits).await?;
         reading.count(&mut db).await
@@ -593,92 +532,21 @@ pub(super) async fn count(
     reading.end(lent, result)
 }
 
+/// The texts of the values, in order.
 pub(super) async fn distinct(
     database: &Database,
+    evaluations: &Evaluations,
     scope: Scope,
     query: &Query,
     path: &Path,
     limits: ScanLimits,
-) -> Result<Searched<Vec<Value>>, StoreError> {
+) -> Result<Searched<impl Iterator<Item = String> + use<>>, StoreError> {
     let mut lent = database.for_query().await?;
-    let mut reading = Reading::new(scope, query, None, limits);
+    let mut reading = Reading::new(scope, query, None, limits, evaluations);
     let read = async {
         let mut db = begin(&mut lent, limits).await?;
         reading.distinct(&mut db, path).await
     };
     let result = timeout(limits.time, read).await;
-    reading.end(lent, result)
-}
-
-/// What is found along each way there is.
-#[cfg(test)]
-pub(in super::super) async fn along_all_ways(
-    database: &Database,
-    scope: Scope,
-    search: &Search,
-) -> Vec<(String, Vec<Document>)> {
-    let limits = pinyto_core::testing::given::NO_SCAN_LIMITS;
-    let mut lent = database.for_query().await.unwrap();
-    let begun = begin(&mut lent, limits).await;
-    let Ok(mut db) = begun else {
-        panic!("no transaction");
-    };
-    let mut reading = Reading::new(scope, &search.query, Some(&search.sort), limits);
-    assert!(reading.look(&mut db).await.is_ok());
-    let ways = Ways::of(&search.query, reading.sort, scope, &reading.indexes);
-    let mut along = Vec::new();
-    for (way, in_order) in ways.all() {
-        let found = reading.follow(&mut db, search, &way, in_order).await;
-        let Ok(found) = found else {
-            panic!("{way:?} doesn't end");
-        };
-        along.push((format!("{way:?}"), found));
-    }
-    along
-}
-
-/// The indexes that PostgreSQL uses for the statement that a search makes, and the steps that go
-/// through a whole table or sort.
-#[cfg(test)]
-pub(in super::super) async fn explain(
-    database: &Database,
-    scope: Scope,
-    search: &Search,
-) -> (Vec<String>, Vec<String>) {
-    let limits = pinyto_core::testing::given::NO_SCAN_LIMITS;
-    let mut lent = database.for_query().await.unwrap();
-    let Ok(mut db) = begin(&mut lent, limits).await else {
-        panic!("no transaction");
-    };
-    let mut reading = Reading::new(scope, &search.query, Some(&search.sort), limits);
-    assert!(reading.look(&mut db).await.is_ok());
-    let ways = Ways::of(&search.query, reading.sort, scope, &reading.indexes);
-    let Ok((way, _)) = reading.choose(&mut db, &ways, Purpose::First).await else {
-        panic!("no way");
-    };
-    let (condition, binds) = reading.translate();
-    let direction = search.sort.direction;
-    let part = Part {
-        skip: 0,
-        count: FIRST_BATCH,
-    };
-    let Statement { sql, values } = documents(&way, scope, direction, &condition, binds, part);
-    let sql = format!("EXPLAIN (COSTS OFF) {sql}");
-    let statement = Statement { sql, values };
-    let steps: Vec<(String,)> = statement
-        .query()
-        .unwrap()
-        .fetch_all(&mut *db)
-        .await
-        .unwrap();
-    let (mut indexes, mut others) = (Vec::new(), Vec::new());
-    for (step,) in steps {
-        let step = step.trim().trim_start_matches("->").trim();
-        if let Some((_, index)) = step.split_once(" using ") {
-            indexes.extend(index.split_whitespace().next().map(str::to_owned));
-        } else if step.contains("Seq Scan") || step == "Sort" || step.contains("Bitmap") {
-            others.push(step.to_owned());
-        }
-    }
-    (indexes, others)
+    Ok(reading.end(lent, result)?.map(Distinct::into_texts))
 }

@@ -15,9 +15,12 @@ use super::{
     super::{Intent, document::Remove, error::Failure, pool::Lock},
     row::{entry_columns, write},
 };
-use crate::row::{
-    corrupt,
-    job::{DueRow, EntryRow, TurnRow},
+use crate::{
+    query::evaluation::Evaluations,
+    row::{
+        corrupt,
+        job::{DueRow, EntryRow, TurnRow},
+    },
 };
 
 pub(super) struct SetBack(pub(super) Timestamp);
@@ -250,6 +253,7 @@ pub(super) struct Complete {
     pub(super) lease: Lease,
     pub(super) completion: Completion,
     pub(super) now: Timestamp,
+    pub(super) evaluations: Evaluations,
 }
 
 const HELD: &str = concat!(
@@ -289,6 +293,7 @@ impl Intent for Complete {
                 scope: Scope::all_of(self.user),
                 id: document,
                 at: self.now,
+                evaluations: self.evaluations.clone(),
             };
             removal.run(db).await?;
         }

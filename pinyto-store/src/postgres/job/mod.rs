@@ -70,6 +70,7 @@ impl JobRepository for PostgresStore {
             lease,
             completion: completion.clone(),
             now,
+            evaluations: self.evaluations.clone(),
         })
         .await
     }

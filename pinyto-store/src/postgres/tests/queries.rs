@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         PostgresStore,
-        document::search::{along_all_ways, explain},
+        document::search::explain::{along_all_ways, explain},
     },
     save, settled, store,
 };
@@ -69,7 +69,9 @@ async fn all_ways_lead_to_the_same_documents_in_the_same_order() {
             user: ann.id,
             assembly: [None, Some(id)][dice.roll(2)],
         };
-        for (way, found) in along_all_ways(&store.database, scope, &search).await {
+        for (way, found) in
+            along_all_ways(&store.database, &store.evaluations, scope, &search).await
+        {
             assert_eq!(found, expected, "{way} {search:#?}");
             ways += 1;
         }
@@ -146,7 +148,7 @@ async fn each_query_is_served_by_the_index_that_helps_most() {
     ];
     for (query, sort, expected) in cases {
         let search = given::search(&query, sort);
-        let (indexes, others) = explain(&store.database, scope, &search).await;
+        let (indexes, others) = explain(&store.database, &store.evaluations, scope, &search).await;
         assert_eq!(indexes, expected, "{query} {sort:?}");
         // The order is that of an index.
         assert_eq!(others, Vec::<String>::new(), "{query} {sort:?}");

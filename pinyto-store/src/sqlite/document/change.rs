@@ -1,15 +1,14 @@
 //! What changes documents: each change is one transaction together with the user's usage and the
 //! entries in her indexes.
+//!
+//! There is one writer for all, so what takes long is done before its turn comes: how indexes list
+//! a large document, and its text as JSONB. Whether that is still right is checked then; if it
+//! isn't, it is done again.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
-use async_trait::async_trait;
 use pinyto_core::{
-    clock::Timestamp,
-    document::{
-        Document, DocumentId, InsertOutcome, NewEntry, QueuedJob, Replacement, SaveOutcome, Scope,
-    },
-    id::UserId,
+    document::{Document, DocumentId, Scope},
     query::Path,
     store::StoreError,
 };
@@ -18,17 +17,24 @@ use serde_json::{Map, Value};
 use sqlx::SqliteConnection;
 
 use super::{
-    super::{
-        Intent,
-        error::{Corrupt, Failure, corrupt},
-        job,
-    },
-    DocumentRow, KnownPaths, body,
+    super::error::{Corrupt, Failure, corrupt},
+    body,
 };
-use crate::query::entry::{self, Listing};
+use crate::{
+    query::entry::{self, Listing},
+    row::document::DocumentRow,
+};
 
 #[cfg(test)]
-pub(in super::super) const STATEMENTS: &[&str] = &[INSERT, CIRCUMSTANCES, STORED, SAVE, REMOVE];
+pub(in super::super) const STATEMENTS: &[&str] = &[
+    insert::INSERT,
+    insert::CIRCUMSTANCES,
+    STORED,
+    prepare::BEFORE,
+    prepare::UNCHANGED,
+    save::SAVE,
+    save::REMOVE,
+];
 
 // Statements that are several have parameters with `$`: with `?` SQLite counts those that a statement
 // leaves out, too, and the driver then stops binding when it has counted beyond the last.
@@ -147,153 +153,6 @@ macro_rules! account {
     };
 }
 
-pub(super) struct Insert {
-    user: UserId,
-    document: Document,
-    size: i64,
-    body: String,
-    max_bytes: i64,
-    job: Option<QueuedJob>,
-    known: Arc<KnownPaths>,
-    /// Made before its turn comes, from the paths the user had last.
-    listings: String,
-}
-
-impl Insert {
-    pub(super) fn new(
-        user: UserId,
-        entry: &NewEntry,
-        known: Arc<KnownPaths>,
-    ) -> Result<Self, StoreError> {
-        let document = entry.document.clone();
-        Ok(Self {
-            user,
-            size: size(&document),
-            body: text(&document.fields)?,
-            max_bytes: max_bytes(entry.max_bytes),
-            job: entry.job.clone(),
-            listings: Listings::of(&document, known.of(user).iter()).json(),
-            known,
-            document,
-        })
-    }
-
-    async fn insert(&self, db: &mut SqliteConnection, listings: &str) -> Result<bool, Failure> {
-        let Document {
-            id, assembly, time, ..
-        } = &self.document;
-        let inserted = sqlx::query(INSERT)
-            .bind(self.user.get())
-            .bind(id.as_bytes().as_slice())
-            .bind(time.unix_millis())
-            .bind(self.size)
-            .bind(assembly.author.as_str())
-            .bind(assembly.name.as_str())
-            .bind(self.body.as_str())
-            .bind(self.max_bytes)
-            .bind(listings)
-            .execute(db)
-            .await?;
-        Ok(inserted.rows_affected() > 0)
-    }
-}
-
-impl Insert {
-    /// Queues the job that the document asks for.
-    async fn inserted(&self, db: &mut SqliteConnection) -> Result<InsertOutcome, Failure> {
-        if let Some(job) = &self.job {
-            job::enqueue(db, self.user, &self.document, job).await?;
-        }
-        Ok(InsertOutcome::Inserted)
-    }
-}
-
-fn size(document: &Document) -> i64 {
-    i64::try_from(document.size()).unwrap_or(i64::MAX)
-}
-
-fn max_bytes(limit: Option<u64>) -> i64 {
-    limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
-}
-
-fn text(fields: &Map<String, Value>) -> Result<String, StoreError> {
-    // A JSON value always becomes text.
-    serde_json::to_string(fields).map_err(StoreError::unavailable)
-}
-
-/// Does nothing if the assembly isn't installed, if it would be too much, or if the listings are
-/// not of the indexes that the user has.
-const INSERT: &str = concat!(
-    "INSERT INTO pinyto_documents (user_id, id, assembly, assembly_id, time, size, body)
-    SELECT $1, $2, author.name || '/' || a.name, a.id, $3, $4, jsonb($7)
-    FROM pinyto_users author
-    JOIN pinyto_assemblies a ON a.author_id = author.id AND a.name = $6
-    JOIN pinyto_installations i ON i.assembly_id = a.id AND i.user_id = $1
-    WHERE author.name = $5
-        AND (SELECT bytes FROM pinyto_users WHERE id = $1) <= $8 - $4
-        AND NOT EXISTS (
-            SELECT 1 FROM pinyto_indexes x WHERE x.user_id = $1
-                AND x.path NOT IN (SELECT e.value ->> 0 FROM json_each($9) AS e))
-        AND NOT EXISTS (
-            SELECT 1 FROM json_each($9) AS e WHERE NOT EXISTS (
-                SELECT 1 FROM pinyto_indexes x WHERE x.user_id = $1 AND x.path = e.value ->> 0));
-    ",
-    account!("$3", "$4", "0"),
-    " AND changes() = 1;
-    ",
-    add_entries!("$9", "changes() > 0")
-);
-
-/// Why nothing was inserted.
-const CIRCUMSTANCES: &str = "
-    SELECT EXISTS (
-               SELECT 1 FROM pinyto_users author
-               JOIN pinyto_assemblies a ON a.author_id = author.id AND a.name = $3
-               JOIN pinyto_installations i ON i.assembly_id = a.id AND i.user_id = $1
-               WHERE author.name = $2),
-           (SELECT bytes FROM pinyto_users WHERE id = $1),
-           (SELECT json_group_array(path) FROM pinyto_indexes WHERE user_id = $1)";
-
-#[async_trait]
-impl Intent for Insert {
-    type Outcome = InsertOutcome;
-
-    async fn run(&self, db: &mut SqliteConnection) -> Result<InsertOutcome, Failure> {
-        // Before anything is written.
-        let refused = match &self.job {
-            Some(QueuedJob { job, limit, .. }) => job::refusal(db, self.user, job, *limit).await?,
-            None => None,
-        };
-        if refused.is_none() && self.insert(db, &self.listings).await? {
-            return self.inserted(db).await;
-        }
-        let assembly = &self.document.assembly;
-        let (installed, bytes, paths): (bool, Option<i64>, String) = sqlx::query_as(CIRCUMSTANCES)
-            .bind(self.user.get())
-            .bind(assembly.author.as_str())
-            .bind(assembly.name.as_str())
-            .fetch_one(&mut *db)
-            .await?;
-        if !installed {
-            return Ok(InsertOutcome::NotInstalled);
-        }
-        if bytes.unwrap_or(0) > self.max_bytes.saturating_sub(self.size) {
-            return Ok(InsertOutcome::StorageFull);
-        }
-        if let Some(refused) = refused {
-            return Ok(InsertOutcome::NotQueued(refused));
-        }
-        // An index has come into being, or has gone.
-        let paths = index_paths(&paths)?;
-        let listings = Listings::of(&self.document, &paths).json();
-        self.known.note(self.user, paths);
-        match self.insert(db, &listings).await? {
-            true => self.inserted(db).await,
-            false => Err(unchanged("pinyto_indexes.path")),
-        }
-    }
-}
-
 fn unchanged(place: &'static str) -> Failure {
     let detail = "rows don't fit each other".to_owned();
     Corrupt { place, detail }.into()
@@ -311,24 +170,29 @@ fn index_paths(paths: &str) -> Result<Vec<Path>, Corrupt> {
 /// What is there before a change.
 #[derive(sqlx::FromRow)]
 struct StoredRow {
+    id: Vec<u8>,
+    assembly: String,
+    time: i64,
     size: i64,
     bytes: i64,
     paths: String,
-    #[sqlx(flatten)]
-    document: DocumentRow,
+    body: Option<String>,
 }
 
 struct Stored {
-    document: Document,
+    /// None if it is larger than was wanted.
+    document: Option<Document>,
     size: i64,
     bytes: i64,
     paths: Vec<Path>,
 }
 
+/// The body if the document has at most so many bytes.
 const STORED: &str = concat!(
-    "SELECT d.id, d.assembly, d.time, d.size, u.bytes, ",
+    "SELECT d.id, d.assembly, d.time, d.size, u.bytes,
+        CASE WHEN d.size <= $4 THEN ",
     body!(),
-    " AS body,
+    " END AS body,
         (SELECT json_group_array(path) FROM pinyto_indexes WHERE user_id = $1) AS paths
     FROM pinyto_documents d JOIN pinyto_users u ON u.id = d.user_id
     WHERE d.user_id = $1 AND d.id = $2 AND ($3 IS NULL OR d.assembly_id = $3)"
@@ -338,18 +202,27 @@ async fn stored(
     db: &mut SqliteConnection,
     scope: Scope,
     id: DocumentId,
+    largest: i64,
 ) -> Result<Option<Stored>, Failure> {
     let row: Option<StoredRow> = sqlx::query_as(STORED)
         .bind(scope.user.get())
         .bind(id.as_bytes().as_slice())
         .bind(scope.assembly.map(|assembly| assembly.get()))
+        .bind(largest)
         .fetch_optional(db)
         .await?;
     let Some(row) = row else {
         return Ok(None);
     };
+    let (id, assembly, time) = (row.id, row.assembly, row.time);
+    let document = row.body.map(|body| DocumentRow {
+        id,
+        assembly,
+        time,
+        body,
+    });
     Ok(Some(Stored {
-        document: row.document.try_into()?,
+        document: document.map(Document::try_from).transpose()?,
         size: row.size,
         bytes: row.bytes,
         paths: index_paths(&row.paths)?,
@@ -370,106 +243,30 @@ macro_rules! remove_entries {
     };
 }
 
-pub(super) struct Save {
-    scope: Scope,
-    id: DocumentId,
-    new: Replacement,
-    body: String,
+mod insert;
+mod prepare;
+mod save;
+
+pub(super) use insert::Insert;
+pub(super) use prepare::{Body, Prepared};
+pub(in super::super) use save::Remove;
+pub(super) use save::{RemoveOnce, Save};
+
+/// How often a change is prepared again because somebody else was quicker.
+pub(super) const ROUNDS: usize = 16;
+
+/// The most bytes of a stored document that is read while the writer waits.
+const SMALL_STORED: i64 = 16 * 1024;
+
+fn size(document: &Document) -> i64 {
+    i64::try_from(document.size()).unwrap_or(i64::MAX)
 }
 
-impl Save {
-    pub(super) fn new(scope: Scope, id: DocumentId, new: &Replacement) -> Result<Self, StoreError> {
-        Ok(Self {
-            scope,
-            id,
-            body: text(&new.fields)?,
-            new: new.clone(),
-        })
-    }
+fn max_bytes(limit: Option<u64>) -> i64 {
+    limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
-const SAVE: &str = concat!(
-    "UPDATE pinyto_documents SET time = $3, size = $4, body = jsonb($5)
-    WHERE user_id = $1 AND id = $2;
-    ",
-    account!("$6", "$4", "$7"),
-    ";
-    ",
-    remove_entries!("$8"),
-    ";
-    ",
-    add_entries!("$9", "true")
-);
-
-#[async_trait]
-impl Intent for Save {
-    type Outcome = SaveOutcome;
-
-    async fn run(&self, db: &mut SqliteConnection) -> Result<SaveOutcome, Failure> {
-        let Some(old) = stored(db, self.scope, self.id).await? else {
-            return Ok(SaveOutcome::NotFound);
-        };
-        let new = Document {
-            time: self.new.time.unwrap_or(old.document.time),
-            fields: self.new.fields.clone(),
-            ..old.document.clone()
-        };
-        let size = size(&new);
-        let after = old.bytes.saturating_add(size).saturating_sub(old.size);
-        if size > old.size && after > max_bytes(self.new.max_bytes) {
-            return Ok(SaveOutcome::StorageFull);
-        }
-        let mut gone = Listings::of(&old.document, &old.paths);
-        let mut come = Listings::of(&new, &old.paths);
-        gone.without_common(&mut come);
-        sqlx::query(SAVE)
-            .bind(self.scope.user.get())
-            .bind(self.id.as_bytes().as_slice())
-            .bind(new.time.unix_millis())
-            .bind(size)
-            .bind(self.body.as_str())
-            .bind(self.new.at.unix_millis())
-            .bind(old.size)
-            .bind(gone.json())
-            .bind(come.json())
-            .execute(db)
-            .await?;
-        Ok(SaveOutcome::Saved)
-    }
-}
-
-/// Removes a document, as anything that does has to: with its entries, and accounted for.
-pub(in super::super) struct Remove {
-    pub(in super::super) scope: Scope,
-    pub(in super::super) id: DocumentId,
-    pub(in super::super) at: Timestamp,
-}
-
-const REMOVE: &str = concat!(
-    "DELETE FROM pinyto_documents WHERE user_id = $1 AND id = $2;
-    ",
-    account!("$3", "0", "$4"),
-    ";
-    ",
-    remove_entries!("$5")
-);
-
-#[async_trait]
-impl Intent for Remove {
-    type Outcome = bool;
-
-    async fn run(&self, db: &mut SqliteConnection) -> Result<bool, Failure> {
-        let Some(old) = stored(db, self.scope, self.id).await? else {
-            return Ok(false);
-        };
-        sqlx::query(REMOVE)
-            .bind(self.scope.user.get())
-            .bind(self.id.as_bytes().as_slice())
-            .bind(self.at.unix_millis())
-            .bind(old.size)
-            .bind(Listings::of(&old.document, &old.paths).json())
-            .execute(db)
-            .await?;
-        Ok(true)
-    }
+pub(super) fn text(fields: &Map<String, Value>) -> Result<String, StoreError> {
+    // A JSON value always becomes text.
+    serde_json::to_string(fields).map_err(StoreError::unavailable)
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pinyto_core::{
-    assembly::AssemblyRef,
     clock::Timestamp,
     document::{
         Document, DocumentId, DocumentRepository, InsertOutcome, NewEntry, Replacement,
-        SaveOutcome, ScanLimits, Scope, Search, Searched,
+        SaveOutcome, ScanLimits, Scope, Search, Searched, tree_size,
     },
     id::UserId,
+    json,
     query::{Path, Query},
     store::StoreError,
 };
@@ -23,12 +23,13 @@ use serde_json::Value;
 pub(super) use change::Remove;
 pub(super) use index::{Indexer, KnownPaths};
 
-use super::{
-    SqliteStore,
-    error::{Corrupt, corrupt},
-};
+use change::{Body, Insert, Listings, Prepared, ROUNDS, RemoveOnce, Save, text};
 
-const BODY: &str = "pinyto_documents.body";
+use super::{SqliteStore, error::corrupt};
+use crate::{
+    query::{evaluation::SMALL, gather::JsonArray},
+    row::document::{BODY, DocumentRow},
+};
 
 /// A document's body as text, or an empty text if it is no JSON. (8: JSONB, checked all through.)
 macro_rules! body {
@@ -37,33 +38,6 @@ macro_rules! body {
     };
 }
 use body;
-
-#[derive(sqlx::FromRow)]
-struct DocumentRow {
-    id: Vec<u8>,
-    assembly: String,
-    time: i64,
-    body: String,
-}
-
-fn document_id(bytes: &[u8]) -> Result<DocumentId, Corrupt> {
-    let bytes = bytes.try_into().map_err(corrupt("pinyto_documents.id"))?;
-    Ok(DocumentId::from_bytes(bytes))
-}
-
-impl TryFrom<DocumentRow> for Document {
-    type Error = Corrupt;
-
-    fn try_from(row: DocumentRow) -> Result<Self, Corrupt> {
-        let assembly = AssemblyRef::parse(&row.assembly).ok_or("not author/name");
-        Ok(Self {
-            id: document_id(&row.id)?,
-            assembly: assembly.map_err(corrupt("pinyto_documents.assembly"))?,
-            time: Timestamp::from_unix_millis(row.time),
-            fields: serde_json::from_str(&row.body).map_err(corrupt(BODY))?,
-        })
-    }
-}
 
 pub(super) const FIND: &str = concat!(
     "SELECT d.id, d.assembly, d.time, ",
@@ -75,17 +49,44 @@ pub(super) const FIND: &str = concat!(
 #[async_trait]
 impl DocumentRepository for SqliteStore {
     async fn insert(&self, user: UserId, entry: &NewEntry) -> Result<InsertOutcome, StoreError> {
-        let known = Arc::clone(&self.known_paths);
-        self.write(change::Insert::new(user, entry, known)?).await
+        let body = Body::new(text(&entry.document.fields)?, &self.queries).await?;
+        for _ in 0..ROUNDS {
+            let paths = self.known_paths.of(user);
+            let (document, evaluations) = (&entry.document, &self.evaluations);
+            let listings = Listings::before_insert(document, &body, paths, evaluations).await?;
+            let known = Arc::clone(&self.known_paths);
+            let insert = Insert::new(user, entry, body.clone(), listings, known);
+            if let Some(outcome) = self.write(insert).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(overtaken())
     }
 
     async fn find(&self, scope: Scope, id: DocumentId) -> Result<Option<Document>, StoreError> {
-        let query = sqlx::query_as::<_, DocumentRow>(FIND)
-            .bind(scope.user.get())
-            .bind(id.as_bytes().as_slice())
-            .bind(scope.assembly.map(|assembly| assembly.get()));
-        let row = self.readers.one(query).await?;
-        Ok(row.map(Document::try_from).transpose()?)
+        let Some(row) = self.document_row(scope, id).await? else {
+            return Ok(None);
+        };
+        let size = tree_size(&row.body);
+        Ok(Some(if size <= SMALL {
+            row.document()?
+        } else {
+            let read = self.evaluations.run(size, None, move |_| row.document());
+            read.await??
+        }))
+    }
+
+    async fn find_text(&self, scope: Scope, id: DocumentId) -> Result<Option<String>, StoreError> {
+        let Some(row) = self.document_row(scope, id).await? else {
+            return Ok(None);
+        };
+        let size = row.body.len();
+        Ok(Some(if size <= SMALL {
+            row.text()?
+        } else {
+            let read = self.evaluations.run(size, None, move |_| row.text());
+            read.await??
+        }))
     }
 
     async fn search(
@@ -94,7 +95,17 @@ impl DocumentRepository for SqliteStore {
         search: &Search,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Document>>, StoreError> {
-        search::search(&self.queries, scope, search, limits).await
+        search::search(&self.queries, &self.evaluations, scope, search, limits).await
+    }
+
+    async fn search_text(
+        &self,
+        scope: Scope,
+        search: &Search,
+        limits: ScanLimits,
+    ) -> Result<Searched<String>, StoreError> {
+        let found = search::search(&self.queries, &self.evaluations, scope, search, limits);
+        Ok(found.await?.map(JsonArray::into_text))
     }
 
     async fn count(
@@ -103,7 +114,7 @@ impl DocumentRepository for SqliteStore {
         query: &Query,
         limits: ScanLimits,
     ) -> Result<Searched<u64>, StoreError> {
-        search::count(&self.queries, scope, query, limits).await
+        search::count(&self.queries, &self.evaluations, scope, query, limits).await
     }
 
     async fn distinct(
@@ -113,7 +124,33 @@ impl DocumentRepository for SqliteStore {
         path: &Path,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Value>>, StoreError> {
-        search::distinct(&self.queries, scope, query, path, limits).await
+        let found = search::distinct(&self.queries, &self.evaluations, scope, query, path, limits);
+        // They were written by the same library.
+        let values = found
+            .await?
+            .map(|texts| texts.map(|text| json::value(&text)).collect());
+        Ok(match values {
+            Searched::Found(values, scan) => {
+                let values: Result<_, serde_json::Error> = values;
+                Searched::Found(values.map_err(corrupt(BODY))?, scan)
+            }
+            Searched::TooMuch(limit, scan) => Searched::TooMuch(limit, scan),
+        })
+    }
+
+    async fn distinct_text(
+        &self,
+        scope: Scope,
+        query: &Query,
+        path: &Path,
+        limits: ScanLimits,
+    ) -> Result<Searched<String>, StoreError> {
+        let found = search::distinct(&self.queries, &self.evaluations, scope, query, path, limits);
+        Ok(found.await?.map(|texts| {
+            let mut all = JsonArray::default();
+            texts.for_each(|text| all.add_text(&text));
+            all.into_text()
+        }))
     }
 
     async fn save(
@@ -122,7 +159,26 @@ impl DocumentRepository for SqliteStore {
         id: DocumentId,
         new: &Replacement,
     ) -> Result<SaveOutcome, StoreError> {
-        self.write(change::Save::new(scope, id, new)?).await
+        let body = Body::new(text(&new.fields)?, &self.queries).await?;
+        if matches!(body, Body::Small(_)) {
+            let save = Save::new(scope, id, new, body.clone(), None);
+            if let Some(outcome) = self.write(save).await? {
+                return Ok(outcome);
+            }
+        }
+        for _ in 0..ROUNDS {
+            let change = Some((new.time, text(&new.fields)?));
+            let (readers, evaluations) = (&self.queries, &self.evaluations);
+            let prepared = Prepared::new(readers, evaluations, scope, id, change).await?;
+            let Some(prepared) = prepared else {
+                return Ok(SaveOutcome::NotFound);
+            };
+            let save = Save::new(scope, id, new, body.clone(), Some(prepared));
+            if let Some(outcome) = self.write(save).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(overtaken())
     }
 
     async fn remove(
@@ -131,6 +187,37 @@ impl DocumentRepository for SqliteStore {
         id: DocumentId,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.write(Remove { scope, id, at }).await
+        let mut prepared = None;
+        for _ in 0..ROUNDS {
+            let removal = Remove { scope, id, at };
+            if let Some(removed) = self.write(RemoveOnce { removal, prepared }).await? {
+                return Ok(removed);
+            }
+            let (readers, evaluations) = (&self.queries, &self.evaluations);
+            prepared = Prepared::new(readers, evaluations, scope, id, None).await?;
+            if prepared.is_none() {
+                return Ok(false);
+            }
+        }
+        Err(overtaken())
+    }
+}
+
+/// Somebody changes the document, or the indexes, all the time.
+fn overtaken() -> StoreError {
+    StoreError::unavailable("others were quicker again and again")
+}
+
+impl SqliteStore {
+    async fn document_row(
+        &self,
+        scope: Scope,
+        id: DocumentId,
+    ) -> Result<Option<DocumentRow>, StoreError> {
+        let query = sqlx::query_as::<_, DocumentRow>(FIND)
+            .bind(scope.user.get())
+            .bind(id.as_bytes().as_slice())
+            .bind(scope.assembly.map(|assembly| assembly.get()));
+        self.readers.one(query).await
     }
 }

@@ -1,15 +1,17 @@
 //! Queries: finding the way, going it within limits, and asking the evaluator where SQL doesn't
 //! know.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
+#[cfg(test)]
+pub(in super::super) mod explain;
+
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use pinyto_core::{
-    document::{Document, DocumentId, Scan, ScanLimit, ScanLimits, Scope, Search, Searched},
-    query::{Direction, Path, Query, Sort, SortKey},
+    document::{DocumentId, Scan, ScanLimit, ScanLimits, Scope, Search, Searched},
+    query::{Direction, Path, Query, Sort, Stopped},
     store::StoreError,
 };
-use serde_json::Value;
 use sqlx::{Arguments as _, AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
 use tokio::{
     task::yield_now,
@@ -18,36 +20,39 @@ use tokio::{
 
 use super::{
     super::{
-        error::{Corrupt, Failure},
+        error::Failure,
         pool::{Lent, Readers, Row},
     },
-    BODY, DocumentRow, body,
+    body,
     change::hexadecimal,
     dialect::Sqlite,
-    document_id,
-    plan::{Indexes, Purpose, Way, Ways},
 };
-use crate::query::{
-    column::{FIRST_TIME, LAST_TIME},
-    dialect::{Bind, Binds, Truth},
-    pushdown::translate,
+use crate::{
+    query::{
+        column::{FIRST_TIME, LAST_TIME},
+        dialect::{Bind, Binds, Truth},
+        evaluation::Evaluations,
+        gather::{Answer, Bytes, Candidate, Counted, Distinct, First, Gather, InOrder, Rows},
+        judge::Judge,
+        pushdown::translate,
+        stop::Stop,
+        way::{Indexes, Purpose, Way, Ways},
+    },
+    row::{
+        Corrupt,
+        document::{BODY, DocumentRow},
+    },
 };
 
-/// How much memory the keys may take that documents are sorted by, if no index has them in order.
-const MAX_SORTED_BYTES: usize = 64 * 1024 * 1024;
+/// After how long others get their turn.
+const TURN: Duration = Duration::from_millis(1);
 
-/// After how many documents others get their turn.
-const TURN: u64 = 64;
-
-/// Why a query stopped.
-enum Stop {
-    Limit(ScanLimit),
-    Failed(Failure),
-}
-
-impl<E: Into<Failure>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Sql(error) => Self::Sql(error),
+            Failure::Corrupt(corrupt) => Self::Corrupt(corrupt),
+        }
     }
 }
 
@@ -132,12 +137,18 @@ struct Reading<'a> {
     limits: ScanLimits,
     since: Instant,
     examined: u64,
-    bytes: u64,
     indexes: Indexes,
+    evaluations: &'a Evaluations,
 }
 
 impl<'a> Reading<'a> {
-    fn new(scope: Scope, query: &'a Query, sort: Option<&'a Sort>, limits: ScanLimits) -> Self {
+    fn new(
+        scope: Scope,
+        query: &'a Query,
+        sort: Option<&'a Sort>,
+        limits: ScanLimits,
+        evaluations: &'a Evaluations,
+    ) -> Self {
         Self {
             scope,
             query,
@@ -145,8 +156,8 @@ impl<'a> Reading<'a> {
             limits,
             since: Instant::now(),
             examined: 0,
-            bytes: 0,
             indexes: Indexes::default(),
+            evaluations,
         }
     }
 
@@ -206,14 +217,22 @@ impl<'a> Reading<'a> {
         Ok(ways.choose(purpose, &lengths))
     }
 
-    /// Calls `take` with each document that matches, and its size, until it has enough.
-    async fn each(
+    /// When the time is over; none if that is beyond all time.
+    fn deadline(&self) -> Option<Instant> {
+        self.since.checked_add(self.limits.time)
+    }
+
+    /// Has each document taken that matches, until there are enough.
+    async fn each<G: Gather>(
         &mut self,
         db: &mut SqliteConnection,
         statement: Statement,
-        mut take: impl FnMut(&mut Self, Document, i64) -> Result<bool, Stop> + Send,
-    ) -> Result<(), Stop> {
+        all_match: bool,
+        mut gather: G,
+    ) -> Result<G, Stop> {
+        let mut judge = Judge::new(self.evaluations, self.query, all_match, self.deadline());
         let mut rows = statement.query::<FoundRow>()?.fetch(db);
+        let mut turn = Instant::now();
         while let Some((id, assembly, time, size, body)) = rows.try_next().await? {
             if self.examined >= self.limits.examined {
                 return Err(Stop::Limit(ScanLimit::Examined));
@@ -222,8 +241,9 @@ impl<'a> Reading<'a> {
             if self.since.elapsed() > self.limits.time {
                 return Err(Stop::Limit(ScanLimit::Time));
             }
-            if self.examined.is_multiple_of(TURN) {
+            if turn.elapsed() > TURN {
                 yield_now().await;
+                turn = Instant::now();
             }
             let Some(body) = body else {
                 continue;
@@ -234,31 +254,24 @@ impl<'a> Reading<'a> {
                 time,
                 body,
             };
-            let document = Document::try_from(row)?;
-            if self.query.matches(&document) && !take(self, document, size)? {
+            let wants_more;
+            (gather, wants_more) = judge.judge(Candidate::new(row, size), gather).await?;
+            if !wants_more {
                 break;
             }
         }
-        Ok(())
+        Ok(gather)
     }
 
-    fn found(&mut self, bytes: u64) -> Result<(), Stop> {
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > self.limits.bytes {
-            return Err(Stop::Limit(ScanLimit::Bytes));
-        }
-        Ok(())
-    }
-
-    async fn search(
+    async fn search<A: Answer>(
         &mut self,
         db: &mut SqliteConnection,
         search: &Search,
-    ) -> Result<Vec<Document>, Stop> {
+    ) -> Result<A, Stop> {
         self.begin(db).await?;
         let (condition, binds) = self.translate();
         if search.limit == 0 || condition == Truth::Never {
-            return Ok(Vec::new());
+            return Ok(A::default());
         }
         let ways = Ways::of(self.query, self.sort, self.scope, &self.indexes);
         let (way, in_order) = self.choose(db, &ways, Purpose::First).await?;
@@ -267,48 +280,43 @@ impl<'a> Reading<'a> {
     }
 
     /// Finds the documents along a way.
-    async fn follow(
+    async fn follow<A: Answer>(
         &mut self,
         db: &mut SqliteConnection,
         search: &Search,
         way: &Way,
         in_order: bool,
         (condition, binds): (&Truth, Binds),
-    ) -> Result<Vec<Document>, Stop> {
+    ) -> Result<A, Stop> {
         let enough = search.skip.saturating_add(search.limit);
         let direction = search.sort.direction;
         let statement = documents(way, self.scope, direction, condition, binds);
-        let mut found = Vec::new();
+        let all_match = *condition == Truth::Always;
         if in_order {
-            let mut matching = 0;
-            self.each(db, statement, |reading, document, size| {
-                matching += 1;
-                if matching > search.skip {
-                    reading.found(u64::try_from(size).unwrap_or(0))?;
-                    found.push(document);
-                }
-                Ok(matching < enough)
-            })
-            .await?;
-            return Ok(found);
+            let in_order = InOrder {
+                matching: 0,
+                skip: search.skip,
+                enough,
+                bytes: Bytes::new(&self.limits),
+                answer: A::default(),
+            };
+            let found = self.each(db, statement, all_match, in_order).await?;
+            return Ok(found.answer);
         }
-        let mut first = First::new(&search.sort, enough);
-        self.each(db, statement, |_, document, size| {
-            first.take(&document, size)?;
-            Ok(true)
-        })
-        .await?;
+        let first = First::new(&search.sort, enough);
+        let first = self.each(db, statement, all_match, first).await?;
         self.fetch(db, first.into_order(search.skip)).await
     }
 
     /// The documents with these identifiers and sizes, in this order.
-    async fn fetch(
-        &mut self,
+    async fn fetch<A: Answer>(
+        &self,
         db: &mut SqliteConnection,
         wanted: Vec<(DocumentId, i64)>,
-    ) -> Result<Vec<Document>, Stop> {
+    ) -> Result<A, Stop> {
+        let mut bytes = Bytes::new(&self.limits);
         for (_, size) in &wanted {
-            self.found(u64::try_from(*size).unwrap_or(0))?;
+            bytes.found(u64::try_from(*size).unwrap_or(0))?;
         }
         let ids: Vec<String> = wanted
             .iter()
@@ -320,14 +328,8 @@ impl<'a> Reading<'a> {
             .bind(serde_json::to_string(&ids).unwrap_or_default())
             .fetch_all(db)
             .await?;
-        let mut by_id = HashMap::new();
-        for row in rows {
-            by_id.insert(document_id(&row.id)?, row);
-        }
-        let rows = wanted.into_iter().filter_map(|(id, _)| by_id.remove(&id));
-        Ok(rows
-            .map(Document::try_from)
-            .collect::<Result<_, Corrupt>>()?)
+        let rows = Rows { rows, wanted };
+        rows.answer(self.evaluations, self.deadline()).await
     }
 
     async fn count(&mut self, db: &mut SqliteConnection) -> Result<u64, Stop> {
@@ -370,47 +372,23 @@ impl<'a> Reading<'a> {
             }
         }
         let statement = documents(&way, self.scope, direction, &condition, binds);
-        let mut count = 0;
-        self.each(db, statement, |_, _, _| {
-            count += 1;
-            Ok(true)
-        })
-        .await?;
-        Ok(count)
+        // SQL has counted what it knows to match.
+        let counted = self.each(db, statement, false, Counted::default()).await?;
+        Ok(counted.0)
     }
 
-    async fn distinct(
-        &mut self,
-        db: &mut SqliteConnection,
-        path: &Path,
-    ) -> Result<Vec<Value>, Stop> {
+    async fn distinct(&mut self, db: &mut SqliteConnection, path: &Path) -> Result<Distinct, Stop> {
         self.begin(db).await?;
         let (condition, binds) = self.translate();
+        let distinct = Distinct::new(path, &self.limits);
         if condition == Truth::Never {
-            return Ok(Vec::new());
+            return Ok(distinct);
         }
         let ways = Ways::of(self.query, None, self.scope, &self.indexes);
         let (way, _) = self.choose(db, &ways, Purpose::All).await?;
         let statement = documents(&way, self.scope, Direction::Ascending, &condition, binds);
-        let mut values = BTreeMap::<SortKey, (DocumentId, Value)>::new();
-        self.each(db, statement, |reading, document, _| {
-            for value in path.distinct_values(&document) {
-                match values.entry(SortKey::of(&value)) {
-                    Entry::Vacant(free) => {
-                        reading.found(value.to_string().len() as u64 + ScanLimits::VALUE)?;
-                        free.insert((document.id, value.into_owned()));
-                    }
-                    // How it is written in the first document counts.
-                    Entry::Occupied(mut earlier) if document.id < earlier.get().0 => {
-                        earlier.insert((document.id, value.into_owned()));
-                    }
-                    Entry::Occupied(_) => {}
-                }
-            }
-            Ok(true)
-        })
-        .await?;
-        Ok(values.into_values().map(|(_, value)| value).collect())
+        let all_match = condition == Truth::Always;
+        self.each(db, statement, all_match, distinct).await
     }
 
     /// Gives the connection back, if it is worth it, and says what became of the query.
@@ -423,7 +401,13 @@ impl<'a> Reading<'a> {
         let work = self.since.elapsed();
         let is_indexed = |path: &Path| self.indexes.has(path);
         let is_late = work > self.limits.time
-            || matches!(result, Err(_) | Ok(Err(Stop::Limit(ScanLimit::Time))));
+            || matches!(
+                result,
+                Err(_)
+                    | Ok(Err(
+                        Stop::Limit(ScanLimit::Time) | Stop::Evaluation(Stopped::Interrupted)
+                    ))
+            );
         // A statement that is stopped doesn't say how many documents it has looked at.
         let least = if is_late { Scan::MANY + 1 } else { 0 };
         let examined = self.examined.max(least);
@@ -432,8 +416,10 @@ impl<'a> Reading<'a> {
         let searched = match result {
             // A connection that is not given back stops what it is doing.
             Err(_) => return Ok(Searched::TooMuch(ScanLimit::Time, scan)),
-            Ok(Err(Stop::Failed(failure))) => return Err(named(failure).into()),
+            Ok(Err(Stop::Sql(error))) => return Err(named(error.into()).into()),
+            Ok(Err(Stop::Corrupt(corrupt))) => return Err(corrupt.into()),
             Ok(Err(Stop::Limit(limit))) => Searched::TooMuch(limit, scan),
+            Ok(Err(Stop::Evaluation(stopped))) => Searched::TooMuch(stopped.into(), scan),
             Ok(Ok(_)) if work > self.limits.time => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Ok(found)) => Searched::Found(found, scan),
         };
@@ -465,63 +451,16 @@ fn named(failure: Failure) -> Failure {
     }
 }
 
-/// The first documents in an order that they don't come in.
-struct First<'a> {
-    sort: &'a Sort,
-    enough: u64,
-    /// What each is sorted by, its identifier and its size.
-    kept: BTreeSet<(Vec<u8>, DocumentId, i64)>,
-    bytes: usize,
-}
-
-impl<'a> First<'a> {
-    const fn new(sort: &'a Sort, enough: u64) -> Self {
-        Self {
-            sort,
-            enough,
-            kept: BTreeSet::new(),
-            bytes: 0,
-        }
-    }
-
-    fn take(&mut self, document: &Document, size: i64) -> Result<(), Stop> {
-        let key = self.sort.path.as_ref().map_or_else(Vec::new, |path| {
-            let value = path.sort_value(document, self.sort.direction);
-            value.key().into_bytes()
-        });
-        self.bytes += key.len() + 32;
-        self.kept.insert((key, document.id, size));
-        if self.kept.len() as u64 > self.enough {
-            let last = match self.sort.direction {
-                Direction::Ascending => self.kept.pop_last(),
-                Direction::Descending => self.kept.pop_first(),
-            };
-            self.bytes -= last.map_or(0, |(key, ..)| key.len() + 32);
-        }
-        if self.bytes > MAX_SORTED_BYTES {
-            return Err(Stop::Limit(ScanLimit::Bytes));
-        }
-        Ok(())
-    }
-
-    fn into_order(self, skip: u64) -> Vec<(DocumentId, i64)> {
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let kept = self.kept.into_iter().map(|(_, id, size)| (id, size));
-        match self.sort.direction {
-            Direction::Ascending => kept.skip(skip).collect(),
-            Direction::Descending => kept.rev().skip(skip).collect(),
-        }
-    }
-}
-
-pub(super) async fn search(
+pub(super) async fn search<A: Answer>(
     readers: &Readers,
+    evaluations: &Evaluations,
     scope: Scope,
     search: &Search,
     limits: ScanLimits,
-) -> Result<Searched<Vec<Document>>, StoreError> {
+) -> Result<Searched<A>, StoreError> {
     let mut lent = readers.borrow().await?;
-    let mut reading = Reading::new(scope, &search.query, Some(&search.sort), limits);
+    let (query, sort) = (&search.query, Some(&search.sort));
+    let mut reading = Reading::new(scope, query, sort, limits, evaluations);
     let db = lent.connection().map_err(Failure::from)?;
     let result = timeout(limits.time, reading.search(db, search)).await;
     reading.end(readers, lent, result).await
@@ -529,97 +468,31 @@ pub(super) async fn search(
 
 pub(super) async fn count(
     readers: &Readers,
+    evaluations: &Evaluations,
     scope: Scope,
     query: &Query,
     limits: ScanLimits,
 ) -> Result<Searched<u64>, StoreError> {
     let mut lent = readers.borrow().await?;
-    let mut reading = Reading::new(scope, query, None, limits);
+    let mut reading = Reading::new(scope, query, None, limits, evaluations);
     let db = lent.connection().map_err(Failure::from)?;
     let result = timeout(limits.time, reading.count(db)).await;
     reading.end(readers, lent, result).await
 }
 
+/// The texts of the values, in order.
 pub(super) async fn distinct(
     readers: &Readers,
+    evaluations: &Evaluations,
     scope: Scope,
     query: &Query,
     path: &Path,
     limits: ScanLimits,
-) -> Result<Searched<Vec<Value>>, StoreError> {
+) -> Result<Searched<impl Iterator<Item = String> + use<>>, StoreError> {
     let mut lent = readers.borrow().await?;
-    let mut reading = Reading::new(scope, query, None, limits);
+    let mut reading = Reading::new(scope, query, None, limits, evaluations);
     let db = lent.connection().map_err(Failure::from)?;
     let result = timeout(limits.time, reading.distinct(db, path)).await;
-    reading.end(readers, lent, result).await
-}
-
-/// What is found along each way there is.
-#[cfg(test)]
-pub(in super::super) async fn along_all_ways(
-    readers: &Readers,
-    scope: Scope,
-    search: &Search,
-) -> Vec<(String, Vec<Document>)> {
-    let mut lent = readers.borrow().await.unwrap();
-    let db = lent.connection().unwrap();
-    let limits = pinyto_core::testing::given::NO_SCAN_LIMITS;
-    let mut reading = Reading::new(scope, &search.query, Some(&search.sort), limits);
-    assert!(reading.begin(db).await.is_ok());
-    let ways = Ways::of(&search.query, reading.sort, scope, &reading.indexes);
-    let mut along = Vec::new();
-    for (way, in_order) in ways.all() {
-        let (condition, binds) = reading.translate();
-        let found = reading.follow(db, search, &way, in_order, (&condition, binds));
-        let Ok(found) = found.await else {
-            panic!("{way:?} doesn't end");
-        };
-        along.push((format!("{way:?}"), found));
-    }
-    along
-}
-
-/// How SQLite goes about the statement that a search, or else a count, makes.
-#[cfg(test)]
-pub(in super::super) async fn explain(
-    readers: &Readers,
-    scope: Scope,
-    query: &Query,
-    search: Option<&Search>,
-) -> String {
-    let mut lent = readers.borrow().await.unwrap();
-    let db = lent.connection().unwrap();
-    let sort = search.map(|search| &search.sort);
-    let mut reading = Reading::new(
-        scope,
-        query,
-        sort,
-        pinyto_core::testing::given::NO_SCAN_LIMITS,
-    );
-    let begun = reading.begin(db).await;
-    assert!(begun.is_ok());
-    let (condition, binds) = reading.translate();
-    let ways = Ways::of(query, sort, scope, &reading.indexes);
-    let purpose = search.map_or(Purpose::All, |_| Purpose::First);
-    let chosen = reading.choose(db, &ways, purpose).await;
-    let Ok((way, in_order)) = chosen else {
-        panic!("no way");
-    };
-    let counted = ways
-        .count(&way, scope)
-        .filter(|_| search.is_none() && ways.is_exact);
-    let direction = sort.map_or(Direction::Ascending, |sort| sort.direction);
-    let Statement { sql, values } = match counted {
-        Some(counted) => statement_of(counted),
-        None => documents(&way, scope, direction, &condition, binds),
-    };
-    let sql = format!("EXPLAIN QUERY PLAN {sql}");
-    let statement = Statement { sql, values };
-    let steps: Vec<(i64, i64, i64, String)> =
-        statement.query().unwrap().fetch_all(db).await.unwrap();
-    let mut steps: Vec<String> = steps.into_iter().map(|(.., step)| step).collect();
-    if search.is_some() && !in_order {
-        steps.push("then sorts".to_owned());
-    }
-    steps.join("; ")
+    let searched = reading.end(readers, lent, result).await?;
+    Ok(searched.map(Distinct::into_texts))
 }

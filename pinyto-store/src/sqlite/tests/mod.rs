@@ -8,6 +8,7 @@ mod migrations;
 mod plans;
 mod query_plans;
 mod serving;
+mod turns;
 
 use std::sync::Arc;
 

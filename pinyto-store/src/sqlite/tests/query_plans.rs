@@ -18,7 +18,7 @@ use tokio::time::{Duration, timeout};
 use super::{
     super::{
         SqliteStore,
-        document::search::{along_all_ways, explain},
+        document::search::explain::{along_all_ways, explain},
     },
     store,
 };
@@ -184,7 +184,14 @@ async fn each_query_is_served_by_the_index_that_helps_most() {
     ];
     for (scope, query, sort, expected) in cases {
         let search = given::search(&query, sort);
-        let plan = explain(&store.readers, scope, &search.query, Some(&search)).await;
+        let plan = explain(
+            &store.readers,
+            &store.evaluations,
+            scope,
+            &search.query,
+            Some(&search),
+        )
+        .await;
         assert_eq!(plan, expected, "{query} {sort:?}");
     }
 }
@@ -217,7 +224,7 @@ async fn counting_what_indexes_know_reads_no_document() {
         ),
     ] {
         let query = given::query(&query);
-        let plan = explain(&store.readers, scope, &query, None).await;
+        let plan = explain(&store.readers, &store.evaluations, scope, &query, None).await;
         assert_eq!(plan, expected, "{query:?}");
     }
 }
@@ -269,7 +276,8 @@ async fn all_ways_lead_to_the_same_documents_in_the_same_order() {
             user: ann.id,
             assembly: [None, Some(id)][dice.roll(2)],
         };
-        for (way, found) in along_all_ways(&store.readers, scope, &search).await {
+        for (way, found) in along_all_ways(&store.readers, &store.evaluations, scope, &search).await
+        {
             assert_eq!(found, expected, "{way} {search:#?}");
             ways += 1;
         }
