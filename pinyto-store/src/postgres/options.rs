@@ -20,6 +20,7 @@ pub struct PostgresOptions {
     pub(super) patience: Duration,
     idle_timeout: Duration,
     max_lifetime: Duration,
+    tells_timeouts: bool,
 }
 
 impl<T: Into<String>> From<T> for PostgresOptions {
@@ -40,6 +41,7 @@ impl PostgresOptions {
             patience: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(10 * 60),
             max_lifetime: Duration::from_secs(30 * 60),
+            tells_timeouts: true,
         }
     }
 
@@ -74,6 +76,16 @@ impl PostgresOptions {
         self
     }
 
+    /// Whether the server is told when connecting (by the startup parameter `options`) that no
+    /// statement may take longer than the patience; default true. Without, one that was given up
+    /// may come about later, so set `statement_timeout` for the role instead. For proxies that
+    /// refuse the parameter.
+    #[must_use]
+    pub const fn tells_timeouts(mut self, tells_timeouts: bool) -> Self {
+        self.tells_timeouts = tells_timeouts;
+        self
+    }
+
     /// Without any at the same time, for tests that look at what is said on it.
     #[cfg(test)]
     pub(super) fn one_connection(mut self) -> Self {
@@ -94,6 +106,15 @@ impl PostgresOptions {
         } else {
             options.application_name("pinyto")
         };
+        let options = if self.tells_timeouts {
+            let millis = millis(self.patience);
+            options.options([
+                ("statement_timeout", millis),
+                ("idle_in_transaction_session_timeout", millis),
+            ])
+        } else {
+            options
+        };
         Ok(options
             // Numbers come in binary; and a proxy between may not know the setting.
             .extra_float_digits(None)
@@ -109,6 +130,13 @@ impl PostgresOptions {
             // Costs a round trip each time. What is broken is noticed with the first statement.
             .test_before_acquire(false)
     }
+}
+
+/// As PostgreSQL's settings have it, in which 0 would be no limit.
+pub(super) fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis())
+        .unwrap_or(i32::MAX)
+        .max(1)
 }
 
 /// Without the URL, which may contain a password.

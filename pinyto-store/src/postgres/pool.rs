@@ -22,7 +22,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::error::{Failure, Trouble, trouble};
+use super::{
+    error::{Failure, Trouble, trouble},
+    options::millis,
+};
 
 /// A query whose rows become `R`.
 pub(super) type Query<'q, R> = QueryAs<'q, Postgres, R, PgArguments>;
@@ -31,6 +34,9 @@ pub(super) type Query<'q, R> = QueryAs<'q, Postgres, R, PgArguments>;
 pub(super) trait Row: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 impl<R: for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for R {}
+
+/// How much longer the server has to say that something took too long.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How often something is tried that was in somebody's way or met a broken connection.
 const TRIES: u32 = 5;
@@ -175,7 +181,7 @@ impl Database {
 
     async fn fetch<R: Row>(&self, query: Query<'_, R>) -> Result<Vec<R>, sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
-        let rows = timeout(self.patience, query.fetch_all(&mut *connection)).await;
+        let rows = timeout(self.patience + GRACE, query.fetch_all(&mut *connection)).await;
         rows.unwrap_or_else(|_| Err(abandon(connection)))
     }
 
@@ -198,20 +204,16 @@ impl Database {
     async fn attempt<I: Intent>(&self, intent: &I) -> Result<I::Outcome, Ended> {
         let mut connection = self.pool.acquire().await.map_err(Ended::uncommitted)?;
         let begin = intent.locks().map(|locks| begin(&locks, self.patience));
-        let db = &mut *connection;
-        let work = async move {
-            let Some(begin) = begin else {
-                return intent.run(db).await.map_err(Ended::committing);
-            };
-            let begun = db.begin_with(AssertSqlSafe(begin)).await;
-            let mut transaction = begun.map_err(Ended::uncommitted)?;
-            let outcome = intent.run(&mut transaction).await;
-            let outcome = outcome.map_err(Ended::uncommitted)?;
-            transaction.commit().await.map_err(Ended::committing)?;
-            Ok(outcome)
-        };
-        let result = timeout(self.patience, work).await;
-        result.unwrap_or_else(|_| Err(Ended::For(abandon(connection).into())))
+        let work = perform(&mut connection, begin, intent);
+        match timeout(self.patience + GRACE, work).await {
+            Ok(Ok(result)) => result,
+            // The transaction is there, but failed; the driver doesn't know of it.
+            Ok(Err(error)) => {
+                abandon(connection);
+                Err(Ended::uncommitted(error))
+            }
+            Err(_) => Err(Ended::For(abandon(connection).into())),
+        }
     }
 
     /// A connection for a query of assemblies' code, as soon as one is free.
@@ -235,12 +237,30 @@ impl Database {
     }
 }
 
+/// Does what is intended once. An error of its own means that the transaction can't be begun.
+async fn perform<I: Intent>(
+    db: &mut PgConnection,
+    begin: Option<String>,
+    intent: &I,
+) -> Result<Result<I::Outcome, Ended>, sqlx::Error> {
+    let Some(begin) = begin else {
+        return Ok(intent.run(db).await.map_err(Ended::committing));
+    };
+    let mut transaction = db.begin_with(AssertSqlSafe(begin)).await?;
+    let outcome = match intent.run(&mut transaction).await {
+        Ok(outcome) => outcome,
+        Err(failure) => return Ok(Err(Ended::uncommitted(failure))),
+    };
+    let committed = transaction.commit().await.map_err(Ended::committing);
+    Ok(committed.map(|()| outcome))
+}
+
 /// The pause before the second try; each further one is longer.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Begins a transaction and takes its locks, in one round trip.
 fn begin(locks: &[Lock], patience: Duration) -> String {
-    let millis = patience.as_millis().clamp(1, i32::MAX as u128);
+    let millis = millis(patience);
     let mut sql = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
         SET LOCAL statement_timeout = {millis}; \

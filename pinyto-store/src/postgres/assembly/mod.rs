@@ -296,13 +296,17 @@ impl AssemblyRepository for PostgresStore {
             limit,
             at,
         });
-        self.then_index(installed).await
+        let installed = self.then_index(installed).await?;
+        self.setups.forget(user);
+        Ok(installed)
     }
 
     async fn uninstall(&self, user: UserId, assembly: &AssemblyRef) -> Result<bool, StoreError> {
         let assembly = assembly.clone();
-        self.then_index(self.write(Uninstall { user, assembly }))
-            .await
+        let uninstalled = self.write(Uninstall { user, assembly });
+        let uninstalled = self.then_index(uninstalled).await?;
+        self.setups.forget(user);
+        Ok(uninstalled)
     }
 }
 

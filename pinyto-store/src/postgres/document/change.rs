@@ -133,18 +133,20 @@ struct CircumstancesRow {
     paths: Vec<String>,
 }
 
-/// How often an insert is tried while the user changes what she has set up.
-const TRIES: usize = 10;
+/// How often an insert is tried while the user changes what she has set up, before she is locked.
+const TRIES: usize = 3;
 
 struct Insert<'a> {
     user: UserId,
     document: &'a Document,
     size: i64,
-    body: String,
+    body: &'a str,
     max_bytes: i64,
     job: Option<&'a QueuedJob>,
     setups: &'a KnownSetups,
     evaluations: &'a Evaluations,
+    /// Whether nobody else may change anything of the user's meanwhile.
+    locks: bool,
 }
 
 pub(super) async fn insert(
@@ -153,29 +155,38 @@ pub(super) async fn insert(
     entry: &NewEntry,
 ) -> Result<InsertOutcome, StoreError> {
     let document = &entry.document;
-    let insert = Insert {
+    let body = text(&document.fields)?;
+    let insert = |locks| Insert {
         user,
         document,
         size: size(document),
-        body: text(&document.fields)?,
+        body: &body,
         max_bytes: max_bytes(entry.max_bytes),
         job: entry.job.as_ref(),
         setups: &store.setups,
         evaluations: &store.evaluations,
+        locks,
     };
-    store.write(insert).await
+    // A job depends on how many are queued.
+    let locks = entry.job.is_some();
+    if let Some(outcome) = store.write(insert(locks)).await? {
+        return Ok(outcome);
+    }
+    let outcome = store.write(insert(true)).await?;
+    outcome.ok_or_else(|| StoreError::unavailable("a user's indexes don't fit her row"))
 }
 
 #[async_trait]
 impl Intent for Insert<'_> {
-    type Outcome = InsertOutcome;
+    /// `None`: what she has set up changes again and again.
+    type Outcome = Option<InsertOutcome>;
 
-    /// Only one of its statements changes anything, unless a job is queued.
+    /// Without locks, only the last of its statements changes anything.
     fn locks(&self) -> Option<Vec<Lock>> {
-        self.job.map(|_| vec![Lock::User(self.user)])
+        self.locks.then(|| vec![Lock::User(self.user)])
     }
 
-    async fn run(&self, db: &mut PgConnection) -> Result<InsertOutcome, Failure> {
+    async fn run(&self, db: &mut PgConnection) -> Result<Option<InsertOutcome>, Failure> {
         // Before anything is written.
         let refused = match self.job {
             Some(QueuedJob { job, limit, .. }) => job::refusal(db, self.user, job, *limit).await?,
@@ -190,7 +201,7 @@ impl Intent for Insert<'_> {
                 if let Some(job) = self.job {
                     job::enqueue(db, self.user, self.document, job).await?;
                 }
-                return Ok(InsertOutcome::Inserted);
+                return Ok(Some(InsertOutcome::Inserted));
             }
             let assembly = &self.document.assembly;
             let row: Option<CircumstancesRow> = sqlx::query_as(CIRCUMSTANCES)
@@ -200,19 +211,19 @@ impl Intent for Insert<'_> {
                 .fetch_optional(&mut *db)
                 .await?;
             let Some(row) = row.filter(|row| row.installed) else {
-                return Ok(InsertOutcome::NotInstalled);
+                return Ok(Some(InsertOutcome::NotInstalled));
             };
             if row.bytes > self.max_bytes.saturating_sub(self.size) {
-                return Ok(InsertOutcome::StorageFull);
+                return Ok(Some(InsertOutcome::StorageFull));
             }
             if let Some(refused) = refused {
-                return Ok(InsertOutcome::NotQueued(refused));
+                return Ok(Some(InsertOutcome::NotQueued(refused)));
             }
             let new = Arc::new(Setup::new(row.setup, row.indexes, &row.paths)?);
             self.setups.note(self.user, Arc::clone(&new));
             setup = Some(new);
         }
-        Err(sqlx::Error::PoolTimedOut.into())
+        Ok(None)
     }
 }
 
@@ -221,8 +232,8 @@ impl Insert<'_> {
         let Document {
             id, assembly, time, ..
         } = self.document;
-        let (body, evaluations) = (self.body.as_str(), self.evaluations);
-        let listings = Listings::of(self.document, body, &setup.indexes, evaluations).await?;
+        let indexes = &setup.indexes;
+        let listings = Listings::of(self.document, self.body, indexes, self.evaluations).await?;
         let entries = listings.entries();
         let (indexes, traits) = listings.traits();
         let (inserted,): (i64,) = sqlx::query_as(INSERT)
@@ -232,7 +243,7 @@ impl Insert<'_> {
             .bind(self.size)
             .bind(assembly.author.as_str())
             .bind(assembly.name.as_str())
-            .bind(self.body.as_str())
+            .bind(self.body)
             .bind(self.max_bytes)
             .bind(setup.changes)
             .bind(entries.indexes)

@@ -331,7 +331,7 @@ impl Step {
 
 const CLEAR: &str = "
     DELETE FROM pinyto.index_entries e
-    USING (SELECT key, document_id FROM pinyto.index_entries WHERE index_id = $1 LIMIT $2) AS some
-    WHERE e.index_id = $1 AND e.key = some.key AND e.document_id = some.document_id";
+    USING (SELECT key, document_id FROM pinyto.index_entries WHERE index_id = $1 LIMIT $2) AS going
+    WHERE e.index_id = $1 AND e.key = going.key AND e.document_id = going.document_id";
 
 const REMOVE: &str = "DELETE FROM pinyto.indexes WHERE id = $1";

@@ -4,7 +4,7 @@
 #[cfg(test)]
 pub(in super::super) mod explain;
 
-use std::time::Duration;
+use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use futures_util::TryStreamExt as _;
 use pinyto_core::{
@@ -24,6 +24,7 @@ use tokio::{
 use super::{
     super::{
         error::{Failure, Trouble, trouble},
+        options::millis,
         pool::{self, Database, ForQuery, Row},
     },
     dialect::{Postgres, as_jsonb},
@@ -66,6 +67,34 @@ struct Statement {
 }
 
 impl Statement {
+    /// Keeps the values that the text refers to. (A translation may leave out again what it took
+    /// values for; then what is prepared for a text would differ from one time to the next in the
+    /// types of values that nobody needs.)
+    fn new(sql: &str, values: Vec<Bind>) -> Self {
+        let mut used: HashMap<usize, usize> = HashMap::new();
+        let mut kept = Vec::new();
+        let mut values: Vec<Option<Bind>> = values.into_iter().map(Some).collect();
+        let mut written = String::with_capacity(sql.len());
+        let mut pieces = sql.split('$');
+        written.extend(pieces.next());
+        for piece in pieces {
+            let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+            let (reference, rest) = piece.split_at(digits);
+            // From 1 on.
+            let reference: usize = reference.parse().unwrap_or(0);
+            let number = *used.entry(reference).or_insert_with(|| {
+                let value = reference.checked_sub(1).and_then(|at| values.get_mut(at));
+                kept.extend(value.and_then(Option::take));
+                kept.len()
+            });
+            let _ = write!(written, "${number}{rest}");
+        }
+        Self {
+            sql: written,
+            values: kept,
+        }
+    }
+
     fn query<R: Row>(self) -> Result<pool::Query<'static, R>, Failure> {
         let mut arguments = PgArguments::default();
         for value in self.values {
@@ -85,13 +114,14 @@ impl Statement {
 /// A transaction that sees one moment and goes the way that was chosen here: what the server
 /// knows of the number of rows may be old.
 fn beginning(limits: ScanLimits) -> String {
-    let millis = limits.time.as_millis().clamp(1, i32::MAX as u128);
+    let millis = millis(limits.time);
     format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
         SET LOCAL statement_timeout = {millis}; \
         SET LOCAL plan_cache_mode = force_custom_plan; \
         SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
-        SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; \
+        SET LOCAL enable_mergejoin = off; SET LOCAL enable_bitmapscan = off; \
+        SET LOCAL jit = off; \
         SET LOCAL max_parallel_workers_per_gather = 0"
     )
 }
@@ -116,11 +146,13 @@ type FoundRow = (
     Option<String>,
 );
 
-/// Which of the documents of a way, in its order.
+/// Which of the documents of a way.
 #[derive(Clone, Copy)]
-struct Part {
-    skip: u64,
-    count: u64,
+enum Part {
+    /// So many of the first that are not left out, in the way's order.
+    InOrder { skip: u64, count: u64 },
+    /// So many, in any order.
+    Any { count: u64 },
 }
 
 fn number(number: u64) -> Bind {
@@ -128,7 +160,8 @@ fn number(number: u64) -> Bind {
 }
 
 /// A part of the documents of a way. The innermost query goes the way, the next one reads the
-/// bodies, once each, the third one checks the condition.
+/// bodies, once each, the third one checks the condition. Each hands rows on in the order in which it
+/// gets them.
 fn documents(
     way: &Way,
     scope: Scope,
@@ -138,15 +171,19 @@ fn documents(
     part: Part,
 ) -> Statement {
     let from = way::documents(way, scope, &mut binds);
-    let (first, second) = from.order;
-    let direction = sql_of(direction);
-    let (skip, count) = (binds.add(number(part.skip)), binds.add(number(part.count)));
-    let rows = format!(
-        "SELECT d.id, d.assembly, d.time, d.size, d.body, {first} AS first, {second} AS second {}
-        ORDER BY {first} {direction}, {second} {direction} LIMIT {count} OFFSET {skip}",
-        from.from
-    );
-    let order = format!("ORDER BY first {direction}, second {direction}");
+    let from = match part {
+        Part::InOrder { skip, count } => {
+            let (first, second) = from.order;
+            let direction = sql_of(direction);
+            let (skip, count) = (binds.add(number(skip)), binds.add(number(count)));
+            format!(
+                "{} ORDER BY {first} {direction}, {second} {direction} LIMIT {count} OFFSET {skip}",
+                from.from
+            )
+        }
+        Part::Any { count } => format!("{} LIMIT {}", from.from, binds.add(number(count))),
+    };
+    let rows = format!("SELECT d.id, d.assembly, d.time, d.size, d.body {from}");
     let sql = match condition {
         Truth::Sql(condition) => format!(
             "SELECT CASE WHEN fits IS NOT FALSE THEN id END,
@@ -155,17 +192,14 @@ fn documents(
                 CASE WHEN fits IS NOT FALSE THEN size END,
                 CASE WHEN fits IS NOT FALSE THEN body::text END
             FROM (SELECT d.*, ({condition}) AS fits
-                FROM (SELECT w.*, {} AS j FROM ({rows}) w OFFSET 0) d OFFSET 0) f {order}",
+                FROM (SELECT w.*, {} AS j FROM ({rows}) w OFFSET 0) d OFFSET 0) f",
             as_jsonb!("w.body")
         ),
         Truth::Always | Truth::Never | Truth::Unknown => {
-            format!("SELECT id, assembly, time, size, body::text FROM ({rows}) w {order}")
+            format!("SELECT id, assembly, time, size, body::text FROM ({rows}) w")
         }
     };
-    Statement {
-        sql,
-        values: binds.into_values(),
-    }
+    Statement::new(&sql, binds.into_values())
 }
 
 /// A query on its way.
@@ -246,10 +280,7 @@ impl<'a> Reading<'a> {
                 format!("SELECT {at}::bigint, {length}::bigint")
             })
             .collect();
-        let statement = Statement {
-            sql: lengths.join(" UNION ALL "),
-            values: binds.into_values(),
-        };
+        let statement = Statement::new(&lengths.join(" UNION ALL "), binds.into_values());
         let mut lengths: Vec<(i64, i64)> = statement.query()?.fetch_all(db).await?;
         lengths.sort_unstable();
         let lengths: Vec<i64> = lengths.into_iter().map(|(_, length)| length).collect();
@@ -261,14 +292,14 @@ impl<'a> Reading<'a> {
         self.since.checked_add(self.limits.time)
     }
 
-    /// Has each document of a way taken that matches, until there are enough. `batch` documents
-    /// are asked for at first.
+    /// Has each document of a way taken that matches, until there are enough: in the way's order,
+    /// if `batch` says how many are asked for at first.
     async fn each<G: Gather>(
         &mut self,
         db: &mut PgConnection,
         way: &Way,
         direction: Direction,
-        mut batch: u64,
+        mut batch: Option<u64>,
         mut gather: G,
     ) -> Result<G, Stop> {
         let (condition, _) = self.translate();
@@ -281,9 +312,10 @@ impl<'a> Reading<'a> {
             let (_, binds) = self.translate();
             // One more than may be looked at, to know whether there is one more.
             let rest = self.limits.examined.saturating_sub(skip).saturating_add(1);
-            let part = Part {
-                skip,
-                count: batch.min(rest),
+            let asked = batch.unwrap_or(u64::MAX).min(rest);
+            let part = match batch {
+                Some(_) => Part::InOrder { skip, count: asked },
+                None => Part::Any { count: asked },
             };
             let statement = documents(way, self.scope, direction, &condition, binds, part);
             let mut rows = statement.query::<FoundRow>()?.fetch(&mut *db);
@@ -316,11 +348,11 @@ impl<'a> Reading<'a> {
                     return Ok(gather);
                 }
             }
-            if count < part.count {
+            if count < asked {
                 return Ok(gather);
             }
             skip += count;
-            batch = batch.saturating_mul(8);
+            batch = batch.map(|batch| batch.saturating_mul(8));
         }
     }
 
@@ -357,12 +389,12 @@ impl<'a> Reading<'a> {
                 bytes: Bytes::new(&self.limits),
                 answer: A::default(),
             };
-            let batch = enough.max(FIRST_BATCH);
+            let batch = Some(enough.max(FIRST_BATCH));
             let found = self.each(db, way, direction, batch, in_order).await?;
             return Ok(found.answer);
         }
         let first = First::new(&search.sort, enough);
-        let first = self.each(db, way, direction, u64::MAX, first).await?;
+        let first = self.each(db, way, direction, None, first).await?;
         self.fetch(db, first.into_order(search.skip)).await
     }
 
@@ -400,24 +432,22 @@ impl<'a> Reading<'a> {
         if ways.is_exact
             && let Some((sql, values)) = way::count(&ways, &way, self.scope)
         {
-            let statement = Statement { sql, values };
+            let statement = Statement::new(&sql, values);
             let counted: (i64,) = statement.query()?.fetch_one(db).await?;
             return Ok(u64::try_from(counted.0).unwrap_or(0));
         }
         if let Truth::Sql(condition) = &condition {
             let from = way::documents(&way, self.scope, &mut binds).from;
             let most = binds.add(number(self.limits.examined.saturating_add(1)));
-            let statement = Statement {
-                sql: format!(
+            let sql = format!(
                     "SELECT count(*), count(*) FILTER (WHERE fits), count(*) FILTER (WHERE fits IS NULL)
                     FROM (SELECT ({condition}) AS fits
                         FROM (SELECT w.*, {} AS j
                             FROM (SELECT d.id, d.assembly, d.time, d.body {from} LIMIT {most}) w
                             OFFSET 0) d) f",
                     as_jsonb!("w.body")
-                ),
-                values: binds.into_values(),
-            };
+                );
+            let statement = Statement::new(&sql, binds.into_values());
             let (examined, fitting, unknown): (i64, i64, i64) =
                 statement.query()?.fetch_one(&mut *db).await?;
             let examined = u64::try_from(examined).unwrap_or(0);
@@ -432,7 +462,7 @@ impl<'a> Reading<'a> {
         }
         let counted = Counted::default();
         let direction = Direction::Ascending;
-        let counted = self.each(db, &way, direction, u64::MAX, counted).await?;
+        let counted = self.each(db, &way, direction, None, counted).await?;
         Ok(counted.0)
     }
 
@@ -445,7 +475,7 @@ impl<'a> Reading<'a> {
         let ways = Ways::of(self.query, None, self.scope, &self.indexes);
         let (way, _) = self.choose(db, &ways, Purpose::All).await?;
         let direction = Direction::Ascending;
-        self.each(db, &way, direction, u64::MAX, distinct).await
+        self.each(db, &way, direction, None, distinct).await
     }
 
     /// Says what became of the query.
@@ -488,7 +518,8 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Begins a transaction. Given back, the connection is rolled back, for which nobody waits.
+/// Begins a transaction. Given back, the connection is rolled back, for which nobody waits. (It
+/// can't fail unless the connection does.)
 async fn begin<'l>(
     lent: &'l mut ForQuery<'_>,
     limits: ScanLimits,

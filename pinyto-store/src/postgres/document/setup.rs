@@ -57,6 +57,11 @@ impl KnownSetups {
         self.0.get(&user)
     }
 
+    /// It has changed, so asking first is quicker.
+    pub(in super::super) fn forget(&self, user: UserId) {
+        self.0.remove(&user);
+    }
+
     pub(super) fn note(&self, user: UserId, setup: Arc<Setup>) {
         self.0.insert(user, setup);
     }

@@ -38,8 +38,9 @@ pub(in crate::postgres) async fn along_all_ways(
     let mut along = Vec::new();
     for (way, in_order) in ways.all() {
         let found = reading.follow(&mut db, search, &way, in_order).await;
-        let Ok::<Vec<Document>, _>(found) = found else {
-            panic!("{way:?} doesn't end");
+        let found: Vec<Document> = match found {
+            Ok(found) => found,
+            Err(stop) => panic!("{way:?} doesn't end: {stop:?}"),
         };
         along.push((format!("{way:?}"), found));
     }
@@ -73,7 +74,7 @@ pub(in crate::postgres) async fn explain(
     };
     let (condition, binds) = reading.translate();
     let direction = search.sort.direction;
-    let part = Part {
+    let part = Part::InOrder {
         skip: 0,
         count: FIRST_BATCH,
     };
