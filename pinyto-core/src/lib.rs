@@ -81,6 +81,7 @@ pub mod randomness;
 pub mod run;
 pub mod runtime;
 pub mod session;
+pub mod slots;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

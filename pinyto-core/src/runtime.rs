@@ -195,6 +195,13 @@ pub enum CodeLimit {
     /// [`CodeLimits::service_calls`].
     #[error("it called db and Http more than {0} times")]
     ServiceCalls(usize),
+    /// Values (texts, numbers, lists, ...) in the arguments of one call of a service, which take
+    /// much more memory than their text.
+    #[error("it handed more than {0} values to db or Http in one call")]
+    ServiceValues(usize),
+    /// [`QueryLimits::all_together`](crate::document::QueryLimits::all_together).
+    #[error("the database worked for it for more than {} s", .0.as_secs_f64())]
+    Database(Duration),
     /// [`CodeLimits::service_bytes`].
     #[error("it handed more than {0} bytes to db or Http in one call, or asked for as much")]
     ServiceBytes(usize),
@@ -211,6 +218,8 @@ impl CodeLimit {
             Self::Answer(_) => "answer",
             Self::ServiceCalls(_) => "service_calls",
             Self::ServiceBytes(_) => "service_bytes",
+            Self::ServiceValues(_) => "service_values",
+            Self::Database(_) => "database",
         }
     }
 }

@@ -180,8 +180,11 @@ impl<'a> Conversation<'a> {
         if self.calls > service_calls {
             return Err(Breach::Limit(CodeLimit::ServiceCalls(service_calls)));
         }
-        if arguments.len() > service_bytes || nodes(arguments) > NODES {
+        if arguments.len() > service_bytes {
             return Err(Breach::Limit(CodeLimit::ServiceBytes(service_bytes)));
+        }
+        if nodes(arguments) > NODES {
+            return Err(Breach::Limit(CodeLimit::ServiceValues(NODES)));
         }
         // serde_json refuses what is nested more than 128 deep.
         let arguments = json::object(arguments).map_err(|_| Breach::Arguments)?;

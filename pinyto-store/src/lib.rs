@@ -59,6 +59,7 @@
 //! | `lookup.rs` | concurrent look-ups of sessions and keys, which each request needs, share one query and remember what it found |
 //! | `changes.rs` | whether anybody has committed, told from the WAL index without asking SQLite |
 //! | `pool.rs` | the connections that read |
+//! | `../turns.rs` | whose query is next |
 //! | `migration.rs` | opening a database, bringing its tables up to date |
 //! | `document/` | documents: `change.rs` changes them together with usage and indexes, `plan.rs` makes statements of ways, `search.rs` goes them within limits, `index.rs` keeps the indexes |
 //! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
@@ -85,6 +86,8 @@ mod query;
 mod row;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod turns;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use migrations::DatabaseState;

@@ -17,7 +17,7 @@ pub struct Search {
     pub limit: u64,
 }
 
-/// What one query of an assembly's code may use.
+/// What one query of an assembly's code may use, and all of a call together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueryLimits {
@@ -27,6 +27,9 @@ pub struct QueryLimits {
     pub examined: u64,
     /// How long the store may work on it. Default: 2 s.
     pub time: Duration,
+    /// How long the store may work for all queries and changes of one call or job together; more
+    /// ends it. Default: 5 s.
+    pub all_together: Duration,
 }
 
 impl Default for QueryLimits {
@@ -35,6 +38,7 @@ impl Default for QueryLimits {
             found: 10_000,
             examined: 200_000,
             time: Duration::from_secs(2),
+            all_together: Duration::from_secs(5),
         }
     }
 }
@@ -88,7 +92,7 @@ pub struct Scan {
     /// How long the store worked on it; waiting in queues doesn't count.
     pub work: Duration,
     /// A path that the query looks at and of which an index might have helped. Only if more than
-    /// [`Scan::MANY`] documents were looked at.
+    /// [`Scan::MANY`] documents were looked at, or the query was given up.
     pub missing_index: Option<Path>,
 }
 
@@ -102,6 +106,14 @@ pub enum Searched<T> {
 }
 
 impl<T> Searched<T> {
+    /// The same after the store has worked for longer.
+    #[must_use]
+    pub fn with_more_work(mut self, more: Duration) -> Self {
+        let (Self::Found(_, scan) | Self::TooMuch(_, scan)) = &mut self;
+        scan.work = scan.work.saturating_add(more);
+        self
+    }
+
     /// Makes something else of what was found.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Searched<U> {
         match self {
@@ -128,20 +140,30 @@ impl Scan {
         sort: Option<&Sort>,
         is_indexed: impl Fn(&Path) -> bool,
     ) -> Self {
+        let mut scan = Self::given_up(examined, work, query, sort, is_indexed);
+        scan.missing_index.take_if(|_| examined <= Self::MANY);
+        scan
+    }
+
+    /// The same of a query that was given up because it took too long or looked at too much:
+    /// however many documents that were, an index might have helped.
+    #[must_use]
+    pub fn given_up(
+        examined: u64,
+        work: Duration,
+        query: &Query,
+        sort: Option<&Sort>,
+        is_indexed: impl Fn(&Path) -> bool,
+    ) -> Self {
         let missing =
             |path: &&Path| !Self::ALWAYS_INDEXED.contains(&path.as_str()) && !is_indexed(path);
-        let missing_index = if examined > Self::MANY {
-            let mut paths = Vec::new();
-            collect_selecting(query.condition(), &mut paths);
-            paths.extend(sort.and_then(|sort| sort.path.as_ref()));
-            paths.into_iter().find(missing).cloned()
-        } else {
-            None
-        };
+        let mut paths = Vec::new();
+        collect_selecting(query.condition(), &mut paths);
+        paths.extend(sort.and_then(|sort| sort.path.as_ref()));
         Self {
             examined,
             work,
-            missing_index,
+            missing_index: paths.into_iter().find(missing).cloned(),
         }
     }
 }

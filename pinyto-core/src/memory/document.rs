@@ -129,10 +129,20 @@ impl<'a> Reading<'a> {
     fn end<T>(self, result: Result<T, ScanLimit>) -> Searched<T> {
         let is_indexed = |path: &Path| self.state.is_indexed(self.scope.user, path);
         let work = self.since.elapsed().max(Duration::from_nanos(1));
-        let scan = Scan::new(self.examined, work, self.query, self.sort, is_indexed);
+        let (examined, query, sort) = (self.examined, self.query, self.sort);
         match result {
-            Ok(found) => Searched::Found(found, scan),
-            Err(limit) => Searched::TooMuch(limit, scan),
+            Ok(found) => {
+                let scan = Scan::new(examined, work, query, sort, is_indexed);
+                Searched::Found(found, scan)
+            }
+            Err(limit @ (ScanLimit::Time | ScanLimit::Examined)) => {
+                let scan = Scan::given_up(examined, work, query, sort, is_indexed);
+                Searched::TooMuch(limit, scan)
+            }
+            Err(limit) => {
+                let scan = Scan::new(examined, work, query, sort, is_indexed);
+                Searched::TooMuch(limit, scan)
+            }
         }
     }
 }

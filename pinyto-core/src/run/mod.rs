@@ -180,11 +180,13 @@ const REASONS: &[&str] = &[
     "code_runtime_unavailable",
     "cpu_time",
     "crashed",
+    "database",
     "lost",
     "memory",
     "quota_exceeded",
     "service_bytes",
     "service_calls",
+    "service_values",
     "unavailable",
     "wall_time",
 ];

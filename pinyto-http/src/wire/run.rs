@@ -135,7 +135,7 @@ pub struct RunAnswer<'a> {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunErrorAnswer<'a> {
     /// The exception's type, as `ValueError`, or in lower case what ended the code: `cpu_time`,
-    /// `wall_time`, `memory`, `answer`, `service_calls`, `service_bytes`, `crashed` and others.
+    /// `wall_time`, `memory`, `answer`, `service_calls`, `service_bytes`, `database`, `crashed` and others.
     #[serde(rename = "type")]
     pub kind: &'a str,
     /// What it says; null if the run was for somebody else.

@@ -38,8 +38,8 @@ pub(super) fn of_run(
     }
 }
 
-const NOT_FROM_WITHIN: &str = "db and Http can't be called from within list.sort, functools or a \
-    method like __eq__: call them in a loop before";
+const NOT_FROM_WITHIN: &str = "db and Http can't be called from within list.sort, itertools, \
+    defaultdict or a method like __eq__: call them in a loop before";
 
 /// Why code can't be run.
 pub(super) fn of_compilation(exception: &MontyException, place: &Place) -> CodeError {

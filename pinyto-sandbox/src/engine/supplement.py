@@ -60,6 +60,18 @@ def _pinyto_imported_wraps():
     return lambda wrapped: lambda wrapper: wrapper
 
 
+def _pinyto_wraps(_pinyto_it, *args, **named):
+    if type(_pinyto_it) is type(_pinyto_functools):
+        return lambda wrapper: wrapper
+    return _pinyto_it.wraps(*args, **named)
+
+
+def _pinyto_OrderedDict(_pinyto_it, *args, **named):
+    if type(_pinyto_it) is type(_pinyto_functools):
+        return dict(*args, **named)
+    return _pinyto_it.OrderedDict(*args, **named)
+
+
 def _pinyto_truth(value, /):
     if hasattr(value, "__bool__"):
         return value.__bool__()
@@ -151,7 +163,7 @@ def _pinyto_map(function, /, *iterables):
 
 
 def _pinyto_filter(function, items, /):
-    return [item for item in items if (item if function is None else function(item))]
+    return [item for item in items if _pinyto_truth(item if function is None else function(item))]
 
 
 def _pinyto_min(*args, key=None, **others):
@@ -183,8 +195,8 @@ def _pinyto_bytes(value):
 
 
 def _pinyto_callable(value, /):
-    kinds = ("function", "builtin_function_or_method", "type", "method", "functools.partial", "partial")
-    return type(value).__name__ in kinds or hasattr(value, "__call__")
+    known = (_pinyto_callable, len, int, _pinyto_functools.partial(len), _pinyto_functools.cache(len))
+    return any([type(value) is type(one) for one in known]) or hasattr(value, "__call__")
 
 
 def _pinyto_utcnow(_pinyto_it, *args, **named):

@@ -22,7 +22,7 @@ pub(super) const ALWAYS: [&str; 3] = ["callable", "getattr", "hasattr"];
 pub(super) const CALLING: [&str; 5] = ["sorted", "map", "filter", "min", "max"];
 
 /// Functions of Python that ask whether objects are true, which can't be an author's own then.
-pub(super) const JUDGING: [&str; 2] = ["all", "any"];
+pub(super) const JUDGING: [&str; 3] = ["all", "any", "filter"];
 
 /// Methods that are replaced where they are called with several arguments.
 pub(super) const SEVERAL: [&str; 4] = ["difference", "intersection", "union", "update"];
@@ -37,7 +37,9 @@ pub(super) const IMPORTED: [(&str, &str, &str); 5] = [
 ];
 
 /// Methods that are replaced wherever they are called.
-pub(super) const METHODS: [&str; 8] = [
+pub(super) const METHODS: [&str; 10] = [
+    "OrderedDict",
+    "wraps",
     "utcnow",
     "today",
     "fromtimestamp",
@@ -95,7 +97,7 @@ pub(super) const RELIED_ON: [&str; 32] = [
 ];
 
 /// Modules that the functions use.
-const MODULES: [&str; 3] = ["datetime", "json", "re"];
+const MODULES: [&str; 4] = ["datetime", "functools", "json", "re"];
 
 /// What names of ours begin with beside an author's text: it contains no name that does.
 #[derive(Clone, Debug, PartialEq, Eq)]

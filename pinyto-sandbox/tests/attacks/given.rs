@@ -13,7 +13,7 @@ use pinyto_core::{
     user::UserName,
 };
 use pinyto_sandbox::{PythonRuntime, PythonRuntimeBuilder};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A test: its name and what it does with a tokio runtime of its own.
 pub(crate) fn test<F>(name: &str, body: impl FnOnce() -> F + Send + 'static) -> Trial
@@ -92,7 +92,8 @@ impl Services for Scripted {
                 "lists" => json!(vec![json!([]); size]),
                 "deep" => (0..size).fold(json!(1), |inner, _| json!([inner])),
                 _ => json!({"_id": id, "data": "x".repeat(size)}),
-            });
+            }
+            .to_string());
         }
         if service != Service::Count {
             return Err(ServiceError::raised(ServiceException::Runtime, "no"));

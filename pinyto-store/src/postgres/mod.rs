@@ -50,9 +50,9 @@ use tokio::time::timeout;
 pub use migration::OpenError;
 pub use options::PostgresOptions;
 
-use crate::{DatabaseState, migrations::newest_of, query::evaluation::Evaluations};
+use crate::{DatabaseState, migrations::newest_of, query::evaluation::Evaluations, turns::Turns};
 use document::{Indexer, KnownSetups};
-use pool::{Database, Intent};
+use pool::{Database, Intent, queries_at_once};
 
 /// How long an answer to a ping may take.
 const PING: Duration = Duration::from_secs(2);
@@ -63,6 +63,7 @@ pub struct PostgresStore {
     database: Arc<Database>,
     setups: KnownSetups,
     evaluations: Evaluations,
+    query_turns: Turns,
     indexer: Indexer,
 }
 
@@ -100,6 +101,7 @@ impl PostgresStore {
             indexer: Indexer::start(Arc::clone(&database)),
             setups: KnownSetups::default(),
             evaluations: Evaluations::new(options.connections),
+            query_turns: Turns::new(queries_at_once(options.connections), options.patience),
             database,
         })
     }

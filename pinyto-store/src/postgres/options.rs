@@ -45,11 +45,11 @@ impl PostgresOptions {
         }
     }
 
-    /// How many connections are open at once at the most, at least 2; default 10. Half of them
+    /// How many connections are open at once at the most, at least 4; default 10. Half of them
     /// serve the queries of assemblies' code, so that those never keep anything else waiting.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
-        self.connections = connections.max(2);
+        self.connections = connections.max(4);
         self
     }
 

@@ -110,6 +110,12 @@ pub(super) trait Intent: Send + Sync {
     async fn run(&self, db: &mut PgConnection) -> Result<Self::Outcome, Failure>;
 }
 
+/// How many of the connections the queries of assemblies' code may have: enough for a short and a
+/// long one.
+pub(super) fn queries_at_once(connections: u32) -> usize {
+    (connections / 2).max(2) as usize
+}
+
 /// The connections.
 pub(super) struct Database {
     pool: PgPool,
@@ -152,7 +158,7 @@ impl Database {
         Self {
             pool,
             patience,
-            for_queries: Semaphore::new((connections / 2).max(1) as usize),
+            for_queries: Semaphore::new(queries_at_once(connections)),
         }
     }
 
@@ -222,7 +228,7 @@ impl Database {
             let permit = self.for_queries.acquire().await;
             let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
             Ok(ForQuery {
-                connection: self.pool.acquire().await?,
+                connection: Some(self.pool.acquire().await?),
                 _permit: permit,
             })
         });
@@ -278,19 +284,29 @@ fn abandon(connection: PoolConnection<Postgres>) -> sqlx::Error {
     sqlx::Error::PoolTimedOut
 }
 
-/// A connection with its share of the bound.
+/// A connection with its share of the bound. One that is not given back is closed: something may
+/// still run on it that nobody waits for any more.
 pub(super) struct ForQuery<'a> {
-    connection: PoolConnection<Postgres>,
+    connection: Option<PoolConnection<Postgres>>,
     _permit: SemaphorePermit<'a>,
 }
 
 impl ForQuery<'_> {
-    pub(super) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.connection
+    pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        let connection = self.connection.as_deref_mut();
+        connection.ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Closes it instead of giving it back, because it is still busy.
-    pub(super) fn abandon(self) {
-        abandon(self.connection);
+    /// Gives it back, to be rolled back, for which nobody waits.
+    pub(super) fn give_back(mut self) {
+        self.connection.take();
+    }
+}
+
+impl Drop for ForQuery<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            abandon(connection);
+        }
     }
 }

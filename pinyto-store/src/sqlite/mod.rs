@@ -41,6 +41,7 @@ pub use options::{SqliteOptions, Synchronous};
 
 use crate::query::evaluation::Evaluations;
 use {
+    crate::turns::Turns,
     assembly::FunctionOfUser,
     changes::Changes,
     document::{Indexer, KnownPaths},
@@ -60,6 +61,7 @@ pub struct SqliteStore {
     /// For what assemblies' code asks, so that nobody's queries keep look-ups waiting.
     queries: Readers,
     evaluations: Evaluations,
+    query_turns: Turns,
     sessions_by_id: Lookup<SessionById>,
     keys_of_user: Lookup<KeysOfUser>,
     functions_of_users: Lookup<FunctionOfUser>,
@@ -88,7 +90,9 @@ impl SqliteStore {
             options.readers,
             options.patience,
         ));
-        let queries = Readers::new(options::reader(&connect), options.readers, options.patience);
+        // Short queries have a half of them for themselves.
+        let queries_at_once = 2 * options.readers;
+        let queries = Readers::new(options::reader(&connect), queries_at_once, options.patience);
         let writer = Writer::start(connection, connect, options.max_group, options.patience);
         let writer = Arc::new(writer);
         Ok(Self {
@@ -109,6 +113,7 @@ impl SqliteStore {
             readers,
             queries,
             evaluations: Evaluations::new(options.readers),
+            query_turns: Turns::new(queries_at_once as usize, options.patience),
         })
     }
 

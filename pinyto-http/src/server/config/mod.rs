@@ -282,7 +282,7 @@ impl Settings {
                 _ => wrong("full or normal", text),
             })?,
             #[cfg(feature = "postgres")]
-            postgres_connections: values.required("postgres-connections", number(2, 10_000))?,
+            postgres_connections: values.required("postgres-connections", number(4, 10_000))?,
             server_key: values.required("server-key", path)?,
             tls: tls(values)?,
             trust_proxy: values.required("trust-proxy", switch)?,

@@ -266,7 +266,7 @@ fn every_wrong_value_is_refused_with_its_name() {
         #[cfg(feature = "postgres")]
         ("database", "postgres://"),
         #[cfg(feature = "postgres")]
-        ("postgres-connections", "1"),
+        ("postgres-connections", "3"),
         ("trust-proxy", "maybe"),
         ("max-body-bytes", "0"),
         ("max-body-bytes", "2MiB"),

@@ -128,6 +128,11 @@ pub(in crate::engine) fn module(name: &str) -> Option<MontyObject> {
         ("digits", "0123456789"),
         ("hexdigits", "0123456789abcdefABCDEF"),
         ("octdigits", "01234567"),
+        (
+            "printable",
+            "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\
+             !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ \t\n\r\x0b\x0c",
+        ),
         ("punctuation", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"),
         ("whitespace", " \t\n\r\x0b\x0c"),
     ];

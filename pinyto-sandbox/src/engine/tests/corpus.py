@@ -746,7 +746,7 @@ o["b"] = 2
 return [o, Counter("aab"), dd(list), list(o)]
 # ====
 import string
-return [string.digits, string.ascii_lowercase, string.punctuation, string.whitespace == " \t\n\r\x0b\x0c"]
+return [string.digits, string.ascii_lowercase, string.punctuation, string.whitespace == " \t\n\r\x0b\x0c", string.printable]
 # ====
 return re.sub(r"(\w)-(\w)", lambda m: m.group(2) + m.group(1), "a-b c-d") + re.compile("x").sub(lambda m: "y", "xxx", 2) + re.sub("a", "b", "aa", count=1)
 # ====
@@ -999,3 +999,33 @@ try:
     raise OSError("x")
 except IOError as e:
     return str(e)
+# ====
+class partial: pass
+class function: pass
+class method:
+    def __call__(self): return 1
+import functools
+@functools.cache
+def cached(x): return x
+def plain(): pass
+bound = method().__call__
+return [callable(x) for x in (partial(), function(), method(), partial, function, method, cached, plain, bound, lambda: 1, functools.partial(len), functools.lru_cache(plain), len, int, ValueError, "".upper, json.dumps, 1, "a", None)]
+# ====
+class No:
+    def __bool__(self): return False
+class Empty:
+    def __len__(self): return 0
+no, empty = No(), Empty()
+return [list(filter(None, [no, 1, empty, 0, ""])), list(filter(lambda x: no, [1, 2])), list(filter(lambda x: [x], [1, 2]))]
+# ====
+import functools, collections
+def deco(f):
+    @functools.wraps(f)
+    def g(*a): return f(*a) + 1
+    return g
+@deco
+def h(x): return x
+class Own:
+    def wraps(self, a, b=0): return [a, b]
+    def OrderedDict(self, a): return [a]
+return [h(1), collections.OrderedDict([("a", 1)], b=2), Own().wraps(1, b=2), Own().OrderedDict(3)]

@@ -12,7 +12,6 @@
 mod address;
 mod exchange;
 mod resolver;
-mod slots;
 mod target;
 
 use std::{
@@ -27,6 +26,7 @@ use ipnet::IpNet;
 use pinyto_core::{
     egress::{Egress, EgressError, EgressRequest, HostPattern},
     id::UserId,
+    slots::Slots,
 };
 use rustls::{
     ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs, pki_types::ServerName,
@@ -43,7 +43,6 @@ use self::{
     address::AddressRules,
     exchange::{Answer, Size, exchange},
     resolver::SystemResolver,
-    slots::Slots,
     target::{Rules, Target},
 };
 
@@ -169,7 +168,7 @@ impl HttpEgressBuilder {
             },
             resolver: self.resolver,
             tls: TlsConnector::from(Arc::new(tls)),
-            slots: Slots::new(settings.max_running),
+            slots: Slots::new(settings.max_running, settings.max_running / 4),
             total_time: settings.total_time,
             connect_time: settings.connect_time,
             max_redirects: settings.max_redirects,

@@ -7,10 +7,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use pinyto_core::id::UserId;
+use pinyto_core::{id::UserId, slots::Slots};
 use tokio::task::spawn_blocking;
-
-use super::slots::Slots;
 
 /// Finds the addresses of a host.
 #[async_trait]
@@ -37,7 +35,7 @@ impl SystemResolver {
 
     pub(super) fn new() -> Self {
         Self {
-            slots: Slots::new(Self::SLOTS),
+            slots: Slots::new(Self::SLOTS, Self::SLOTS / 4),
         }
     }
 }

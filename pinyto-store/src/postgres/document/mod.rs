@@ -65,7 +65,9 @@ impl DocumentRepository for PostgresStore {
         search: &Search,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Document>>, StoreError> {
-        search::search(&self.database, &self.evaluations, scope, search, limits).await
+        let (database, evaluations) = (&self.database, &self.evaluations);
+        let find = || search::search(database, evaluations, scope, search, limits);
+        self.query_turns.take(scope.user, find).await
     }
 
     async fn search_text(
@@ -74,8 +76,10 @@ impl DocumentRepository for PostgresStore {
         search: &Search,
         limits: ScanLimits,
     ) -> Result<Searched<String>, StoreError> {
-        let found = search::search(&self.database, &self.evaluations, scope, search, limits);
-        Ok(found.await?.map(JsonArray::into_text))
+        let (database, evaluations) = (&self.database, &self.evaluations);
+        let find = || search::search(database, evaluations, scope, search, limits);
+        let found = self.query_turns.take(scope.user, find).await?;
+        Ok(found.map(JsonArray::into_text))
     }
 
     async fn count(
@@ -84,7 +88,9 @@ impl DocumentRepository for PostgresStore {
         query: &Query,
         limits: ScanLimits,
     ) -> Result<Searched<u64>, StoreError> {
-        search::count(&self.database, &self.evaluations, scope, query, limits).await
+        let (database, evaluations) = (&self.database, &self.evaluations);
+        let count = || search::count(database, evaluations, scope, query, limits);
+        self.query_turns.take(scope.user, count).await
     }
 
     async fn distinct(

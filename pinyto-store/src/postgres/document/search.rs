@@ -495,16 +495,18 @@ impl<'a> Reading<'a> {
                 Ok(Err(Stop::Sql(error))) => trouble(error) == Trouble::Late,
                 Ok(_) => false,
             };
-        // A statement that is stopped doesn't say how many documents it has looked at.
-        let least = if is_late { Scan::MANY + 1 } else { 0 };
-        let examined = self.examined.max(least);
-        let mut scan = Scan::new(examined, work, self.query, self.sort, is_indexed);
-        scan.examined = self.examined;
+        let is_given_up = is_late || matches!(result, Ok(Err(Stop::Limit(ScanLimit::Examined))));
+        let (examined, query, sort) = (self.examined, self.query, self.sort);
+        let scan = if is_given_up {
+            Scan::given_up(examined, work, query, sort, is_indexed)
+        } else {
+            Scan::new(examined, work, query, sort, is_indexed)
+        };
+        if result.is_ok() {
+            lent.give_back();
+        }
         Ok(match result {
-            Err(_) => {
-                lent.abandon();
-                Searched::TooMuch(ScanLimit::Time, scan)
-            }
+            Err(_) => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Err(Stop::Limit(limit))) => Searched::TooMuch(limit, scan),
             Ok(Err(Stop::Evaluation(stopped))) => Searched::TooMuch(stopped.into(), scan),
             Ok(Err(Stop::Sql(error))) if trouble(&error) != Trouble::Late => {
@@ -525,7 +527,7 @@ async fn begin<'l>(
     limits: ScanLimits,
 ) -> Result<Transaction<'l, sqlx::Postgres>, Stop> {
     let begin = AssertSqlSafe(beginning(limits));
-    Ok(lent.connection().begin_with(begin).await?)
+    Ok(lent.connection()?.begin_with(begin).await?)
 }
 
 pub(super) async fn search<A: Answer>(

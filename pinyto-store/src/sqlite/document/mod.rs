@@ -95,7 +95,9 @@ impl DocumentRepository for SqliteStore {
         search: &Search,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Document>>, StoreError> {
-        search::search(&self.queries, &self.evaluations, scope, search, limits).await
+        let (queries, evaluations) = (&self.queries, &self.evaluations);
+        let find = || search::search(queries, evaluations, scope, search, limits);
+        self.query_turns.take(scope.user, find).await
     }
 
     async fn search_text(
@@ -104,8 +106,10 @@ impl DocumentRepository for SqliteStore {
         search: &Search,
         limits: ScanLimits,
     ) -> Result<Searched<String>, StoreError> {
-        let found = search::search(&self.queries, &self.evaluations, scope, search, limits);
-        Ok(found.await?.map(JsonArray::into_text))
+        let (queries, evaluations) = (&self.queries, &self.evaluations);
+        let find = || search::search(queries, evaluations, scope, search, limits);
+        let found = self.query_turns.take(scope.user, find).await?;
+        Ok(found.map(JsonArray::into_text))
     }
 
     async fn count(
@@ -114,7 +118,9 @@ impl DocumentRepository for SqliteStore {
         query: &Query,
         limits: ScanLimits,
     ) -> Result<Searched<u64>, StoreError> {
-        search::count(&self.queries, &self.evaluations, scope, query, limits).await
+        let (queries, evaluations) = (&self.queries, &self.evaluations);
+        let count = || search::count(queries, evaluations, scope, query, limits);
+        self.query_turns.take(scope.user, count).await
     }
 
     async fn distinct(
@@ -124,11 +130,11 @@ impl DocumentRepository for SqliteStore {
         path: &Path,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Value>>, StoreError> {
-        let found = search::distinct(&self.queries, &self.evaluations, scope, query, path, limits);
+        let (queries, evaluations) = (&self.queries, &self.evaluations);
+        let find = || search::distinct(queries, evaluations, scope, query, path, limits);
+        let found = self.query_turns.take(scope.user, find).await?;
         // They were written by the same library.
-        let values = found
-            .await?
-            .map(|texts| texts.map(|text| json::value(&text)).collect());
+        let values = found.map(|texts| texts.map(|text| json::value(&text)).collect());
         Ok(match values {
             Searched::Found(values, scan) => {
                 let values: Result<_, serde_json::Error> = values;
@@ -145,8 +151,10 @@ impl DocumentRepository for SqliteStore {
         path: &Path,
         limits: ScanLimits,
     ) -> Result<Searched<String>, StoreError> {
-        let found = search::distinct(&self.queries, &self.evaluations, scope, query, path, limits);
-        Ok(found.await?.map(|texts| {
+        let (queries, evaluations) = (&self.queries, &self.evaluations);
+        let find = || search::distinct(queries, evaluations, scope, query, path, limits);
+        let found = self.query_turns.take(scope.user, find).await?;
+        Ok(found.map(|texts| {
             let mut all = JsonArray::default();
             texts.for_each(|text| all.add_text(&text));
             all.into_text()

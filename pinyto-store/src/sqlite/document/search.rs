@@ -400,19 +400,19 @@ impl<'a> Reading<'a> {
     ) -> Result<Searched<T>, StoreError> {
         let work = self.since.elapsed();
         let is_indexed = |path: &Path| self.indexes.has(path);
-        let is_late = work > self.limits.time
+        let is_given_up = work > self.limits.time
             || matches!(
                 result,
                 Err(_)
-                    | Ok(Err(
-                        Stop::Limit(ScanLimit::Time) | Stop::Evaluation(Stopped::Interrupted)
-                    ))
+                    | Ok(Err(Stop::Limit(ScanLimit::Time | ScanLimit::Examined)
+                        | Stop::Evaluation(Stopped::Interrupted)))
             );
-        // A statement that is stopped doesn't say how many documents it has looked at.
-        let least = if is_late { Scan::MANY + 1 } else { 0 };
-        let examined = self.examined.max(least);
-        let mut scan = Scan::new(examined, work, self.query, self.sort, is_indexed);
-        scan.examined = self.examined;
+        let (examined, query, sort) = (self.examined, self.query, self.sort);
+        let scan = if is_given_up {
+            Scan::given_up(examined, work, query, sort, is_indexed)
+        } else {
+            Scan::new(examined, work, query, sort, is_indexed)
+        };
         let searched = match result {
             // A connection that is not given back stops what it is doing.
             Err(_) => return Ok(Searched::TooMuch(ScanLimit::Time, scan)),

@@ -1,17 +1,19 @@
-//! A bounded number of things at once, users in turn.
+//! A bounded number of things at once, users in turn: for adapters whose means (connections,
+//! threads) many users share.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pinyto_core::id::UserId;
 use tokio::sync::oneshot;
 
+use crate::id::UserId;
+
 /// Gives out slots. Of those who wait, the next user gets one, not the next caller, and a user has
-/// at most a quarter of them: so what one user asks for is never all that goes on.
+/// at most a share of them: so what one user asks for is never all that goes on.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub struct Slots {
     all: usize,
     per_user: usize,
     state: Mutex<State>,
@@ -33,27 +35,42 @@ struct User {
 
 /// The permission to go on. Dropping it gives it to the next.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub struct Slot {
     slots: Arc<Slots>,
     user: UserId,
 }
 
 impl Slots {
-    pub(super) fn new(all: usize) -> Arc<Self> {
+    /// So many slots, at least one; so many of them for each user, at least one.
+    #[must_use]
+    pub fn new(all: usize, per_user: usize) -> Arc<Self> {
         Arc::new(Self {
             all: all.max(1),
-            per_user: (all / 4).max(1),
+            per_user: per_user.max(1),
             state: Mutex::default(),
         })
     }
 
+    /// A slot, if the user may have one at once.
+    #[must_use]
+    pub fn try_take(self: &Arc<Self>, user: UserId) -> Option<Slot> {
+        let mut state = self.lock();
+        self.may_begin(&state, user)
+            .then(|| self.begin(&mut state, user))
+    }
+
+    /// Whoever waits could have had any slot that is free.
+    fn may_begin(&self, state: &State, user: UserId) -> bool {
+        let used = state.users.get(&user).map_or(0, |user| user.used);
+        state.used < self.all && used < self.per_user
+    }
+
     /// Waits for a slot. Giving up gives up the place in the queue.
-    pub(super) async fn take(self: &Arc<Self>, user: UserId) -> Slot {
+    pub async fn take(self: &Arc<Self>, user: UserId) -> Slot {
         loop {
             let waiting = {
                 let mut state = self.lock();
-                let used = state.users.get(&user).map_or(0, |user| user.used);
-                if state.used < self.all && used < self.per_user {
+                if self.may_begin(&state, user) {
                     return self.begin(&mut state, user);
                 }
                 let (caller, slot) = oneshot::channel();
@@ -164,21 +181,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_has_at_most_a_quarter() {
-        let slots = Slots::new(8);
+    async fn a_user_has_at_most_her_share() {
+        let slots = Slots::new(8, 2);
         let first = taken(&slots, 1).await;
         let _second = taken(&slots, 1).await;
         let mut third = waiting(&slots, 1);
         assert!(now(&mut third).await.is_none());
         let _other = taken(&slots, 2).await;
         assert!(now(&mut third).await.is_none());
+        assert!(slots.try_take(UserId::new(1)).is_none());
+        assert!(slots.try_take(UserId::new(2)).is_some());
         drop(first);
         assert!(now(&mut third).await.is_some());
     }
 
     #[tokio::test]
     async fn users_take_turns_however_many_wait_for_each() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(1, 1);
         let slot = taken(&slots, 9).await;
         let mut queue = [
             waiting(&slots, 1),
@@ -199,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_is_passed_over() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(1, 1);
         let first = taken(&slots, 1).await;
         let (mut given_up, mut next) = (waiting(&slots, 2), waiting(&slots, 3));
         let mut late = waiting(&slots, 4);

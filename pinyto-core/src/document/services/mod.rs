@@ -3,18 +3,22 @@
 //! Arguments come from the author's code and answers go there, so everything about them is
 //! checked here, whatever runtime carries them.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+mod arguments;
+mod tally;
+
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::{
     Document, DocumentId, InsertOutcome, NewEntry, QueuedJob, Replacement, SaveOutcome, Scan,
-    ScanLimit, ScanLimits, Scope, Search, Searched, service::is_too_deep,
+    ScanLimit, ScanLimits, Scope, Search, Searched, length,
 };
+use arguments::{Arguments, of_value, wrong_type};
+pub(crate) use tally::Tally;
+use tally::{LOOK_UP, Ledger, WRITE, per_byte};
+
 use crate::{
     assembly::AssemblyRef,
     clock::Timestamp,
@@ -24,7 +28,7 @@ use crate::{
     job::{EnqueueOutcome, Hold, JobRef},
     query::{Path, Query, Sort},
     run::RunId,
-    runtime::{CodeError, Service, ServiceError, ServiceException, Services},
+    runtime::{CodeError, CodeLimit, Service, ServiceError, ServiceException, Services},
     store::StoreError,
 };
 
@@ -36,29 +40,11 @@ pub(crate) struct CallServices {
     assembly: AssemblyRef,
     hosts: Option<Vec<HostPattern>>,
     requests: Arc<RequestBudget>,
-    tally: Mutex<Tally>,
+    tally: Ledger,
 }
-
-/// What has been done for the code so far.
-#[derive(Default)]
-pub(crate) struct Tally {
-    /// Time the store worked for it.
-    pub(crate) work: Duration,
-    /// What the author had better know.
-    pub(crate) notes: Vec<String>,
-    /// Whether a job was queued.
-    pub(crate) queued_job: bool,
-}
-
-/// What a change of a document costs, about: changes are committed many at a time, so nobody can
-/// say what one of them took. (The SQLite store makes 18,000 a second on two processors.)
-const WRITE: Duration = Duration::from_micros(100);
 
 /// How much longer than its wall time a call may take until it has ended, for all that is known.
 const LONGER: Duration = Duration::from_secs(10);
-
-/// The most notes of one call.
-const MAX_NOTES: usize = 8;
 
 impl CallServices {
     /// For the run of code of `assembly` that runs for the user of `scope` and may reach only `hosts`, if
@@ -78,38 +64,48 @@ impl CallServices {
             assembly,
             hosts,
             requests,
-            tally: Mutex::default(),
+            tally: Ledger::default(),
         }
     }
 
     /// What has been done for the code.
     pub(crate) fn finish(self) -> Tally {
-        self.tally
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.tally.close()
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How long the store may still work for the code.
+    fn time_left(&self) -> Duration {
+        let all_together = self.cloud.settings().query_limits.all_together;
+        all_together.saturating_sub(self.tally.work())
     }
 
     fn limits(&self) -> ScanLimits {
         let settings = self.cloud.settings();
         ScanLimits {
             examined: settings.query_limits.examined,
-            time: settings.query_limits.time,
+            time: settings.query_limits.time.min(self.time_left()),
             bytes: settings.code_limits.service_bytes as u64,
         }
     }
 
-    /// The answer of a query, its cost noted.
-    fn searched<T>(&self, searched: Searched<T>) -> Result<T, ServiceError> {
+    /// Has the store answer a query within limits, and books what that has cost.
+    async fn searched<T>(
+        &self,
+        search: impl AsyncFnOnce(ScanLimits) -> Result<Searched<T>, StoreError>,
+    ) -> Result<T, ServiceError> {
+        let limits = self.limits();
+        let booking = self.tally.begin(limits.time);
+        let searched = search(limits).await.map_err(unavailable)?;
         let (found, scan) = match searched {
             Searched::Found(found, scan) => (Ok(found), scan),
             Searched::TooMuch(limit, scan) => (Err(limit), scan),
         };
-        let hint = self.note(&scan);
+        booking.settle(scan.work);
+        let hint = self.note(&scan, found.is_err());
         found.map_err(|limit| {
+            if limit == ScanLimit::Time && self.time_left().is_zero() {
+                return self.out_of_time();
+            }
             let what = match limit {
                 ScanLimit::Bytes => format!(
                     "the documents found have more than {} bytes. Use limit and skip.",
@@ -134,18 +130,31 @@ impl CallServices {
         })
     }
 
-    /// Books what a query has cost, and tells the author about an index that would help.
-    fn note(&self, scan: &Scan) -> String {
-        self.tally().work += scan.work;
+    fn out_of_time(&self) -> ServiceError {
+        let limit = CodeLimit::Database(self.cloud.settings().query_limits.all_together);
+        ServiceError::Ended(CodeError::LimitReached { limit })
+    }
+
+    /// Tells the author about a query that looked at many documents, and about an index that would
+    /// help.
+    fn note(&self, scan: &Scan, was_given_up: bool) -> String {
         let hint = scan
             .missing_index
             .as_ref()
             .map_or_else(String::new, |path| {
                 format!(" An index on {path} would help: add it to the assembly's indexes.")
             });
-        if scan.examined > Scan::MANY {
+        let examined = match scan.examined {
+            0 => String::new(),
+            examined => format!(" after it had looked at {examined} documents"),
+        };
+        if was_given_up {
+            self.tally
+                .note(format!("A query was given up{examined}.{hint}"));
+        } else if scan.examined > Scan::MANY {
             let examined = scan.examined;
-            self.note_once(format!("A query looked at {examined} documents.{hint}"));
+            self.tally
+                .note(format!("A query looked at {examined} documents.{hint}"));
         }
         hint
     }
@@ -153,9 +162,9 @@ impl CallServices {
     /// The query among the arguments. Reading one is work, too: it compiles regular expressions.
     fn query(&self, arguments: &mut Arguments) -> Result<Query, ServiceError> {
         let query = arguments.required("query")?;
-        let begun = Instant::now();
+        let booking = self.tally.begin(Duration::MAX);
         let parsed = Query::parse(&query);
-        self.tally().work += begun.elapsed();
+        drop(booking);
         parsed.map_err(of_value)
     }
 
@@ -184,10 +193,8 @@ impl CallServices {
             limit: limit.min(self.cloud.settings().query_limits.found),
         };
         let documents = self.cloud.store().documents();
-        let found = documents
-            .search_text(self.scope, &search, self.limits())
-            .await;
-        self.searched(found.map_err(unavailable)?)
+        self.searched(async |limits| documents.search_text(self.scope, &search, limits).await)
+            .await
     }
 
     async fn find_for_id(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
@@ -201,7 +208,9 @@ impl CallServices {
         };
         let documents = self.cloud.store().documents();
         let found = documents.find_text(self.scope, id).await;
-        Ok(found.map_err(unavailable)?.unwrap_or_else(null))
+        let found = found.map_err(unavailable)?.unwrap_or_else(null);
+        self.tally.book(LOOK_UP + per_byte(found.len() as u64));
+        Ok(found)
     }
 
     async fn find_distinct(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
@@ -211,18 +220,20 @@ impl CallServices {
             other => return Err(wrong_type("attribute", "a path", &other)),
         };
         let documents = self.cloud.store().documents();
-        let found = documents
-            .distinct_text(self.scope, &query, &path, self.limits())
-            .await;
-        self.searched(found.map_err(unavailable)?)
+        self.searched(async |limits| {
+            documents
+                .distinct_text(self.scope, &query, &path, limits)
+                .await
+        })
+        .await
     }
 
     async fn count(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let query = self.query(&mut arguments)?;
         let documents = self.cloud.store().documents();
-        let counted = documents.count(self.scope, &query, self.limits()).await;
-        let count = self.searched(counted.map_err(unavailable)?)?;
-        Ok(count.to_string())
+        let counted =
+            self.searched(async |limits| documents.count(self.scope, &query, limits).await);
+        Ok(counted.await?.to_string())
     }
 
     async fn insert(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
@@ -240,6 +251,7 @@ impl CallServices {
             fields,
         };
         let id = document.id;
+        self.tally.book(WRITE + per_byte(document.size()));
         let entry = NewEntry {
             document,
             max_bytes: self.cloud.settings().quotas.bytes,
@@ -253,7 +265,9 @@ impl CallServices {
         let inserted = documents.insert(self.scope.user, &entry).await;
         match inserted.map_err(unavailable)? {
             InsertOutcome::Inserted => {
-                self.tally().queued_job |= queues_job;
+                if queues_job {
+                    self.tally.note_queued_job();
+                }
                 Ok(text(&id.to_string()))
             }
             InsertOutcome::NotInstalled => Err(ServiceError::raised(
@@ -312,6 +326,7 @@ impl CallServices {
         };
         let id: DocumentId = id.parse().map_err(|_| unknown())?;
         fields.remove("assembly");
+        self.tally.book(WRITE + per_byte(length(&fields)));
         let time = match fields.remove("time") {
             Some(Value::String(time)) => Timestamp::parse_rfc3339(&time),
             _ => None,
@@ -336,6 +351,7 @@ impl CallServices {
         if let Some(Value::String(id)) = document.get("_id")
             && let Ok(id) = id.parse()
         {
+            self.tally.book(WRITE);
             let (documents, now) = (self.cloud.store().documents(), self.cloud.now());
             let removed = documents.remove(self.scope, id, now).await;
             removed.map_err(unavailable)?;
@@ -361,7 +377,7 @@ impl CallServices {
             Err(error) => match error.exception() {
                 Some(exception) => Err(ServiceError::raised(exception, error.to_string())),
                 None => {
-                    self.note_once(format!("Http gave an empty text: {error}"));
+                    self.tally.note(format!("Http gave an empty text: {error}"));
                     Ok(text(""))
                 }
             },
@@ -385,13 +401,6 @@ impl CallServices {
             url,
             form,
             allowed_hosts: self.hosts.clone(),
-        }
-    }
-
-    fn note_once(&self, note: String) {
-        let mut tally = self.tally();
-        if tally.notes.len() < MAX_NOTES && !tally.notes.contains(&note) {
-            tally.notes.push(note);
         }
     }
 
@@ -429,8 +438,8 @@ impl Services for CallServices {
         arguments: Map<String, Value>,
     ) -> Result<String, ServiceError> {
         let arguments = Arguments::of(service, arguments)?;
-        if matches!(service, Service::Insert | Service::Save | Service::Remove) {
-            self.tally().work += WRITE;
+        if self.time_left().is_zero() {
+            return Err(self.out_of_time());
         }
         match service {
             Service::Find => self.find(arguments).await,
@@ -446,89 +455,6 @@ impl Services for CallServices {
     }
 }
 
-/// What the code has passed.
-struct Arguments(Map<String, Value>);
-
-impl Arguments {
-    fn of(service: Service, arguments: Map<String, Value>) -> Result<Self, ServiceError> {
-        let (known, _) = service.parameters();
-        match arguments
-            .keys()
-            .find(|name| !known.contains(&name.as_str()))
-        {
-            Some(unknown) => Err(ServiceError::raised(
-                ServiceException::Type,
-                format!("There is no argument {unknown:?}."),
-            )),
-            None => Ok(Self(arguments)),
-        }
-    }
-
-    fn required(&mut self, name: &str) -> Result<Value, ServiceError> {
-        self.0.remove(name).ok_or_else(|| {
-            let message = format!("The argument {name} is missing.");
-            ServiceError::raised(ServiceException::Type, message)
-        })
-    }
-
-    /// `None` also if it is null.
-    fn optional(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
-    }
-
-    /// A whole number that is not negative; 0 if it is not there.
-    fn count(&mut self, name: &str) -> Result<u64, ServiceError> {
-        let Some(value) = self.optional(name) else {
-            return Ok(0);
-        };
-        let number = value.as_u64();
-        number.ok_or_else(|| wrong_type(name, "a whole number that is not negative", &value))
-    }
-
-    fn url(&mut self) -> Result<String, ServiceError> {
-        match self.required("url")? {
-            Value::String(url) => Ok(url),
-            other => Err(wrong_type("url", "a text", &other)),
-        }
-    }
-
-    /// The fields of a form; a list gives a field several times.
-    fn form(&mut self) -> Result<Vec<(String, String)>, ServiceError> {
-        let fields = match self.required("data")? {
-            Value::Object(fields) => fields,
-            other => return Err(wrong_type("data", "a dict", &other)),
-        };
-        let mut form = Vec::new();
-        for (name, value) in fields {
-            let values = match value {
-                Value::Array(values) => values,
-                value => vec![value],
-            };
-            for value in values {
-                let text = match value {
-                    Value::String(text) => text,
-                    Value::Number(number) => number.to_string(),
-                    Value::Bool(truth) => truth.to_string(),
-                    Value::Null => String::new(),
-                    other => return Err(wrong_type("data", "a dict of texts", &other)),
-                };
-                form.push((name.clone(), text));
-            }
-        }
-        Ok(form)
-    }
-
-    fn document(&mut self) -> Result<Map<String, Value>, ServiceError> {
-        match self.required("document")? {
-            document @ Value::Object(_) if is_too_deep(&document) => {
-                Err(of_value(Error::DocumentTooDeep))
-            }
-            Value::Object(fields) => Ok(fields),
-            other => Err(wrong_type("document", "a dict", &other)),
-        }
-    }
-}
-
 /// As JSON.
 fn text(text: &str) -> String {
     Value::from(text).to_string()
@@ -537,23 +463,6 @@ fn text(text: &str) -> String {
 /// As JSON.
 fn null() -> String {
     "null".to_owned()
-}
-
-fn wrong_type(argument: &str, expected: &str, found: &Value) -> ServiceError {
-    let found = match found {
-        Value::Null => "None",
-        Value::Bool(_) => "a bool",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a dict",
-    };
-    let message = format!("The argument {argument} has to be {expected}, not {found}.");
-    ServiceError::raised(ServiceException::Type, message)
-}
-
-fn of_value(error: impl std::error::Error) -> ServiceError {
-    ServiceError::raised(ServiceException::Value, error.to_string())
 }
 
 /// The code can't do anything about it, and learns nothing.
