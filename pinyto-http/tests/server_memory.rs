@@ -49,32 +49,35 @@ async fn sixteen_users_who_ask_for_megabytes_at_once_cost_little_memory() {
             let request = json!({"token": token, "type": "numbers", "data": numbers});
             client.expect("/user0/Much/store", request).await;
         }
-        users.push((client, token));
+        users.push(token);
     }
     for function in ["find", "match", "distinct"] {
         server.forget_peak_memory();
-        let calls: Vec<_> = std::mem::take(&mut users)
-            .into_iter()
-            .map(|(mut client, token)| {
-                let path = format!("/user0/Much/{function}");
-                tokio::spawn(async move {
-                    let (status, answer) = client.post(&path, &json!({"token": token})).await;
-                    (client, token, status, answer)
-                })
-            })
-            .collect();
+        let before = server.peak_memory_mib();
+        let mut calls = Vec::new();
+        for token in &users {
+            // The server closes connections that are quiet for long.
+            let mut client = server.client().await;
+            let (path, token) = (format!("/user0/Much/{function}"), token.clone());
+            calls.push(tokio::spawn(async move {
+                client.post(&path, &json!({"token": token})).await
+            }));
+        }
         let mut answers = Vec::new();
         for call in calls {
-            let (client, token, status, answer) = call.await.unwrap();
+            let (status, answer) = call.await.unwrap();
             assert!([200, 400, 429].contains(&status), "{answer}");
             answers.push(format!("{status} {answer}"));
-            users.push((client, token));
         }
         let peak = server.peak_memory_mib();
         answers.sort_unstable();
         answers.dedup();
-        println!("{function}: {peak} MiB, {answers:?}");
-        assert!(peak < 300, "{function}: {peak} MiB, {answers:?}");
+        println!("{function}: {peak} MiB (before: {before}), {answers:?}");
+        // The rest is what storing the documents has left: caches, and what the allocator keeps.
+        assert!(
+            peak < before + 150,
+            "{function}: {peak} MiB, before {before} MiB"
+        );
     }
     assert!(server.stop().success());
 }

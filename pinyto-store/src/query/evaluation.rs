@@ -11,7 +11,7 @@ use tokio::{
 
 /// How much memory the trees of values may take that are made of large documents at the same
 /// time, in KiB. One that needs more has all of it.
-const MEMORY: u32 = 96 * 1024;
+const MEMORY: u32 = 48 * 1024;
 
 /// What takes so many bytes as a tree of values is read at once, where it is: that takes less
 /// than a millisecond.
