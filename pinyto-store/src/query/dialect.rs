@@ -7,6 +7,7 @@ use serde_json::Number;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Bind {
     Integer(i64),
+    #[cfg(feature = "sqlite")]
     Float(f64),
     Text(String),
     Bytes(Vec<u8>),

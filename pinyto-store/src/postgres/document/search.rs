@@ -100,6 +100,8 @@ impl Statement {
         for value in self.values {
             match value {
                 Bind::Integer(integer) => arguments.add(integer),
+                // Numbers go as decimal digits.
+                #[cfg(feature = "sqlite")]
                 Bind::Float(float) => arguments.add(float),
                 Bind::Text(text) => arguments.add(text),
                 Bind::Bytes(bytes) => arguments.add(bytes),

@@ -196,7 +196,7 @@ async fn what_jsonb_cannot_hold_is_compared_by_the_evaluator() {
         json!(9_007_199_254_740_993_i64),
         json!(9_007_199_254_740_992.0),
         json!(9_223_372_036_854_775_808_u64),
-        json!(9.223_372_036_854_775_8e18),
+        json!(9.223_372_036_854_776e18),
         json!(1e308),
         json!(5e-324),
         json!(0.1),
