@@ -38,7 +38,20 @@ enum Server {
     Given { url: String },
 }
 
-static SERVER: OnceCell<Server> = OnceCell::const_new();
+impl Server {
+    /// A database that is there anyway.
+    fn maintenance(&self) -> String {
+        match self {
+            Self::Own(cluster) => cluster.url("postgres"),
+            Self::Given { url } => url.clone(),
+        }
+    }
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// `None` inside: there is none.
+static SERVER: OnceCell<Option<Server>> = OnceCell::const_new();
 
 /// Databases of our own cluster that no test uses just now.
 static FREE: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -80,11 +93,10 @@ impl Database {
     #[allow(clippy::panic, reason = "tests fail by it")]
     pub async fn set_reachable(&self, is_reachable: bool) {
         let name = &self.name;
-        let maintenance = match SERVER.get() {
-            Some(Server::Own(cluster)) => cluster.url("postgres"),
-            Some(Server::Given { url }) => url.clone(),
-            None => return,
+        let Some(Some(server)) = SERVER.get() else {
+            return;
         };
+        let maintenance = server.maintenance();
         let allow = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {is_reachable}");
         // In another transaction: until the first is committed, they would come back.
         let terminate = format!(
@@ -110,7 +122,7 @@ impl Drop for Database {
             }
             return;
         }
-        let Some(Server::Given { url }) = SERVER.get() else {
+        let Some(Some(Server::Given { url })) = SERVER.get() else {
             return;
         };
         let (url, name) = (url.clone(), self.name.clone());
@@ -133,24 +145,39 @@ fn free() -> std::sync::MutexGuard<'static, Vec<String>> {
     FREE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A database without rows.
+/// A database without rows; for tests of a process in which all need one.
 ///
 /// Where there is no PostgreSQL, this says so and ends the process *successfully*: the tests that
 /// follow would say nothing. With `CI=true` in the environment it fails instead.
 ///
 /// # Panics
 ///
+/// As [`database_if_any`].
+pub async fn database() -> Database {
+    match database_if_any().await {
+        Some(database) => database,
+        None => std::process::exit(0),
+    }
+}
+
+/// A database without rows; for tests among others that need none. `None` where there is no
+/// PostgreSQL, which is said once: then the test has to be left out.
+///
+/// # Panics
+///
 /// If there is a PostgreSQL and it doesn't work, or none with `CI=true`.
 #[allow(clippy::panic, reason = "tests fail by it")]
-pub async fn database() -> Database {
+pub async fn database_if_any() -> Option<Database> {
     match try_database().await {
         Ok(database) => database,
         Err(error) => panic!("no database for the test: {error}"),
     }
 }
 
-async fn try_database() -> Result<Database, Box<dyn std::error::Error + Send + Sync>> {
-    let server = SERVER.get_or_try_init(server).await?;
+async fn try_database() -> Result<Option<Database>, Error> {
+    let Some(server) = SERVER.get_or_try_init(server).await? else {
+        return Ok(None);
+    };
     let reused = match server {
         Server::Own(_) => free().pop(),
         Server::Given { .. } => None,
@@ -160,22 +187,19 @@ async fn try_database() -> Result<Database, Box<dyn std::error::Error + Send + S
     {
         let url = cluster.url(&name);
         clean(&url).await?;
-        return Ok(Database {
+        return Ok(Some(Database {
             name,
             url,
             is_reused: true,
-        });
+        }));
     }
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("pinyto_test_{}_{number}", std::process::id());
-    let maintenance = match server {
-        Server::Own(cluster) => cluster.url("postgres"),
-        Server::Given { url } => url.clone(),
-    };
+    let maintenance = server.maintenance();
     // Whatever the template's encoding is.
     let create = format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0");
     execute(&maintenance, create).await?;
-    Ok(match server {
+    Ok(Some(match server {
         Server::Own(cluster) => Database {
             url: cluster.url(&name),
             name,
@@ -186,7 +210,7 @@ async fn try_database() -> Result<Database, Box<dyn std::error::Error + Send + S
             name,
             is_reused: false,
         },
-    })
+    }))
 }
 
 /// The URL with another database.
@@ -232,27 +256,23 @@ async fn clean(url: &str) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-async fn server() -> Result<Server, Box<dyn std::error::Error + Send + Sync>> {
+async fn server() -> Result<Option<Server>, Error> {
     if let Ok(url) = std::env::var("PINYTO_TEST_POSTGRES_URL") {
-        return Ok(Server::Given { url });
+        return Ok(Some(Server::Given { url }));
     }
-    match Cluster::start()? {
-        Some(cluster) => {
-            cluster.wait_until_ready().await?;
-            Ok(Server::Own(cluster))
-        }
-        None if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
-            Err("there is no PostgreSQL, and CI may not skip its tests".into())
-        }
-        None => {
-            // Not by a macro, whose output the harness keeps.
-            let _ = std::io::stderr().write_all(
-                b"SKIPPED: there is no PostgreSQL here (initdb is neither in PATH nor in \
-                /usr/lib/postgresql/*/bin), and PINYTO_TEST_POSTGRES_URL is not set.\n",
-            );
-            std::process::exit(0);
-        }
+    if let Some(cluster) = Cluster::start()? {
+        cluster.wait_until_ready().await?;
+        return Ok(Some(Server::Own(cluster)));
     }
+    if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+        return Err("there is no PostgreSQL, and CI may not skip its tests".into());
+    }
+    // Not by a macro, whose output the harness keeps.
+    let _ = std::io::stderr().write_all(
+        b"SKIPPED: tests of PostgreSQL. There is none here (initdb is neither in PATH nor in \
+        /usr/lib/postgresql/*/bin), and PINYTO_TEST_POSTGRES_URL is not set.\n",
+    );
+    Ok(None)
 }
 
 #[cfg(test)]

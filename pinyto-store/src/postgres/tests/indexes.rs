@@ -19,7 +19,9 @@ const ENTRIES: &str = "SELECT count(*) FROM pinyto.index_entries";
 
 #[tokio::test]
 async fn an_index_comes_with_the_first_assembly_that_names_it_and_goes_with_the_last() {
-    let (store, _database) = store().await;
+    let Some((store, _database)) = store().await else {
+        return;
+    };
     let ann = given::user(store.as_ref(), "ann", 1).await;
     save(&store, &ann, "Notes", &[]).await;
     let notes = given::assembly_ref("ann/Notes");
@@ -57,7 +59,9 @@ async fn an_index_comes_with_the_first_assembly_that_names_it_and_goes_with_the_
 async fn entries_are_complete_whatever_is_set_up_at_the_same_time() {
     const WRITERS: u64 = 4;
     const EACH: u64 = 60;
-    let (store, _database) = store().await;
+    let Some((store, _database)) = store().await else {
+        return;
+    };
     let ann = given::user(store.as_ref(), "ann", 1).await;
     for name in ["Notes", "Other"] {
         save(&store, &ann, name, &[]).await;

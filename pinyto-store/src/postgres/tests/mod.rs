@@ -2,6 +2,7 @@
 
 mod failures;
 mod indexes;
+mod locks;
 mod migrations;
 mod queries;
 mod round_trips;
@@ -14,11 +15,11 @@ use tokio::time::timeout;
 
 use super::{PostgresStore, pool::Row};
 
-/// A store in a database of its own. The guard goes last.
-async fn store() -> (Arc<PostgresStore>, Guard) {
-    let database = pinyto_postgres_cluster::database().await;
+/// A store in a database of its own. The guard goes last. `None` where there is no PostgreSQL.
+async fn store() -> Option<(Arc<PostgresStore>, Guard)> {
+    let database = pinyto_postgres_cluster::database_if_any().await?;
     let store = PostgresStore::open(database.url()).await.unwrap();
-    (Arc::new(store), database)
+    Some((Arc::new(store), database))
 }
 
 async fn rows<R: Row>(store: &PostgresStore, sql: &'static str) -> Vec<R> {

@@ -129,7 +129,9 @@ fn socket(url: &str) -> Option<PathBuf> {
 /// one is counted.
 #[tokio::test]
 async fn calls_wait_for_the_server_as_seldom_as_they_can() {
-    let database = pinyto_postgres_cluster::database().await;
+    let Some(database) = pinyto_postgres_cluster::database_if_any().await else {
+        return;
+    };
     let Some(socket) = socket(database.url()) else {
         return; // A server elsewhere, which nobody stands in front of.
     };
