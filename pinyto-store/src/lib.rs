@@ -1,6 +1,7 @@
 //! Where Pinyto keeps things: implementations of [`Store`](pinyto_core::store::Store).
 //!
-//! ```
+#![cfg_attr(feature = "sqlite", doc = "```")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 //! use std::time::SystemTime;
 //!
 //! use pinyto_core::{store::Store, user::UserName};
@@ -25,24 +26,32 @@
 //! # }
 //! ```
 //!
+//! On PostgreSQL (feature `postgres`) it is
+//! `PostgresStore::open("postgres://pinyto@localhost/pinyto").await?`.
+//!
 //! In an application the store goes into a [`Cloud`](pinyto_core::Cloud), which holds the rules;
 //! there is none here. Neither is there an interface for queries of your own: for that open the
-//! database with a driver (all tables begin with `pinyto_`; so yours can be in the same file, with
-//! migrations of their own).
+//! database with a driver (in SQLite all tables begin with `pinyto_`, in PostgreSQL they are in a
+//! schema `pinyto`; so yours can be in the same database, with migrations of their own).
 //!
 //! # What it promises
 //!
 //! - **Acknowledged is durable.** A call that changes something returns after the commit, which
-//!   by default is on the disk ([`Synchronous`](sqlite::Synchronous)).
+//!   by default is on the disk (SQLite: `Synchronous`; PostgreSQL: `synchronous_commit`).
 //! - **All or nothing.** Each call is one transaction. An error means that nothing was changed,
 //!   with one exception that no database can avoid: when the disk fails during a commit, what was
 //!   written may come to light again after a crash.
-//! - **The truth of the moment.** What another process on the same file has changed is seen by the
-//!   next call: what was looked up is remembered only while nobody has committed anything.
+//! - **The truth of the moment.** What another process on the same database has changed is seen by
+//!   the next call. SQLite: what was looked up is remembered only while nobody has committed
+//!   anything. PostgreSQL: it is asked each time.
 //! - **Nobody waits forever.** A call that doesn't get its turn fails as unavailable. A full disk
 //!   or a lock held by somebody else does, too; the store works again as soon as they let it.
 //!
 //! # How it goes about it
+//!
+//! `query/` is what both databases have in common: which SQL a query becomes, which way to the
+//! documents it takes, when the evaluator is asked; `row/` is what rows mean. `postgres/` has a page
+//! of its own. In `sqlite/`:
 //!
 //! | file | |
 //! |---|---|
@@ -52,8 +61,16 @@
 //! | `pool.rs` | the connections that read |
 //! | `../turns.rs` | whose query is next |
 //! | `migration.rs` | opening a database, bringing its tables up to date |
-//! | `document/` | documents: `change.rs` changes them together with usage and indexes, `plan.rs` chooses the way to those a query asks for, `search.rs` goes it within limits, `index.rs` keeps the indexes |
+//! | `document/` | documents: `change.rs` changes them together with usage and indexes, `plan.rs` makes statements of ways, `search.rs` goes them within limits, `index.rs` keeps the indexes |
 //! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `sqlite` | yes | the store in a SQLite file |
+//! | `postgres` | no | the store in a PostgreSQL database |
+//! | `postgres-tls` | no | encrypted connections to it |
 //!
 //! Database files belong on a local disk: SQLite's locks don't work on network file systems. Don't
 //! move or replace the file while a store has it open. To back up a running database use SQLite's
@@ -61,9 +78,18 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod migrations;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod query;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod row;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod turns;
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use migrations::DatabaseState;

@@ -224,6 +224,10 @@ fn time_span(predicate: &Predicate) -> Option<(Span, bool)> {
 }
 
 impl Span {
+    pub(crate) const fn is_one_key(&self) -> bool {
+        matches!(self, Self::Keys(keys) if keys.len() == 1)
+    }
+
     /// Where both are, if that is one of these spans again and a document has one value only.
     pub(crate) fn intersected(&self, other: &Self) -> Option<Self> {
         match (self, other) {

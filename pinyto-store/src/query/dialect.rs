@@ -7,6 +7,7 @@ use serde_json::Number;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Bind {
     Integer(i64),
+    #[cfg(feature = "sqlite")]
     Float(f64),
     Text(String),
     Bytes(Vec<u8>),
@@ -108,6 +109,24 @@ pub(crate) struct ByType {
     /// At the end of the path.
     pub(crate) array: Truth,
     pub(crate) missing: Truth,
+}
+
+#[cfg(feature = "postgres")]
+impl ByType {
+    /// Whether the database knows for no value.
+    pub(crate) fn is_unknown(&self) -> bool {
+        let truths = [
+            &self.null,
+            &self.bools.0,
+            &self.bools.1,
+            &self.object,
+            &self.array,
+            &self.missing,
+        ];
+        truths.into_iter().all(|truth| *truth == Truth::Unknown)
+            && self.number == Test::Is(Truth::Unknown)
+            && self.text == Test::Is(Truth::Unknown)
+    }
 }
 
 /// What is kept outside of the JSON, but is a text for queries.

@@ -7,7 +7,7 @@
 //! out, and where it is true, none has to be checked.
 
 use pinyto_core::query::{Condition, JsonType, Path, Predicate, Query, TypeClass};
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use super::dialect::{Binds, ByType, Column, Comparison, Dialect, Test, Truth};
 
@@ -307,34 +307,6 @@ fn class_of(kind: JsonType) -> TypeClass {
         JsonType::Null => TypeClass::Null,
         // Numbers, of whatever kind.
         _ => TypeClass::Number,
-    }
-}
-
-/// A number as databases compare it: exactly, if it is one of theirs.
-pub(crate) enum Exact {
-    Integer(i64),
-    Float(f64),
-}
-
-impl Exact {
-    /// None: too large an integer.
-    pub(crate) fn of(number: &Number) -> Option<Self> {
-        if let Some(integer) = number.as_i64() {
-            Some(Self::Integer(integer))
-        } else if number.is_f64() {
-            number.as_f64().map(Self::Float)
-        } else {
-            None
-        }
-    }
-
-    /// Rounded.
-    #[allow(clippy::cast_precision_loss, reason = "rounding is wanted")]
-    pub(crate) const fn nearest(&self) -> f64 {
-        match self {
-            Self::Integer(integer) => *integer as f64,
-            Self::Float(float) => *float,
-        }
     }
 }
 

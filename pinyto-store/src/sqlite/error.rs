@@ -1,8 +1,10 @@
 //! What can go wrong in a statement, and what that means for a caller.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use pinyto_core::store::StoreError;
+
+pub(super) use crate::row::{Corrupt, corrupt};
 
 /// Why an intent or a query failed.
 #[derive(Debug)]
@@ -11,23 +13,6 @@ pub(super) enum Failure {
     Sql(sqlx::Error),
     /// A row that this crate can't have written.
     Corrupt(Corrupt),
-}
-
-/// A row that this crate can't have written.
-#[derive(Clone, Debug)]
-pub(super) struct Corrupt {
-    /// `table.column`.
-    pub(super) place: &'static str,
-    /// What is wrong; nothing secret.
-    pub(super) detail: String,
-}
-
-/// Turns the reason why a column can't be read into a [`Corrupt`] that names the column.
-pub(super) fn corrupt<E: fmt::Display>(place: &'static str) -> impl FnOnce(E) -> Corrupt {
-    move |reason| Corrupt {
-        place,
-        detail: reason.to_string(),
-    }
 }
 
 impl From<sqlx::Error> for Failure {
@@ -39,12 +24,6 @@ impl From<sqlx::Error> for Failure {
 impl From<Corrupt> for Failure {
     fn from(corrupt: Corrupt) -> Self {
         Self::Corrupt(corrupt)
-    }
-}
-
-impl From<Corrupt> for StoreError {
-    fn from(Corrupt { place, detail }: Corrupt) -> Self {
-        Self::corrupt(place, detail)
     }
 }
 

@@ -1,43 +1,10 @@
 //! Looking at a database without changing anything.
 
-use std::{fmt, path::Path};
+use std::path::Path;
 
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{OpenError, SqliteOptions, SqliteStore, migration, options};
-
-/// What opening a database would come upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DatabaseState {
-    /// There is none; it would be made.
-    Missing,
-    /// Its tables are at an older version (0: there are none) and would be brought up to date.
-    Outdated {
-        /// The version of its tables.
-        found: i64,
-        /// The version they would get.
-        known: i64,
-    },
-    /// Its tables are what this version expects.
-    Current,
-}
-
-impl fmt::Display for DatabaseState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("there is none yet, it would be made"),
-            Self::Outdated { found: 0, .. } => f.write_str("its tables would be made"),
-            Self::Outdated { found, known } => {
-                write!(
-                    f,
-                    "its tables would be brought from version {found} to {known}"
-                )
-            }
-            Self::Current => f.write_str("it is up to date"),
-        }
-    }
-}
+use super::{DatabaseState, OpenError, SqliteOptions, SqliteStore, migration, options};
 
 impl SqliteStore {
     /// Says what [`SqliteStore::open`] would come upon, without changing anything.

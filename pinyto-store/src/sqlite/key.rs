@@ -4,10 +4,7 @@ use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
     id::{KeyId, UserId},
-    key::{
-        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyLabel, KeyRepository, NewKey,
-        PublicKey,
-    },
+    key::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyRepository, NewKey},
     session::Actor,
     store::StoreError,
     user::{User, UserName},
@@ -20,42 +17,8 @@ use super::{
     lookup::{Find, json_array},
     pool::Readers,
     session::may_act,
-    user::user,
 };
-
-#[derive(sqlx::FromRow)]
-struct KeyRow {
-    id: i64,
-    user_id: i64,
-    active: bool,
-    created_at: i64,
-    last_used_at: Option<i64>,
-    label: Option<String>,
-    fingerprint: String,
-    modulus: Vec<u8>,
-    exponent: i64,
-}
-
-impl TryFrom<KeyRow> for Key {
-    type Error = Corrupt;
-
-    fn try_from(row: KeyRow) -> Result<Self, Corrupt> {
-        let fingerprint = KeyFingerprint::parse(&row.fingerprint);
-        let fingerprint = fingerprint.map_err(corrupt("pinyto_keys.fingerprint"))?;
-        let exponent = u64::try_from(row.exponent).map_err(corrupt("pinyto_keys.exponent"))?;
-        let public_key = PublicKey::from_stored(&row.modulus, exponent, fingerprint);
-        let label = row.label.as_deref().map(KeyLabel::parse).transpose();
-        Ok(Self {
-            id: KeyId::new(row.id),
-            user: UserId::new(row.user_id),
-            public_key: public_key.map_err(corrupt("pinyto_keys.modulus"))?,
-            label: label.map_err(corrupt("pinyto_keys.label"))?,
-            active: row.active,
-            created_at: Timestamp::from_unix_millis(row.created_at),
-            last_used_at: row.last_used_at.map(Timestamp::from_unix_millis),
-        })
-    }
-}
+use crate::row::key::{KeyRow, MatchingRow, SelectedRow, end_of, matching, selected};
 
 macro_rules! select_keys {
     ($more:literal, $from:literal) => {
@@ -110,23 +73,11 @@ impl Find for KeysOfUser {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct MatchingRow {
-    user_name: String,
-    #[sqlx(flatten)]
-    key: KeyRow,
-}
-
 pub(super) const MATCHING: &str = select_keys!(
     ", u.name AS user_name",
     "pinyto_users u JOIN pinyto_keys k ON k.user_id = u.id
      WHERE u.name = ?1 AND k.fingerprint >= ?2 AND k.fingerprint < ?3"
 );
-
-/// What is above every fingerprint that begins with `hash`, and below all others above it.
-fn end_of(hash: &KeyHash) -> String {
-    format!("{hash}g")
-}
 
 const INSERT: &str = "
     INSERT INTO pinyto_keys (user_id, active, created_at, label, fingerprint, modulus, exponent)
@@ -186,13 +137,6 @@ impl Intent for Add {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct SelectedRow {
-    others_active: bool,
-    #[sqlx(flatten)]
-    key: KeyRow,
-}
-
 pub(super) const SELECT: &str = select_keys!(
     ", EXISTS (SELECT 1 FROM pinyto_keys other
                WHERE other.user_id = ?1 AND other.active = 1 AND other.id <> k.id) AS others_active",
@@ -210,22 +154,13 @@ async fn select(
     if !may_act(db, actor).await? {
         return Ok(Err(KeyChange::SessionEnded));
     }
-    let mut rows: Vec<SelectedRow> = sqlx::query_as(SELECT)
+    let rows: Vec<SelectedRow> = sqlx::query_as(SELECT)
         .bind(actor.user.get())
         .bind(hash.as_str())
         .bind(end_of(hash))
         .fetch_all(db)
         .await?;
-    let Some(SelectedRow { others_active, key }) = rows.pop() else {
-        return Ok(Err(KeyChange::NotFound));
-    };
-    if !rows.is_empty() {
-        return Ok(Err(KeyChange::Ambiguous));
-    }
-    if key.active && !stays_active && !others_active {
-        return Ok(Err(KeyChange::LastActive));
-    }
-    Ok(Ok(key.try_into()?))
+    Ok(selected(rows, stays_active)?)
 }
 
 struct SetActive {
@@ -294,16 +229,7 @@ impl KeyRepository for SqliteStore {
             .bind(name.as_str())
             .bind(hash.as_str())
             .bind(end_of(hash));
-        let mut rows = self.readers.all(query).await?;
-        rows.sort_by_key(|row| !row.key.active);
-        let keys = rows
-            .into_iter()
-            .take(2)
-            .map(|MatchingRow { user_name, key }| {
-                let owner = user(key.user_id, &user_name)?;
-                Ok((owner, Key::try_from(key)?))
-            });
-        Ok(keys.collect::<Result<_, Corrupt>>()?)
+        Ok(matching(self.readers.all(query).await?)?)
     }
 
     async fn add(

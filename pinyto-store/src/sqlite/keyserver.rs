@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    id::{KeyId, SessionId, UserId},
+    id::{SessionId, UserId},
     keyserver::{
         Account, ChangePasswordOutcome, KeyserverRepository, NewCredentials, PasswordHash,
         SealedKey,
@@ -13,34 +13,9 @@ use pinyto_core::{
 use sqlx::SqliteConnection;
 
 use super::{
-    Intent, SqliteStore,
-    error::{Corrupt, Failure},
-    key::insert_key,
-    session::may_act,
-    user::{insert_user, user},
+    Intent, SqliteStore, error::Failure, key::insert_key, session::may_act, user::insert_user,
 };
-
-#[derive(sqlx::FromRow)]
-struct AccountRow {
-    user_id: i64,
-    user_name: String,
-    key_id: i64,
-    password_hash: String,
-    sealed_key: Vec<u8>,
-}
-
-impl TryFrom<AccountRow> for Account {
-    type Error = Corrupt;
-
-    fn try_from(row: AccountRow) -> Result<Self, Corrupt> {
-        Ok(Self {
-            user: user(row.user_id, &row.user_name)?,
-            key: KeyId::new(row.key_id),
-            password_hash: PasswordHash::from_phc(row.password_hash),
-            sealed_key: SealedKey::from_bytes(row.sealed_key),
-        })
-    }
-}
+use crate::row::keyserver::AccountRow;
 
 pub(super) const FIND: &str = "
     SELECT u.id AS user_id, u.name AS user_name, a.key_id, a.password_hash, a.sealed_key

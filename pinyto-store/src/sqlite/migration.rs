@@ -5,8 +5,8 @@ use std::path::Path;
 use std::{fs, io, time::Duration};
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection,
-    migrate::{MigrateError, Migration, MigrationType, Migrator},
+    ConnectOptions as _, Connection as _, SqliteConnection,
+    migrate::MigrateError,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use super::{
     error::{Trouble, trouble},
     options::{is_in_memory, makes_missing},
 };
+use crate::migrations::{Migrations, migrator, newest_of};
 
 /// Which migrations have run. A name of our own, so that an embedder can keep her tables and
 /// migrations in the same database.
@@ -22,9 +23,6 @@ const TABLE: &str = "pinyto_migrations";
 
 /// How long to wait for another process that opens the same new database.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// All migrations: version, description, SQL.
-pub(super) type Migrations = [(i64, &'static str, &'static str)];
 
 /// Our migrations. One may rebuild a table that others refer to: foreign keys are off while they
 /// run, and checked before the commit.
@@ -61,32 +59,9 @@ pub(super) const MIGRATIONS: &Migrations = &[
     ),
 ];
 
-fn migrator(migrations: &Migrations) -> Migrator {
-    let migrations = migrations.iter().map(|(version, description, sql)| {
-        Migration::new(
-            *version,
-            (*description).into(),
-            MigrationType::Simple,
-            sql.into_sql_str(),
-            false,
-        )
-    });
-    let mut migrator = Migrator::with_migrations(migrations.collect());
-    migrator.dangerous_set_table_name(TABLE);
-    migrator
-}
-
 /// The version of the tables that this program expects.
 pub(super) fn newest() -> i64 {
     newest_of(MIGRATIONS)
-}
-
-fn newest_of(migrations: &Migrations) -> i64 {
-    migrations
-        .iter()
-        .map(|(version, ..)| *version)
-        .max()
-        .unwrap_or(0)
 }
 
 /// The version of the tables in a database; 0 if it has none of ours.
@@ -227,7 +202,7 @@ async fn migrate(
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let migrated = async {
         let before = version(&mut transaction).await?;
-        migrator(migrations)
+        migrator(migrations, TABLE)
             .run_direct(None, &mut *transaction, false)
             .await?;
         // It goes through all tables.

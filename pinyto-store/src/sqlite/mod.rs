@@ -35,15 +35,16 @@ use pinyto_core::{
 };
 use sqlx::Connection as _;
 
-pub use inspect::DatabaseState;
+pub use crate::migrations::DatabaseState;
 pub use migration::OpenError;
 pub use options::{SqliteOptions, Synchronous};
 
+use crate::query::evaluation::Evaluations;
 use {
     crate::turns::Turns,
     assembly::FunctionOfUser,
     changes::Changes,
-    document::{Evaluations, Indexer, KnownPaths},
+    document::{Indexer, KnownPaths},
     key::KeysOfUser,
     lookup::Lookup,
     pool::Readers,

@@ -1,97 +1,23 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use pinyto_core::{
     assembly::{AssemblyName, AssemblyRef},
     clock::Timestamp,
-    id::{AssemblyId, UserId},
+    id::UserId,
     run::{
-        BatchId, CpuBooking, HourUsage, PartKind, Run, RunBatch, RunError, RunId, RunOutcome,
-        RunPart, RunRepository, RunRetention, WRITER_MEMORY,
+        BatchId, CpuBooking, HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention,
+        WRITER_MEMORY,
     },
-    runtime::Output,
     store::StoreError,
 };
-use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::{
     Intent, SqliteStore,
-    error::{Corrupt, Failure, corrupt},
+    error::{Corrupt, Failure},
 };
-
-#[derive(sqlx::FromRow)]
-struct RunRow {
-    id: Vec<u8>,
-    user_id: i64,
-    assembly_id: i64,
-    assembly: String,
-    part_kind: String,
-    part: String,
-    started_at: i64,
-    duration_nanos: i64,
-    cpu_nanos: i64,
-    failure_kind: Option<String>,
-    failure_message: Option<String>,
-    failure_line: Option<i64>,
-    output: String,
-    truncated: bool,
-    attempt: i64,
-}
-
-/// The error that the columns `failure_...` of a row tell of.
-pub(super) fn run_error(
-    kind: &str,
-    message: Option<&str>,
-    line: Option<i64>,
-) -> Result<RunError, Corrupt> {
-    let line = line.map(u32::try_from).transpose();
-    let line = line.map_err(corrupt("failure_line"))?;
-    Ok(RunError::new(kind, message.unwrap_or_default(), line))
-}
-
-impl TryFrom<RunRow> for Run {
-    type Error = Corrupt;
-
-    fn try_from(row: RunRow) -> Result<Self, Corrupt> {
-        let id = <[u8; 12]>::try_from(row.id.as_slice()).map_err(corrupt("pinyto_runs.id"))?;
-        let assembly_name = AssemblyRef::parse(&row.assembly).ok_or("not author/name");
-        let kind = PartKind::from_name(&row.part_kind).ok_or("unknown");
-        let duration = u64::try_from(row.duration_nanos);
-        let cpu_time = u64::try_from(row.cpu_nanos);
-        let outcome = match &row.failure_kind {
-            None => RunOutcome::Succeeded,
-            Some(kind) => {
-                let message = row.failure_message.as_deref();
-                RunOutcome::Failed(run_error(kind, message, row.failure_line)?)
-            }
-        };
-        Ok(Self {
-            id: RunId::from_bytes(id),
-            user: UserId::new(row.user_id),
-            assembly: AssemblyId::new(row.assembly_id),
-            assembly_name: assembly_name.map_err(corrupt("pinyto_runs.assembly"))?,
-            part: RunPart {
-                kind: kind.map_err(corrupt("pinyto_runs.part_kind"))?,
-                name: AssemblyName::parse(&row.part).map_err(corrupt("pinyto_runs.part"))?,
-            },
-            started_at: Timestamp::from_unix_millis(row.started_at),
-            duration: Duration::from_nanos(
-                duration.map_err(corrupt("pinyto_runs.duration_nanos"))?,
-            ),
-            cpu_time: Duration::from_nanos(cpu_time.map_err(corrupt("pinyto_runs.cpu_nanos"))?),
-            outcome,
-            output: Output {
-                text: row.output,
-                truncated: row.truncated,
-            },
-            attempt: u32::try_from(row.attempt).map_err(corrupt("pinyto_runs.attempt"))?,
-        })
-    }
-}
+use crate::row::run::{NewRun, RunRow, figure, nanos};
 
 macro_rules! select_runs {
     ($rest:literal) => {
@@ -119,56 +45,6 @@ pub(super) const LIST_OF_ASSEMBLY: &str =
 
 pub(super) const HOUR_USAGE: &str =
     "SELECT hour, hour_cpu_nanos FROM pinyto_users WHERE id = ?1 AND hour IS NOT NULL";
-
-/// A run as JSON, which takes many of them into one statement.
-#[derive(Serialize)]
-struct NewRun<'a> {
-    id: String,
-    user: i64,
-    assembly_id: i64,
-    assembly: String,
-    part_kind: &'static str,
-    part: &'a str,
-    started_at: i64,
-    duration: i64,
-    cpu: i64,
-    kind: Option<&'a str>,
-    message: Option<&'a str>,
-    line: Option<u32>,
-    output: &'a str,
-    truncated: bool,
-    attempt: u32,
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-}
-
-impl<'a> From<&'a Run> for NewRun<'a> {
-    fn from(run: &'a Run) -> Self {
-        let error = match &run.outcome {
-            RunOutcome::Succeeded => None,
-            RunOutcome::Failed(error) => Some(error),
-        };
-        Self {
-            id: run.id.to_string(),
-            user: run.user.get(),
-            assembly_id: run.assembly.get(),
-            assembly: run.assembly_name.to_string(),
-            part_kind: run.part.kind.name(),
-            part: run.part.name.as_str(),
-            started_at: run.started_at.unix_millis(),
-            duration: nanos(run.duration),
-            cpu: nanos(run.cpu_time),
-            kind: error.map(RunError::kind),
-            message: error.map(RunError::message),
-            line: error.and_then(RunError::line),
-            output: &run.output.text,
-            truncated: run.output.truncated,
-            attempt: run.attempt,
-        }
-    }
-}
 
 struct Record {
     id: BatchId,
@@ -286,15 +162,6 @@ impl Intent for Record {
         }
         Ok(figures.into_values().collect())
     }
-}
-
-fn figure(user: UserId, (hour, nanos): (i64, i64)) -> Result<HourUsage, Corrupt> {
-    let nanos = u64::try_from(nanos).map_err(corrupt("pinyto_users.hour_cpu_nanos"))?;
-    Ok(HourUsage {
-        user,
-        hour,
-        used: Duration::from_nanos(nanos),
-    })
 }
 
 fn runs(rows: Vec<RunRow>) -> Result<Vec<Run>, StoreError> {

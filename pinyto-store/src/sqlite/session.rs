@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use pinyto_core::{
     challenge::SessionTokenHash,
     clock::Timestamp,
-    id::{KeyId, SessionId},
+    id::SessionId,
     session::{Actor, NewSession, ReplaceOutcome, Session, SessionRepository},
     store::StoreError,
 };
@@ -12,39 +12,11 @@ use sqlx::SqliteConnection;
 
 use super::{
     Intent, SqliteStore,
-    error::{Corrupt, Failure, corrupt},
+    error::{Corrupt, Failure},
     lookup::{Find, json_array},
     pool::Readers,
-    user::user,
 };
-
-#[derive(sqlx::FromRow)]
-pub(super) struct SessionRow {
-    id: i64,
-    key_id: i64,
-    token_hash: Vec<u8>,
-    created_at: i64,
-    last_used_at: i64,
-    user_id: i64,
-    user_name: String,
-}
-
-impl TryFrom<SessionRow> for Session {
-    type Error = Corrupt;
-
-    fn try_from(row: SessionRow) -> Result<Self, Corrupt> {
-        let token_hash = <[u8; 32]>::try_from(row.token_hash.as_slice())
-            .map_err(corrupt("pinyto_sessions.token_hash"))?;
-        Ok(Self {
-            id: SessionId::new(row.id),
-            user: user(row.user_id, &row.user_name)?,
-            key: KeyId::new(row.key_id),
-            token_hash: SessionTokenHash::from_bytes(token_hash),
-            created_at: Timestamp::from_unix_millis(row.created_at),
-            last_used_at: Timestamp::from_unix_millis(row.last_used_at),
-        })
-    }
-}
+use crate::row::session::SessionRow;
 
 macro_rules! select_sessions {
     ($from:literal) => {

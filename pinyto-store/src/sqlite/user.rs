@@ -10,55 +10,8 @@ use pinyto_core::{
 };
 use sqlx::SqliteConnection;
 
-use super::{
-    Intent, SqliteStore,
-    error::{Corrupt, Failure, corrupt},
-    key::insert_key,
-};
-
-#[derive(sqlx::FromRow)]
-struct UserRow {
-    id: i64,
-    name: String,
-}
-
-impl TryFrom<UserRow> for User {
-    type Error = Corrupt;
-
-    fn try_from(row: UserRow) -> Result<Self, Corrupt> {
-        user(row.id, &row.name)
-    }
-}
-
-/// The user whom a row of `pinyto_users` describes.
-pub(super) fn user(id: i64, name: &str) -> Result<User, Corrupt> {
-    Ok(User {
-        id: UserId::new(id),
-        name: UserName::parse(name).map_err(corrupt("pinyto_users.name"))?,
-    })
-}
-
-#[derive(sqlx::FromRow)]
-struct UsageRow {
-    cpu_nanos: i64,
-    byte_seconds: f64,
-    bytes: i64,
-    calculated_at: i64,
-}
-
-impl TryFrom<UsageRow> for Usage {
-    type Error = Corrupt;
-
-    fn try_from(row: UsageRow) -> Result<Self, Corrupt> {
-        let cpu_nanos = u64::try_from(row.cpu_nanos).map_err(corrupt("pinyto_users.cpu_nanos"))?;
-        Ok(Self {
-            cpu_time: Duration::from_nanos(cpu_nanos),
-            byte_seconds: row.byte_seconds,
-            bytes: u64::try_from(row.bytes).map_err(corrupt("pinyto_users.bytes"))?,
-            calculated_at: Timestamp::from_unix_millis(row.calculated_at),
-        })
-    }
-}
+use super::{Intent, SqliteStore, error::Failure, key::insert_key};
+use crate::row::user::{UsageRow, UserRow};
 
 const INSERT: &str = "
     INSERT INTO pinyto_users (name, created_at, calculated_at) VALUES (?1, ?2, ?2)

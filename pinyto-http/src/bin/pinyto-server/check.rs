@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use pinyto_http::server::config::{Settings, ShownSetting};
-use pinyto_store::sqlite::SqliteStore;
 
-use crate::{cloud, code, run, say};
+use crate::{cloud, code, database::Database, run, say};
 
 /// # Errors
 ///
@@ -52,8 +51,7 @@ pub(crate) async fn check(settings: &Settings, shown: &[ShownSetting]) -> Result
             "It would make a new server key and keep it in {key}."
         )),
     }
-    let state = SqliteStore::inspect(cloud::database(settings)).await;
-    let state = state.map_err(|error| error.to_string())?;
+    let state = Database::inspect(settings).await?;
     say(&format!(
         "It would use the database {}: {state}.",
         settings.database

@@ -13,19 +13,18 @@ use pinyto_core::{
     run::RunRetention,
 };
 use pinyto_http::server::{
-    config::{self, Settings},
+    config::Settings,
     key_file::{self, KeyFileError},
     metrics::CodeSource,
 };
 use pinyto_sandbox::PythonRuntime;
-use pinyto_store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
 use tokio::{
     sync::oneshot,
     task::{JoinHandle, spawn_blocking},
     time::interval,
 };
 
-use crate::{code, say, say_more};
+use crate::{code, database::Database, say, say_more};
 
 /// How often expired sessions are deleted. They are dead without that.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -36,7 +35,7 @@ const CODE_PATIENCE: Duration = Duration::from_secs(2);
 /// A cloud with everything that runs in the background for it.
 pub(crate) struct RunningCloud {
     pub(crate) cloud: Cloud,
-    store: Arc<SqliteStore>,
+    database: Database,
     key_stock: Option<KeyStockRefill>,
     sweeper: JoinHandle<()>,
     runs: Background,
@@ -93,14 +92,13 @@ impl RunningCloud {
             move || read_server_key(&path)
         });
         let present = present.await?;
-        let store = SqliteStore::open(database(settings)).await;
-        let store = Arc::new(store.map_err(|error| error.to_string())?);
+        let database = Database::open(settings).await?;
         let server_key = match present {
             Some(key) => key,
             None => new_server_key(&settings.server_key).await?,
         };
         let runtime = code::runtime(settings).await?;
-        let mut builder = Cloud::builder(store.clone(), server_key).settings(rules(settings));
+        let mut builder = Cloud::builder(database.store(), server_key).settings(rules(settings));
         if let Some(runtime) = &runtime {
             builder = builder.runtime(Arc::new(runtime.clone()));
         }
@@ -133,7 +131,7 @@ impl RunningCloud {
         });
         Ok(Self {
             cloud,
-            store,
+            database,
             key_stock,
             sweeper,
             runs,
@@ -158,16 +156,8 @@ impl RunningCloud {
         }
         self.runs.end().await;
         drop(self.cloud);
-        self.store.close().await;
+        self.database.close().await;
     }
-}
-
-/// Where the settings say the database is.
-pub(crate) fn database(settings: &Settings) -> SqliteOptions {
-    SqliteOptions::new(settings.database.expose()).synchronous(match settings.sqlite_synchronous {
-        config::SqliteSynchronous::Full => Synchronous::Full,
-        config::SqliteSynchronous::Normal => Synchronous::Normal,
-    })
 }
 
 pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {

@@ -3,6 +3,7 @@
 mod check;
 mod cloud;
 mod code;
+mod database;
 mod memory;
 mod routes;
 mod run;
@@ -47,9 +48,19 @@ fn main() -> ExitCode {
         Ok(Invocation::Check(settings, shown)) => {
             finish(logged(&settings, check::check(&settings, &shown)))
         }
+        Ok(Invocation::Migrate(settings)) => finish(logged(&settings, migrate(&settings))),
         Ok(Invocation::Serve(settings)) => finish(logged(&settings, run::run(&settings))),
         Err(error) => finish(Err(error.to_string())),
     }
+}
+
+async fn migrate(settings: &config::Settings) -> Result<(), String> {
+    database::Database::migrate(settings).await?;
+    say(&format!(
+        "The tables of the database {} are up to date.",
+        settings.database
+    ));
+    Ok(())
 }
 
 fn try_out(arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {

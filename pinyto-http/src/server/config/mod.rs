@@ -28,7 +28,7 @@ use read::{
     switch, wrong,
 };
 pub use sources::Origin;
-use sources::{Given, Values};
+use sources::{Given, Task, Values};
 
 use super::listener::Limits;
 use super::logging;
@@ -54,6 +54,8 @@ pub enum Invocation {
     Serve(Box<Settings>),
     /// Examine the settings, say what would happen, and end.
     Check(Box<Settings>, Vec<ShownSetting>),
+    /// Bring the tables of the database up to date, and end.
+    Migrate(Box<Settings>),
 }
 
 /// One setting as `check` shows it.
@@ -79,6 +81,9 @@ pub struct Settings {
     pub database: DatabaseUrl,
     /// `--sqlite-synchronous`.
     pub sqlite_synchronous: SqliteSynchronous,
+    /// `--postgres-connections`.
+    #[cfg(feature = "postgres")]
+    pub postgres_connections: u32,
     /// `--server-key`: the server's private key, made when missing.
     pub server_key: PathBuf,
     /// `--tls-cert` and `--tls-key`.
@@ -219,14 +224,15 @@ pub fn load(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Invocation, ConfigError> {
-    let (check, values) = match sources::collect(arguments, environment)? {
+    let (task, values) = match sources::collect(arguments, environment)? {
         Given::Print(text) => return Ok(Invocation::Print(text)),
-        Given::Serve(values) => (false, values),
-        Given::Check(values) => (true, values),
+        Given::Task(task, values) => (task, values),
     };
     let settings = Box::new(Settings::from_values(&values)?);
-    if !check {
-        return Ok(Invocation::Serve(settings));
+    match task {
+        Task::Serve => return Ok(Invocation::Serve(settings)),
+        Task::Migrate => return Ok(Invocation::Migrate(settings)),
+        Task::Check => {}
     }
     let shown = values
         .iter()
@@ -275,6 +281,8 @@ impl Settings {
                 "normal" => Ok(SqliteSynchronous::Normal),
                 _ => wrong("full or normal", text),
             })?,
+            #[cfg(feature = "postgres")]
+            postgres_connections: values.required("postgres-connections", number(4, 10_000))?,
             server_key: values.required("server-key", path)?,
             tls: tls(values)?,
             trust_proxy: values.required("trust-proxy", switch)?,

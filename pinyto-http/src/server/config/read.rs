@@ -34,7 +34,14 @@ pub(super) fn database(text: &str) -> Result<DatabaseUrl, String> {
         Ok(DatabaseUrl(text.to_owned()))
     } else {
         // Not echoed: it may hold a password.
-        Err("a database URL such as sqlite:pinyto.db?mode=rwc".to_owned())
+        let others = if cfg!(feature = "postgres") {
+            " or postgres://pinyto@localhost/pinyto"
+        } else {
+            ""
+        };
+        Err(format!(
+            "a database URL such as sqlite:pinyto.db?mode=rwc{others}"
+        ))
     }
 }
 

@@ -36,8 +36,15 @@ impl fmt::Display for Origin {
 
 pub(super) enum Given {
     Print(String),
-    Serve(Values),
-    Check(Values),
+    Task(Task, Values),
+}
+
+/// What the server is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Serve,
+    Check,
+    Migrate,
 }
 
 pub(super) struct Value {
@@ -97,9 +104,10 @@ pub(super) fn collect(
         Err(error) => return in_one_sentence(&error),
     };
     // A subcommand's matches also have what was given before it.
-    let (check, matches) = match matches.subcommand() {
-        Some((_, matches)) => (true, matches),
-        None => (false, &matches),
+    let (task, matches) = match matches.subcommand() {
+        Some(("migrate", matches)) => (Task::Migrate, matches),
+        Some((_, matches)) => (Task::Check, matches),
+        None => (Task::Serve, &matches),
     };
     let environment = read_environment(environment)?;
 
@@ -143,12 +151,7 @@ pub(super) fn collect(
             );
         }
     }
-    let values = Values(values);
-    Ok(if check {
-        Given::Check(values)
-    } else {
-        Given::Serve(values)
-    })
+    Ok(Given::Task(task, Values(values)))
 }
 
 fn command() -> Command {
@@ -192,6 +195,9 @@ fn command() -> Command {
         .subcommand(
             Command::new("check")
                 .about("Examine settings, key and database, and say what the server would do"),
+        )
+        .subcommand(
+            Command::new("migrate").about("Bring the tables of the database up to date, and end"),
         )
         .disable_help_subcommand(true)
 }

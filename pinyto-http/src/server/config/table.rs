@@ -2,7 +2,17 @@
 //! here.
 
 /// What a database URL may begin with in this build.
+#[cfg(not(feature = "postgres"))]
 pub(super) const DATABASE_SCHEMES: &[&str] = &["sqlite:"];
+#[cfg(feature = "postgres")]
+pub(super) const DATABASE_SCHEMES: &[&str] = &["sqlite:", "postgres://", "postgresql://"];
+
+#[cfg(not(feature = "postgres"))]
+const DATABASE_HELP: &str =
+    "Where the data is: sqlite:FILE, with ?mode=rwc to make the file if it is missing";
+#[cfg(feature = "postgres")]
+const DATABASE_HELP: &str = "Where the data is: sqlite:FILE, with ?mode=rwc to make the file if it is missing, or \
+     postgres://USER@HOST/DATABASE (of PostgreSQL 14 or newer)";
 
 /// What a setting's value is in a TOML file; elsewhere all are text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +86,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         "URL",
         Text,
         Some("sqlite:pinyto.db?mode=rwc"),
-        "Where the data is: sqlite:FILE, with ?mode=rwc to make the file if it is missing",
+        DATABASE_HELP,
     ),
     setting(
         "server-key",
@@ -180,6 +190,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         Some("full"),
         "full: what was acknowledged survives a power failure. normal: faster, and a power \
          failure may lose the last moments",
+    ),
+    #[cfg(feature = "postgres")]
+    setting(
+        "postgres-connections",
+        "N",
+        Number,
+        Some("10"),
+        "Connections to PostgreSQL at once; half of them are for queries of assemblies",
     ),
     setting(
         "throttle",

@@ -263,6 +263,10 @@ fn every_wrong_value_is_refused_with_its_name() {
         ("database", "sqlite:"),
         ("database", "mysql://root:hunter2@db/pinyto"),
         ("sqlite-synchronous", "off"),
+        #[cfg(feature = "postgres")]
+        ("database", "postgres://"),
+        #[cfg(feature = "postgres")]
+        ("postgres-connections", "3"),
         ("trust-proxy", "maybe"),
         ("max-body-bytes", "0"),
         ("max-body-bytes", "2MiB"),

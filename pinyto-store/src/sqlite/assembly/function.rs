@@ -5,13 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use pinyto_core::{
     assembly::{AssemblyName, AssemblyRef, InstalledFunction},
-    id::{AssemblyId, UserId},
+    id::UserId,
 };
 
-use super::{
-    super::{error::Corrupt, lookup::Find, pool::Readers},
-    row::hosts,
-};
+use super::super::{error::Corrupt, lookup::Find, pool::Readers};
+use crate::row::assembly::InstalledRow;
 
 /// Whose function of which assembly.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -25,10 +23,8 @@ pub(in super::super) struct Wanted {
 #[derive(sqlx::FromRow)]
 struct FunctionRow {
     key: i64,
-    assembly_id: i64,
-    only_own_data: bool,
-    http_hosts: Option<String>,
-    code: Option<String>,
+    #[sqlx(flatten)]
+    found: InstalledRow,
 }
 
 pub(in super::super) const FIND_FUNCTION: &str = "
@@ -69,12 +65,7 @@ impl Find for FunctionOfUser {
         let rows = readers.all_or_error(query).await?.into_iter();
         let found = rows.filter_map(|row| {
             let wanted = wanted.get(usize::try_from(row.key).ok()?)?;
-            let function = hosts(row.http_hosts.as_deref()).map(|http_hosts| InstalledFunction {
-                assembly: AssemblyId::new(row.assembly_id),
-                only_own_data: row.only_own_data,
-                http_hosts,
-                code: row.code.map(Into::into),
-            });
+            let function = InstalledFunction::try_from(row.found);
             Some((Arc::clone(wanted), function))
         });
         Ok(found.collect())

@@ -1,5 +1,4 @@
 mod function;
-mod row;
 
 use async_trait::async_trait;
 use pinyto_core::{
@@ -18,8 +17,6 @@ use sqlx::SqliteConnection;
 pub(super) use function::FIND_FUNCTION;
 pub(super) use function::FunctionOfUser;
 use function::Wanted;
-pub(super) use row::hosts;
-use row::{AssemblyRow, SummaryRow};
 
 use super::{
     Intent, SqliteStore,
@@ -27,6 +24,7 @@ use super::{
     error::{Corrupt, Failure, corrupt},
     job,
 };
+use crate::row::assembly::{AssemblyRow, SummaryRow};
 
 /// An assembly with everything it lists, in one row; `$from` names it `a` and its author `u`.
 macro_rules! select_assemblies {

@@ -18,9 +18,12 @@ use sqlx::SqliteConnection;
 
 use super::{
     super::error::{Corrupt, Failure, corrupt},
-    DocumentRow, body,
+    body,
 };
-use crate::query::entry::{self, Listing};
+use crate::{
+    query::entry::{self, Listing},
+    row::document::DocumentRow,
+};
 
 #[cfg(test)]
 pub(in super::super) const STATEMENTS: &[&str] = &[

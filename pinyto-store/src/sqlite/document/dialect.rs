@@ -6,7 +6,6 @@ use serde_json::Number;
 use crate::query::{
     column::{FIRST_TIME, LAST_TIME, first_id, first_time},
     dialect::{Bind, Binds, ByType, Column, Comparison, Dialect, Test, Truth},
-    pushdown::Exact,
 };
 
 pub(super) struct Sqlite;
@@ -111,6 +110,34 @@ fn text(value: &str, wanted: &Test<String>, binds: &mut Binds) -> Truth {
         Test::Compare(comparison, bound) => {
             let bound = binds.add(Bind::Text(bound.clone()));
             Truth::Sql(format!("({value} {} {bound})", comparison.sql()))
+        }
+    }
+}
+
+/// A number as SQLite compares it: exactly, if it is one of theirs.
+enum Exact {
+    Integer(i64),
+    Float(f64),
+}
+
+impl Exact {
+    /// None: too large an integer.
+    fn of(number: &Number) -> Option<Self> {
+        if let Some(integer) = number.as_i64() {
+            Some(Self::Integer(integer))
+        } else if number.is_f64() {
+            number.as_f64().map(Self::Float)
+        } else {
+            None
+        }
+    }
+
+    /// Rounded.
+    #[allow(clippy::cast_precision_loss, reason = "rounding is wanted")]
+    const fn nearest(&self) -> f64 {
+        match self {
+            Self::Integer(integer) => *integer as f64,
+            Self::Float(float) => *float,
         }
     }
 }

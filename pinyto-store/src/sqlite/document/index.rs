@@ -28,9 +28,10 @@ use super::{
         pool::Readers,
         writer::{Intent, Writer},
     },
-    DocumentRow, body,
+    body,
     change::{Listings, hexadecimal},
 };
+use crate::row::document::DocumentRow;
 
 #[cfg(test)]
 pub(in super::super) const STATEMENTS: &[&str] = &[

@@ -1,6 +1,5 @@
 pub(super) mod change;
 mod dialect;
-mod evaluation;
 pub(super) mod index;
 mod plan;
 pub(super) mod search;
@@ -9,7 +8,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pinyto_core::{
-    assembly::AssemblyRef,
     clock::Timestamp,
     document::{
         Document, DocumentId, DocumentRepository, InsertOutcome, NewEntry, Replacement,
@@ -23,19 +21,15 @@ use pinyto_core::{
 use serde_json::Value;
 
 pub(super) use change::Remove;
-pub(super) use evaluation::Evaluations;
 pub(super) use index::{Indexer, KnownPaths};
 
 use change::{Body, Insert, Listings, Prepared, ROUNDS, RemoveOnce, Save, text};
-use evaluation::SMALL;
-use search::JsonArray;
 
-use super::{
-    SqliteStore,
-    error::{Corrupt, corrupt},
+use super::{SqliteStore, error::corrupt};
+use crate::{
+    query::{evaluation::SMALL, gather::JsonArray},
+    row::document::{BODY, DocumentRow},
 };
-
-const BODY: &str = "pinyto_documents.body";
 
 /// A document's body as text, or an empty text if it is no JSON. (8: JSONB, checked all through.)
 macro_rules! body {
@@ -44,47 +38,6 @@ macro_rules! body {
     };
 }
 use body;
-
-#[derive(sqlx::FromRow)]
-struct DocumentRow {
-    id: Vec<u8>,
-    assembly: String,
-    time: i64,
-    body: String,
-}
-
-fn document_id(bytes: &[u8]) -> Result<DocumentId, Corrupt> {
-    let bytes = bytes.try_into().map_err(corrupt("pinyto_documents.id"))?;
-    Ok(DocumentId::from_bytes(bytes))
-}
-
-impl DocumentRow {
-    fn assembly(&self) -> Result<AssemblyRef, Corrupt> {
-        let assembly = AssemblyRef::parse(&self.assembly).ok_or("not author/name");
-        assembly.map_err(corrupt("pinyto_documents.assembly"))
-    }
-
-    const fn time(&self) -> Timestamp {
-        Timestamp::from_unix_millis(self.time)
-    }
-
-    fn document(&self) -> Result<Document, Corrupt> {
-        Ok(Document {
-            id: document_id(&self.id)?,
-            assembly: self.assembly()?,
-            time: self.time(),
-            fields: json::object(&self.body).map_err(corrupt(BODY))?,
-        })
-    }
-}
-
-impl TryFrom<DocumentRow> for Document {
-    type Error = Corrupt;
-
-    fn try_from(row: DocumentRow) -> Result<Self, Corrupt> {
-        row.document()
-    }
-}
 
 pub(super) const FIND: &str = concat!(
     "SELECT d.id, d.assembly, d.time, ",

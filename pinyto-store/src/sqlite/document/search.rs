@@ -3,14 +3,12 @@
 
 #[cfg(test)]
 pub(in super::super) mod explain;
-mod gather;
-mod judge;
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use pinyto_core::{
-    document::{DocumentId, Scan, ScanLimit, ScanLimits, Scope, Search, Searched, tree_size},
+    document::{DocumentId, Scan, ScanLimit, ScanLimits, Scope, Search, Searched},
     query::{Direction, Path, Query, Sort, Stopped},
     store::StoreError,
 };
@@ -22,58 +20,39 @@ use tokio::{
 
 use super::{
     super::{
-        error::{Corrupt, Failure},
+        error::Failure,
         pool::{Lent, Readers, Row},
     },
-    BODY, DocumentRow, body,
+    body,
     change::hexadecimal,
     dialect::Sqlite,
-    document_id,
-    evaluation::{Evaluations, SMALL},
-    plan::{Indexes, Purpose, Way, Ways},
 };
-pub(super) use gather::JsonArray;
-use gather::{Answer, Bytes, Candidate, Counted, Distinct, First, Gather, InOrder};
-use judge::Judge;
-
-use crate::query::{
-    column::{FIRST_TIME, LAST_TIME},
-    dialect::{Bind, Binds, Truth},
-    pushdown::translate,
+use crate::{
+    query::{
+        column::{FIRST_TIME, LAST_TIME},
+        dialect::{Bind, Binds, Truth},
+        evaluation::Evaluations,
+        gather::{Answer, Bytes, Candidate, Counted, Distinct, First, Gather, InOrder, Rows},
+        judge::Judge,
+        pushdown::translate,
+        stop::Stop,
+        way::{Indexes, Purpose, Way, Ways},
+    },
+    row::{
+        Corrupt,
+        document::{BODY, DocumentRow},
+    },
 };
 
 /// After how long others get their turn.
 const TURN: Duration = Duration::from_millis(1);
 
-/// Why a query stopped.
-pub(super) enum Stop {
-    Limit(ScanLimit),
-    /// A document takes long to be looked at.
-    Evaluation(Stopped),
-    Failed(Failure),
-}
-
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<sqlx::Error> for Stop {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<Corrupt> for Stop {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Failed(corrupt.into())
-    }
-}
-
-impl From<Stopped> for Stop {
-    fn from(stopped: Stopped) -> Self {
-        Self::Evaluation(stopped)
+        match failure {
+            Failure::Sql(error) => Self::Sql(error),
+            Failure::Corrupt(corrupt) => Self::Corrupt(corrupt),
+        }
     }
 }
 
@@ -349,32 +328,8 @@ impl<'a> Reading<'a> {
             .bind(serde_json::to_string(&ids).unwrap_or_default())
             .fetch_all(db)
             .await?;
-        let size: usize = rows
-            .iter()
-            .map(|row| match A::NEEDS_VALUES {
-                true => tree_size(&row.body),
-                false => row.body.len(),
-            })
-            .sum();
-        let gather = move || {
-            let mut by_id = HashMap::new();
-            for row in rows {
-                by_id.insert(document_id(&row.id)?, row);
-            }
-            let mut answer = A::default();
-            for (id, size) in wanted {
-                if let Some(row) = by_id.remove(&id) {
-                    answer.add(&mut Candidate::new(row, size))?;
-                }
-            }
-            Ok(answer)
-        };
-        if size <= SMALL {
-            return gather();
-        }
-        self.evaluations
-            .run(size, self.deadline(), |_| gather())
-            .await?
+        let rows = Rows { rows, wanted };
+        rows.answer(self.evaluations, self.deadline()).await
     }
 
     async fn count(&mut self, db: &mut SqliteConnection) -> Result<u64, Stop> {
@@ -461,7 +416,8 @@ impl<'a> Reading<'a> {
         let searched = match result {
             // A connection that is not given back stops what it is doing.
             Err(_) => return Ok(Searched::TooMuch(ScanLimit::Time, scan)),
-            Ok(Err(Stop::Failed(failure))) => return Err(named(failure).into()),
+            Ok(Err(Stop::Sql(error))) => return Err(named(error.into()).into()),
+            Ok(Err(Stop::Corrupt(corrupt))) => return Err(corrupt.into()),
             Ok(Err(Stop::Limit(limit))) => Searched::TooMuch(limit, scan),
             Ok(Err(Stop::Evaluation(stopped))) => Searched::TooMuch(stopped.into(), scan),
             Ok(Ok(_)) if work > self.limits.time => Searched::TooMuch(ScanLimit::Time, scan),

@@ -6,21 +6,20 @@ use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
     document::Scope,
-    id::{AssemblyId, JobEntryId, UserId},
-    job::{Claim, ClaimedJob, Completion, JobEntry, JobRef, Lease, Trigger, Turn},
+    id::UserId,
+    job::{Claim, ClaimedJob, Completion, JobEntry, Lease, Trigger, Turn},
 };
 use sqlx::SqliteConnection;
 
 use super::{
     super::{
         Intent,
-        assembly::hosts,
         document::Remove,
         error::{Failure, corrupt},
-        user::user,
     },
-    row::{EntryRow, NameRow, entry_columns, write},
+    row::{entry_columns, write},
 };
+use crate::row::job::{DueRow, EntryRow, TurnRow};
 
 /// How many jobs run for each user who has any. `?1` is now.
 pub(in super::super) const RUNNING: &str = "
@@ -52,22 +51,8 @@ pub(in super::super) const TAKE_TURN: &str = "
     UPDATE pinyto_job_users
     SET turn_at = ?2, turn = (SELECT max(turn) + 1 FROM pinyto_job_users) WHERE user_id = ?1";
 
-#[derive(sqlx::FromRow)]
-struct DueRow {
-    user_id: i64,
-    user_name: String,
-    assembly_id: i64,
-    only_own_data: bool,
-    http_hosts: Option<String>,
-    code: String,
-    #[sqlx(flatten)]
-    name: NameRow,
-    #[sqlx(flatten)]
-    entry: EntryRow,
-}
-
 pub(in super::super) const DUE: &str = concat!(
-    "SELECT u.id AS user_id, u.name AS user_name, a.id AS assembly_id, a.only_own_data, a.http_hosts,
+    "SELECT e.id, u.id AS user_id, u.name AS user_name, a.id AS assembly_id, a.only_own_data, a.http_hosts,
             j.code,
             author.name AS author, a.name AS assembly, j.name AS job, ",
     entry_columns!(),
@@ -123,24 +108,6 @@ impl Intent for ClaimDue {
             claimed.extend(job);
         }
         Ok(claimed)
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct TurnRow {
-    user_id: i64,
-    since: i64,
-    turn: i64,
-}
-
-impl TurnRow {
-    const fn turn(&self, running: usize) -> Turn {
-        Turn {
-            running,
-            since: Timestamp::from_unix_millis(self.since),
-            last: self.turn,
-            user: UserId::new(self.user_id),
-        }
     }
 }
 
@@ -200,29 +167,9 @@ async fn claim_one(
     let Some(row) = row else {
         return Err(corrupt("pinyto_job_entries.job")("there is no such job").into());
     };
-    let user = user(row.user_id, &row.user_name)?;
-    let job = JobRef::try_from(row.name)?;
-    let mut entry = JobEntry::try_from(row.entry)?;
-    let http_hosts = hosts(row.http_hosts.as_deref())?;
-    let lost = entry.lost(claim.now);
-    let is_to_run = entry.claim(claim.lease, claim.now, claim.until);
+    let (entry, claimed) = row.claimed(claim)?;
     write(db, id, &entry).await?;
-    Ok(is_to_run.then(|| ClaimedJob {
-        lease: Lease {
-            entry: JobEntryId::new(id),
-            id: claim.lease,
-        },
-        user,
-        assembly: AssemblyId::new(row.assembly_id),
-        job,
-        only_own_data: row.only_own_data,
-        http_hosts,
-        code: row.code,
-        attempt: entry.attempts,
-        trigger: entry.trigger,
-        planned_at: entry.planned_at,
-        lost,
-    }))
+    Ok(claimed)
 }
 
 pub(super) struct Extend {

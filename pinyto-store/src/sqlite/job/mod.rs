@@ -30,7 +30,9 @@ pub(super) use {
 use super::{SqliteStore, error::Corrupt};
 use lease::{ClaimDue, Complete, Extend};
 use queue::{Release, RunNow};
-use row::{EntryRow, NameRow, entry_columns};
+use row::entry_columns;
+
+use crate::row::job::{EntryRow, NameRow};
 
 pub(super) const NEXT_DUE: &str =
     "SELECT due_at FROM pinyto_job_users WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";

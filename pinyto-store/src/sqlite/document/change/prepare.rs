@@ -14,12 +14,17 @@ use sqlx::{
 use super::{
     super::{
         super::{error::Failure, pool::Readers},
-        BODY, DocumentRow, Evaluations, body,
-        evaluation::SMALL,
+        body,
     },
     Listings, index_paths, size,
 };
-use crate::sqlite::error::corrupt;
+use crate::{
+    query::evaluation::{Evaluations, SMALL},
+    row::{
+        corrupt,
+        document::{BODY, DocumentRow},
+    },
+};
 
 /// The fields of a document as they are handed to a statement.
 #[derive(Clone)]

@@ -6,13 +6,10 @@ use pinyto_core::{
     testing::given,
 };
 
-use super::{
-    super::{
-        super::pool::Readers,
-        evaluation::Evaluations,
-        plan::{Purpose, Ways},
-    },
-    Reading, Statement, documents, statement_of,
+use super::{super::super::pool::Readers, Reading, Statement, documents, statement_of};
+use crate::query::{
+    evaluation::Evaluations,
+    way::{Purpose, Ways},
 };
 
 /// What is found along each way there is.

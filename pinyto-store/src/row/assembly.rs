@@ -1,7 +1,8 @@
-//! What the queries answer, and what it means.
-
 use pinyto_core::{
-    assembly::{Assembly, AssemblyName, AssemblySource, AssemblySummary, Function, Job, Schedule},
+    assembly::{
+        Assembly, AssemblyName, AssemblySource, AssemblySummary, Function, InstalledFunction, Job,
+        Schedule,
+    },
     egress::HostPattern,
     id::AssemblyId,
     query::Path,
@@ -9,10 +10,10 @@ use pinyto_core::{
 };
 use serde::Deserialize;
 
-use super::super::error::{Corrupt, corrupt};
+use super::{Corrupt, corrupt};
 
 #[derive(sqlx::FromRow)]
-pub(super) struct SummaryRow {
+pub(crate) struct SummaryRow {
     author: String,
     name: String,
     description: String,
@@ -31,7 +32,7 @@ impl TryFrom<SummaryRow> for AssemblySummary {
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct AssemblyRow {
+pub(crate) struct AssemblyRow {
     id: i64,
     only_own_data: bool,
     #[sqlx(flatten)]
@@ -43,11 +44,33 @@ pub(super) struct AssemblyRow {
 }
 
 /// The hosts in a JSON array, if there is one.
-pub(in super::super) fn hosts(column: Option<&str>) -> Result<Option<Vec<HostPattern>>, Corrupt> {
+pub(crate) fn hosts(column: Option<&str>) -> Result<Option<Vec<HostPattern>>, Corrupt> {
     column
         .map(serde_json::from_str)
         .transpose()
         .map_err(corrupt("pinyto_assemblies.http_hosts"))
+}
+
+/// What there is of a function of an assembly that the user has installed.
+#[derive(sqlx::FromRow)]
+pub(crate) struct InstalledRow {
+    assembly_id: i64,
+    only_own_data: bool,
+    http_hosts: Option<String>,
+    code: Option<String>,
+}
+
+impl TryFrom<InstalledRow> for InstalledFunction {
+    type Error = Corrupt;
+
+    fn try_from(row: InstalledRow) -> Result<Self, Corrupt> {
+        Ok(Self {
+            assembly: AssemblyId::new(row.assembly_id),
+            only_own_data: row.only_own_data,
+            http_hosts: hosts(row.http_hosts.as_deref())?,
+            code: row.code.map(Into::into),
+        })
+    }
 }
 
 #[derive(Deserialize)]

@@ -10,9 +10,9 @@ use pinyto_core::{
 use tokio::time::Instant;
 
 use super::{
-    super::evaluation::{Evaluations, SMALL},
-    Stop,
+    evaluation::{Evaluations, SMALL},
     gather::{Candidate, Gather},
+    stop::Stop,
 };
 
 /// What takes longer is given up and goes on elsewhere.
@@ -22,7 +22,7 @@ const QUICK: Duration = Duration::from_millis(1);
 const QUICK_SEARCH: u64 = 128 * 1024;
 
 /// Looks at the documents of one query.
-pub(super) struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     evaluations: &'a Evaluations,
     query: &'a Query,
     /// The same, for other threads; made when it is first needed.
@@ -35,7 +35,7 @@ pub(super) struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    pub(super) const fn new(
+    pub(crate) const fn new(
         evaluations: &'a Evaluations,
         query: &'a Query,
         all_match: bool,
@@ -52,7 +52,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Has the document taken, if it matches; also says whether more are wanted.
-    pub(super) async fn judge<G: Gather>(
+    pub(crate) async fn judge<G: Gather>(
         &mut self,
         mut candidate: Candidate,
         mut gather: G,

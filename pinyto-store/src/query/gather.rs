@@ -1,31 +1,32 @@
 //! What is made of the documents that match.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
 
 use pinyto_core::{
-    document::{Document, DocumentId, ScanLimit, ScanLimits, document_text},
+    document::{Document, DocumentId, ScanLimit, ScanLimits, tree_size},
     query::{Direction, Path, Sort, SortKey, Watch},
 };
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{
-    super::{BODY, DocumentRow, document_id},
-    Stop,
+    evaluation::{Evaluations, SMALL},
+    stop::Stop,
 };
-use crate::sqlite::error::corrupt;
+use crate::row::document::{DocumentRow, document_id};
 
 /// How much memory the keys may take that documents are sorted by, if no index has them in order.
 const MAX_SORTED_BYTES: usize = 64 * 1024 * 1024;
 
 /// A document that may match.
-pub(in super::super) struct Candidate {
+pub(crate) struct Candidate {
     row: DocumentRow,
     size: i64,
     document: Option<Document>,
 }
 
 impl Candidate {
-    pub(super) const fn new(row: DocumentRow, size: i64) -> Self {
+    pub(crate) const fn new(row: DocumentRow, size: i64) -> Self {
         Self {
             row,
             size,
@@ -33,12 +34,12 @@ impl Candidate {
         }
     }
 
-    pub(super) fn body(&self) -> &str {
+    pub(crate) fn body(&self) -> &str {
         &self.row.body
     }
 
     /// Reads it when it is first asked for.
-    pub(super) fn document(&mut self) -> Result<&Document, Stop> {
+    pub(crate) fn document(&mut self) -> Result<&Document, Stop> {
         Ok(match &mut self.document {
             Some(document) => document,
             none => none.insert(self.row.document()?),
@@ -47,7 +48,7 @@ impl Candidate {
 }
 
 /// What documents are handed over as.
-pub(in super::super) trait Answer: Default + Send + 'static {
+pub(crate) trait Answer: Default + Send + 'static {
     /// Whether documents have to be read for it.
     const NEEDS_VALUES: bool;
 
@@ -67,15 +68,15 @@ impl Answer for Vec<Document> {
 
 /// The text of a JSON array of documents, without its end.
 #[derive(Default)]
-pub(in super::super) struct JsonArray(String);
+pub(crate) struct JsonArray(String);
 
 impl JsonArray {
-    pub(in super::super) fn add_text(&mut self, text: &str) {
+    pub(crate) fn add_text(&mut self, text: &str) {
         self.0.push(if self.0.is_empty() { '[' } else { ',' });
         self.0.push_str(text);
     }
 
-    pub(in super::super) fn into_text(mut self) -> String {
+    pub(crate) fn into_text(mut self) -> String {
         if self.0.is_empty() {
             self.0.push('[');
         }
@@ -93,29 +94,60 @@ impl Answer for JsonArray {
     }
 }
 
-impl DocumentRow {
-    /// The whole document as JSON.
-    pub(in super::super) fn text(&self) -> Result<String, super::Corrupt> {
-        let (id, assembly) = (document_id(&self.id)?, self.assembly()?);
-        document_text(id, &assembly, self.time(), &self.body).map_err(corrupt(BODY))
+/// Documents that were read once more, and in which order they are wanted.
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<DocumentRow>,
+    /// Identifiers and sizes.
+    pub(crate) wanted: Vec<(DocumentId, i64)>,
+}
+
+impl Rows {
+    pub(crate) async fn answer<A: Answer>(
+        self,
+        evaluations: &Evaluations,
+        deadline: Option<Instant>,
+    ) -> Result<A, Stop> {
+        let sizes = self.rows.iter().map(|row| match A::NEEDS_VALUES {
+            true => tree_size(&row.body),
+            false => row.body.len(),
+        });
+        let size = sizes.sum();
+        if size <= SMALL {
+            return self.in_order();
+        }
+        evaluations.run(size, deadline, |_| self.in_order()).await?
+    }
+
+    fn in_order<A: Answer>(self) -> Result<A, Stop> {
+        let mut by_id = HashMap::new();
+        for row in self.rows {
+            by_id.insert(document_id(&row.id)?, row);
+        }
+        let mut answer = A::default();
+        for (id, size) in self.wanted {
+            if let Some(row) = by_id.remove(&id) {
+                answer.add(&mut Candidate::new(row, size))?;
+            }
+        }
+        Ok(answer)
     }
 }
 
 /// Counts the bytes of what is found.
-pub(super) struct Bytes {
+pub(crate) struct Bytes {
     found: u64,
     limit: u64,
 }
 
 impl Bytes {
-    pub(super) const fn new(limits: &ScanLimits) -> Self {
+    pub(crate) const fn new(limits: &ScanLimits) -> Self {
         Self {
             found: 0,
             limit: limits.bytes,
         }
     }
 
-    pub(super) fn found(&mut self, bytes: u64) -> Result<(), Stop> {
+    pub(crate) fn found(&mut self, bytes: u64) -> Result<(), Stop> {
         self.found = self.found.saturating_add(bytes);
         if self.found > self.limit {
             return Err(Stop::Limit(ScanLimit::Bytes));
@@ -125,7 +157,7 @@ impl Bytes {
 }
 
 /// Takes documents that match, one after the other, wherever they are looked at.
-pub(super) trait Gather: Send + 'static {
+pub(crate) trait Gather: Send + 'static {
     /// Whether documents have to be read for it.
     const NEEDS_VALUES: bool;
 
@@ -135,12 +167,12 @@ pub(super) trait Gather: Send + 'static {
 }
 
 /// The documents from the `skip`th to the `enough`th.
-pub(super) struct InOrder<A> {
-    pub(super) matching: u64,
-    pub(super) skip: u64,
-    pub(super) enough: u64,
-    pub(super) bytes: Bytes,
-    pub(super) answer: A,
+pub(crate) struct InOrder<A> {
+    pub(crate) matching: u64,
+    pub(crate) skip: u64,
+    pub(crate) enough: u64,
+    pub(crate) bytes: Bytes,
+    pub(crate) answer: A,
 }
 
 impl<A: Answer> Gather for InOrder<A> {
@@ -159,7 +191,7 @@ impl<A: Answer> Gather for InOrder<A> {
 
 /// How many there are.
 #[derive(Default)]
-pub(super) struct Counted(pub(super) u64);
+pub(crate) struct Counted(pub(crate) u64);
 
 impl Gather for Counted {
     const NEEDS_VALUES: bool = false;
@@ -171,7 +203,7 @@ impl Gather for Counted {
 }
 
 /// The first documents in an order that they don't come in.
-pub(super) struct First {
+pub(crate) struct First {
     sort: Sort,
     enough: u64,
     /// What each is sorted by, its identifier and its size.
@@ -180,7 +212,7 @@ pub(super) struct First {
 }
 
 impl First {
-    pub(super) fn new(sort: &Sort, enough: u64) -> Self {
+    pub(crate) fn new(sort: &Sort, enough: u64) -> Self {
         Self {
             sort: sort.clone(),
             enough,
@@ -189,7 +221,7 @@ impl First {
         }
     }
 
-    pub(super) fn into_order(self, skip: u64) -> Vec<(DocumentId, i64)> {
+    pub(crate) fn into_order(self, skip: u64) -> Vec<(DocumentId, i64)> {
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let kept = self.kept.into_iter().map(|(_, id, size)| (id, size));
         match self.sort.direction {
@@ -226,14 +258,14 @@ impl Gather for First {
 }
 
 /// The different values at a path, as JSON.
-pub(super) struct Distinct {
+pub(crate) struct Distinct {
     path: Path,
     bytes: Bytes,
     values: BTreeMap<SortKey, (DocumentId, String)>,
 }
 
 impl Distinct {
-    pub(super) fn new(path: &Path, limits: &ScanLimits) -> Self {
+    pub(crate) fn new(path: &Path, limits: &ScanLimits) -> Self {
         Self {
             path: path.clone(),
             bytes: Bytes::new(limits),
@@ -241,7 +273,7 @@ impl Distinct {
         }
     }
 
-    pub(super) fn into_texts(self) -> impl Iterator<Item = String> {
+    pub(crate) fn into_texts(self) -> impl Iterator<Item = String> {
         self.values.into_values().map(|(_, text)| text)
     }
 }

@@ -1,0 +1,96 @@
+//! Servers whose data is in PostgreSQL.
+
+#![cfg(all(feature = "server", feature = "postgres"))]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod running_server;
+
+use std::time::{Duration, Instant};
+
+use pinyto_core::testing::keys;
+use running_server::{RunningServer, command};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_on_one_database_are_one_cloud() {
+    let database = pinyto_postgres_cluster::database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--database", database.url()];
+    let first = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let second = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let (mut one, mut other) = (first.client().await, second.client().await);
+
+    let device = keys::device(0);
+    one.register("owner", device.public_key()).await;
+    let server_key = keys::server();
+    let token = other
+        .log_in("owner", &device, server_key.public_key())
+        .await;
+    let install = json!({"token": token, "author": "pinyto", "name": "Todo"});
+    one.expect("/install_assembly", install).await;
+    let store = json!({"token": token, "type": "t", "data": {"a": [1.0, -0.0, "\u{0}ö"]}});
+    let stored = other.expect("/pinyto/Todo/store", store).await;
+    let statistics = one.expect("/statistics", json!({"token": token})).await;
+    assert!(
+        statistics["current_storage"].as_u64() > Some(100),
+        "{statistics}"
+    );
+
+    // What was acknowledged outlives whoever said so.
+    second.kill();
+    let third = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let mut third_client = third.client().await;
+    let list = json!({"token": token});
+    third_client.expect("/list_keys", list.clone()).await;
+    assert!(stored["_id"].is_string(), "{stored}");
+
+    // A session that one server ends is unknown to all with the next request.
+    one.expect("/logout", list.clone()).await;
+    let (status, _) = third_client.post("/list_keys", &list).await;
+    assert_eq!(status, 401);
+    assert!(third.stop().success());
+    assert!(first.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_ready_while_its_database_can_be_reached() {
+    let database = pinyto_postgres_cluster::database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--database", database.url()];
+    let server = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let mut watcher = server.client().await;
+    assert_eq!(watcher.get("/readyz").await.0, 200);
+
+    database.set_reachable(false).await;
+    let begin = Instant::now();
+    let (status, answer): (u16, Value) = watcher.get("/readyz").await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(begin.elapsed() < Duration::from_secs(8));
+    assert_eq!(watcher.get("/healthz").await.0, 200);
+
+    database.set_reachable(true).await;
+    assert_eq!(watcher.get("/readyz").await.0, 200);
+}
+
+#[tokio::test]
+async fn tables_are_made_by_a_command_of_their_own() {
+    let database = pinyto_postgres_cluster::database().await;
+    database
+        .execute("DROP SCHEMA IF EXISTS pinyto CASCADE")
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let run = |task: &str| {
+        let output = command(folder.path())
+            .args([task, "--listen", "127.0.0.1:0", "--database"])
+            .arg(database.url())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text} {output:?}");
+        text
+    };
+    assert!(run("check").contains("its tables would be made"));
+    assert!(run("migrate").contains("are up to date"));
+    assert!(run("check").contains("it is up to date"));
+    assert!(run("migrate").contains("are up to date"));
+}

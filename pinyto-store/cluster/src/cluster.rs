@@ -1,0 +1,174 @@
+//! A cluster that ends with the process.
+
+use std::{
+    fs, io,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
+};
+
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::{Instant, sleep};
+
+/// How long the server may take to start.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nothing has to survive, and tests are many.
+const SETTINGS: &[&str] = &[
+    "listen_addresses=",
+    "fsync=off",
+    "full_page_writes=off",
+    "synchronous_commit=off",
+    "autovacuum=off",
+    "max_connections=500",
+    "shared_buffers=64MB",
+    "log_min_messages=fatal",
+];
+
+/// Runs the server until its standard input ends, which it does with whoever holds the other end;
+/// then clears everything away.
+const KEEPER: &str = r#"
+    "$1/postgres" -D "$2/data" -k "$2" $3 >"$2/log" 2>&1 &
+    server=$!
+    read -r _
+    kill -QUIT $server
+    wait $server
+    rm -rf "$2"
+"#;
+
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    directory: PathBuf,
+    _keeper: Child,
+    _open: Option<ChildStdin>,
+}
+
+/// Whom the server runs as, if not as whoever runs the tests.
+#[derive(Clone, Copy)]
+struct Identity {
+    user: u32,
+    group: u32,
+}
+
+impl Cluster {
+    /// Starts one, if PostgreSQL is installed.
+    pub(crate) fn start() -> io::Result<Option<Self>> {
+        let Some(binaries) = binaries() else {
+            return Ok(None);
+        };
+        let directory = tempfile::Builder::new()
+            .prefix("pinyto-pg-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()?
+            .keep();
+        let identity = identity(&directory)?;
+        if let Some(Identity { user, group }) = identity {
+            chown(&directory, Some(user), Some(group))?;
+        }
+        let started = run(&binaries, &directory, identity);
+        if started.is_err() {
+            let _ = fs::remove_dir_all(&directory);
+        }
+        let mut keeper = started?;
+        Ok(Some(Self {
+            directory,
+            _open: keeper.stdin.take(),
+            _keeper: keeper,
+        }))
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        let directory = self.directory.display();
+        format!("postgres://pinyto@localhost/{database}?host={directory}")
+    }
+
+    pub(crate) async fn wait_until_ready(&self) -> Result<(), sqlx::Error> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match PgConnection::connect(&self.url("postgres")).await {
+                Ok(connection) => return connection.close().await,
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+}
+
+fn run(binaries: &Path, directory: &Path, identity: Option<Identity>) -> io::Result<Child> {
+    let mut initdb = command(&binaries.join("initdb"), directory, identity);
+    initdb
+        .args(["--no-sync", "--no-instructions", "--auth=trust"])
+        .args(["--username=pinyto", "--encoding=UTF8", "--locale=C", "-D"])
+        .arg(directory.join("data"));
+    let made = initdb.stdin(Stdio::null()).output()?;
+    if !made.status.success() {
+        let reason = String::from_utf8_lossy(&made.stderr).into_owned();
+        return Err(io::Error::other(reason));
+    }
+    let settings: Vec<String> = SETTINGS.iter().map(|one| format!("-c {one}")).collect();
+    command(Path::new("/bin/sh"), directory, identity)
+        .args(["-c", KEEPER, "keeper"])
+        .arg(binaries)
+        .arg(directory)
+        .arg(settings.join(" "))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // Not to be interrupted together with the tests: it has to clear away.
+        .process_group(0)
+        .spawn()
+}
+
+fn command(program: &Path, directory: &Path, identity: Option<Identity>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(directory).env("LC_ALL", "C");
+    if let Some(Identity { user, group }) = identity {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+/// Where `initdb` and `postgres` are, of the newest version.
+fn binaries() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = std::env::split_paths(&path).find(|folder| folder.join("initdb").is_file());
+    in_path.or_else(|| {
+        let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+        let newest = versions.flatten().max_by_key(|version| {
+            let name = version.file_name().to_string_lossy().parse::<u32>();
+            name.unwrap_or(0)
+        })?;
+        let folder = newest.path().join("bin");
+        folder.join("initdb").is_file().then_some(folder)
+    })
+}
+
+/// Somebody else, if we are root: what we make belongs to us.
+fn identity(ours: &Path) -> io::Result<Option<Identity>> {
+    use std::os::unix::fs::MetadataExt as _;
+    if fs::metadata(ours)?.uid() != 0 {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd")?;
+    let find = |wanted: &str| {
+        users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            let (user, group) = (fields.nth(1)?, fields.next()?);
+            (name == wanted).then(|| {
+                Some(Identity {
+                    user: user.parse().ok()?,
+                    group: group.parse().ok()?,
+                })
+            })?
+        })
+    };
+    match find("postgres").or_else(|| find("nobody")) {
+        Some(identity) => Ok(Some(identity)),
+        None => Err(io::Error::other("PostgreSQL can't run as root")),
+    }
+}

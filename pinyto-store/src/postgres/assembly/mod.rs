@@ -1,0 +1,316 @@
+mod save;
+
+use async_trait::async_trait;
+use pinyto_core::{
+    assembly::{
+        Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
+        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
+    },
+    clock::Timestamp,
+    id::UserId,
+    store::StoreError,
+    user::UserRepository,
+};
+use sqlx::PgConnection;
+
+use super::{Intent, PostgresStore, document::index, error::Failure, job, pool::Lock};
+use crate::row::assembly::{AssemblyRow, InstalledRow, SummaryRow};
+use save::{Delete, Save};
+
+/// An assembly with everything it lists, in one row; `$from` names it `a` and its author `u`.
+macro_rules! select_assemblies {
+    ($from:literal) => {
+        concat!(
+            "SELECT a.id, a.name, u.name AS author, a.description, a.only_own_data,
+                    coalesce((SELECT json_agg(json_build_array(position, json_build_array(name, code)))
+                              FROM pinyto.functions WHERE assembly_id = a.id)::text, '[]')
+                        AS functions,
+                    coalesce((SELECT json_agg(json_build_array(position,
+                                                               json_build_array(name, code, schedule)))
+                              FROM pinyto.jobs WHERE assembly_id = a.id)::text, '[]') AS jobs,
+                    coalesce((SELECT json_agg(json_build_array(position, path))
+                              FROM pinyto.assembly_indexes WHERE assembly_id = a.id)::text, '[]')
+                        AS indexes,
+                    a.http_hosts
+             FROM ",
+            $from
+        )
+    };
+}
+
+macro_rules! select_summaries {
+    ($from:literal) => {
+        concat!(
+            "SELECT a.name, u.name AS author, a.description FROM ",
+            $from
+        )
+    };
+}
+
+const FIND: &str = select_assemblies!(
+    "pinyto.users u JOIN pinyto.assemblies a ON a.author_id = u.id
+     WHERE u.name = $1 AND a.name = $2"
+);
+
+const FIND_FUNCTION: &str = "
+    SELECT a.id AS assembly_id, a.only_own_data, a.http_hosts, f.code
+    FROM pinyto.users u
+    JOIN pinyto.assemblies a ON a.author_id = u.id AND a.name = $3
+    JOIN pinyto.installations i ON i.user_id = $1 AND i.assembly_id = a.id
+    LEFT JOIN pinyto.functions f ON f.assembly_id = a.id AND f.name = $4
+    WHERE u.name = $2";
+
+const LIST_OF_AUTHOR: &str = select_assemblies!(
+    "pinyto.assemblies a JOIN pinyto.users u ON u.id = a.author_id
+     WHERE a.author_id = $1 ORDER BY a.id"
+);
+
+const LIST_ALL: &str = select_summaries!(
+    "pinyto.assemblies a JOIN pinyto.users u ON u.id = a.author_id
+     ORDER BY a.id LIMIT $2 OFFSET $1"
+);
+
+const LIST_INSTALLED: &str = select_summaries!(
+    "pinyto.installations i JOIN pinyto.assemblies a ON a.id = i.assembly_id
+     JOIN pinyto.users u ON u.id = a.author_id
+     WHERE i.user_id = $1 ORDER BY i.assembly_id"
+);
+
+const COUNTS: &str = "
+    SELECT (SELECT count(*) FROM pinyto.assemblies WHERE author_id = $1),
+           (SELECT count(*) FROM pinyto.installations WHERE user_id = $1),
+           (SELECT count(*) FROM pinyto.assemblies)";
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn reached(number: i64, limit: usize) -> bool {
+    usize::try_from(number).unwrap_or(usize::MAX) >= limit
+}
+
+struct Install {
+    user: UserId,
+    author: UserId,
+    name: AssemblyName,
+    limit: usize,
+    at: Timestamp,
+}
+
+const INSTALLABLE: &str = "
+    SELECT a.id,
+           EXISTS (SELECT 1 FROM pinyto.installations WHERE user_id = $3 AND assembly_id = a.id),
+           (SELECT count(*) FROM pinyto.installations WHERE user_id = $3)
+    FROM pinyto.assemblies a WHERE a.author_id = $1 AND a.name = $2";
+
+const INSTALL: &str = "
+    INSERT INTO pinyto.installations (user_id, assembly_id, installed_at) VALUES ($1, $2, $3)";
+
+#[async_trait]
+impl Intent for Install {
+    type Outcome = InstallOutcome;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        // What the author saves at the same time would plan nothing for somebody it can't see yet.
+        Some(vec![
+            Lock::WritingsShared(self.author),
+            Lock::User(self.user),
+        ])
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<InstallOutcome, Failure> {
+        let found: Option<(i64, bool, i64)> = sqlx::query_as(INSTALLABLE)
+            .bind(self.author.get())
+            .bind(self.name.as_str())
+            .bind(self.user.get())
+            .fetch_optional(&mut *db)
+            .await?;
+        let assembly = match found {
+            None => return Ok(InstallOutcome::NotFound),
+            Some((_, true, _)) => return Ok(InstallOutcome::Installed),
+            Some((_, _, installed)) if reached(installed, self.limit) => {
+                return Ok(InstallOutcome::LimitReached);
+            }
+            Some((assembly, ..)) => assembly,
+        };
+        sqlx::query(INSTALL)
+            .bind(self.user.get())
+            .bind(assembly)
+            .bind(self.at.unix_millis())
+            .execute(&mut *db)
+            .await?;
+        job::plan(db, self.user, assembly, self.at).await?;
+        index::refresh(db, &[self.user.get()]).await?;
+        Ok(InstallOutcome::Installed)
+    }
+}
+
+struct Uninstall {
+    user: UserId,
+    assembly: AssemblyRef,
+}
+
+const UNINSTALL: &str = "
+    DELETE FROM pinyto.installations WHERE user_id = $3 AND assembly_id = (
+        SELECT a.id FROM pinyto.users u JOIN pinyto.assemblies a ON a.author_id = u.id
+        WHERE u.name = $1 AND a.name = $2)";
+
+#[async_trait]
+impl Intent for Uninstall {
+    type Outcome = bool;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        Some(vec![Lock::User(self.user)])
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<bool, Failure> {
+        let uninstalled = sqlx::query(UNINSTALL)
+            .bind(self.assembly.author.as_str())
+            .bind(self.assembly.name.as_str())
+            .bind(self.user.get())
+            .execute(&mut *db)
+            .await?;
+        index::refresh(db, &[self.user.get()]).await?;
+        Ok(uninstalled.rows_affected() > 0)
+    }
+}
+
+impl PostgresStore {
+    /// What changes which indexes there are leaves the work to a task.
+    async fn then_index<T>(
+        &self,
+        change: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let outcome = change.await?;
+        self.indexer.wake();
+        Ok(outcome)
+    }
+}
+
+#[async_trait]
+impl AssemblyRepository for PostgresStore {
+    async fn save(
+        &self,
+        author: UserId,
+        original_name: &str,
+        source: &AssemblySource,
+        limits: AuthorLimits,
+        at: Timestamp,
+    ) -> Result<SaveOutcome, StoreError> {
+        let saved = self.write(Save {
+            author,
+            // PostgreSQL takes no text with it, and no name has it.
+            original_name: original_name.replace('\0', "?"),
+            source: source.clone(),
+            limits,
+            at,
+        });
+        self.then_index(saved).await
+    }
+
+    async fn delete(&self, author: UserId, name: &AssemblyName) -> Result<bool, StoreError> {
+        let name = name.clone();
+        self.then_index(self.write(Delete { author, name })).await
+    }
+
+    async fn find(&self, assembly: &AssemblyRef) -> Result<Option<Assembly>, StoreError> {
+        let find = || {
+            sqlx::query_as::<_, AssemblyRow>(FIND)
+                .bind(assembly.author.as_str())
+                .bind(assembly.name.as_str())
+        };
+        let row = self.database.one(find).await?;
+        Ok(row
+            .map(Assembly::try_from)
+            .transpose()
+            .map_err(Failure::from)?)
+    }
+
+    async fn find_function(
+        &self,
+        user: UserId,
+        assembly: &AssemblyRef,
+        function: &AssemblyName,
+    ) -> Result<Option<InstalledFunction>, StoreError> {
+        let find = || {
+            sqlx::query_as::<_, InstalledRow>(FIND_FUNCTION)
+                .bind(user.get())
+                .bind(assembly.author.as_str())
+                .bind(assembly.name.as_str())
+                .bind(function.as_str())
+        };
+        let row = self.database.one(find).await?;
+        let found = row.map(InstalledFunction::try_from).transpose();
+        Ok(found.map_err(Failure::from)?)
+    }
+
+    async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError> {
+        let list = || sqlx::query_as::<_, AssemblyRow>(LIST_OF_AUTHOR).bind(author.get());
+        let rows = self.database.all(list).await?;
+        let sources = rows
+            .into_iter()
+            .map(|row| Ok(Assembly::try_from(row)?.source));
+        Ok(sources.collect::<Result<_, Failure>>()?)
+    }
+
+    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError> {
+        let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        let list = || {
+            sqlx::query_as::<_, SummaryRow>(LIST_ALL)
+                .bind(number(skip))
+                .bind(number(count))
+        };
+        summaries(self.database.all(list).await?)
+    }
+
+    async fn list_installed(&self, user: UserId) -> Result<Vec<AssemblySummary>, StoreError> {
+        let list = || sqlx::query_as::<_, SummaryRow>(LIST_INSTALLED).bind(user.get());
+        summaries(self.database.all(list).await?)
+    }
+
+    async fn counts(&self, user: UserId) -> Result<AssemblyCounts, StoreError> {
+        let counts = || sqlx::query_as::<_, (i64, i64, i64)>(COUNTS).bind(user.get());
+        let (own, installed, all) = self.database.one(counts).await?.unwrap_or_default();
+        Ok(AssemblyCounts {
+            own: count(own),
+            installed: count(installed),
+            all: count(all),
+        })
+    }
+
+    async fn install(
+        &self,
+        user: UserId,
+        assembly: &AssemblyRef,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<InstallOutcome, StoreError> {
+        // Users keep their names.
+        let Some(author) = UserRepository::find(self, &assembly.author).await? else {
+            return Ok(InstallOutcome::NotFound);
+        };
+        let installed = self.write(Install {
+            user,
+            author: author.id,
+            name: assembly.name.clone(),
+            limit,
+            at,
+        });
+        let installed = self.then_index(installed).await?;
+        self.setups.forget(user);
+        Ok(installed)
+    }
+
+    async fn uninstall(&self, user: UserId, assembly: &AssemblyRef) -> Result<bool, StoreError> {
+        let assembly = assembly.clone();
+        let uninstalled = self.write(Uninstall { user, assembly });
+        let uninstalled = self.then_index(uninstalled).await?;
+        self.setups.forget(user);
+        Ok(uninstalled)
+    }
+}
+
+fn summaries(rows: Vec<SummaryRow>) -> Result<Vec<AssemblySummary>, StoreError> {
+    let summaries = rows.into_iter().map(AssemblySummary::try_from);
+    Ok(summaries.collect::<Result<_, _>>().map_err(Failure::from)?)
+}

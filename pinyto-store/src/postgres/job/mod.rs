@@ -1,0 +1,126 @@
+mod lease;
+mod plan;
+mod queue;
+mod row;
+
+use async_trait::async_trait;
+use pinyto_core::{
+    clock::Timestamp,
+    id::UserId,
+    job::{
+        Claim, ClaimedJob, Completion, EnqueueOutcome, JobEntry, JobRef, JobRepository, JobState,
+        Lease,
+    },
+    run::RunId,
+    store::StoreError,
+};
+
+pub(super) use plan::{plan, replan, revive_changed};
+pub(super) use queue::{enqueue, refusal};
+
+use super::{PostgresStore, error::Failure};
+use crate::row::job::{EntryRow, NameRow};
+use lease::{ClaimDue, Complete, Extend, OWNER, SetBack};
+use queue::{Release, RunNow};
+use row::entry_columns;
+
+const NEXT_DUE: &str =
+    "SELECT due_at FROM pinyto.job_users WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
+
+#[derive(sqlx::FromRow)]
+struct StateRow {
+    #[sqlx(flatten)]
+    name: NameRow,
+    #[sqlx(flatten)]
+    entry: EntryRow,
+}
+
+const LIST_OF_USER: &str = concat!(
+    "SELECT author.name AS author, a.name AS assembly, e.job, ",
+    entry_columns!(),
+    " FROM pinyto.job_entries e JOIN pinyto.assemblies a ON a.id = e.assembly_id
+      JOIN pinyto.users author ON author.id = a.author_id
+      WHERE e.user_id = $1 ORDER BY e.assembly_id, e.job, e.id LIMIT $3 OFFSET $2"
+);
+
+#[async_trait]
+impl JobRepository for PostgresStore {
+    async fn claim_due(&self, claim: &Claim) -> Result<Vec<ClaimedJob>, StoreError> {
+        self.write(SetBack(claim.now)).await?;
+        self.write(ClaimDue(*claim)).await
+    }
+
+    async fn extend(&self, lease: Lease, until: Timestamp) -> Result<bool, StoreError> {
+        self.write(Extend { lease, until }).await
+    }
+
+    async fn complete(
+        &self,
+        lease: Lease,
+        completion: &Completion,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        // An entry's user stays the same.
+        let owner = || sqlx::query_as::<_, (i64,)>(OWNER).bind(lease.entry.get());
+        let Some((user,)) = self.database.one(owner).await? else {
+            return Ok(false);
+        };
+        self.write(Complete {
+            user: UserId::new(user),
+            lease,
+            completion: completion.clone(),
+            now,
+            evaluations: self.evaluations.clone(),
+        })
+        .await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let next = || sqlx::query_as::<_, (i64,)>(NEXT_DUE);
+        let due = self.database.one(next).await?;
+        Ok(due.map(|(due,)| Timestamp::from_unix_millis(due)))
+    }
+
+    async fn run_now(
+        &self,
+        user: UserId,
+        job: &JobRef,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<EnqueueOutcome, StoreError> {
+        let job = job.clone();
+        self.write(RunNow {
+            user,
+            job,
+            limit,
+            at,
+        })
+        .await
+    }
+
+    async fn release(&self, user: UserId, run: RunId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(Release { user, run, now }).await
+    }
+
+    async fn list_of_user(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<JobState>, StoreError> {
+        let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        let list = || {
+            sqlx::query_as::<_, StateRow>(LIST_OF_USER)
+                .bind(user.get())
+                .bind(number(skip))
+                .bind(number(count))
+        };
+        let rows = self.database.all(list).await?;
+        let states = rows.into_iter().map(|row| {
+            let (job, entry) = (JobRef::try_from(row.name)?, JobEntry::try_from(row.entry)?);
+            Ok(JobState::of(job, &entry, now))
+        });
+        Ok(states.collect::<Result<_, Failure>>()?)
+    }
+}

@@ -1,0 +1,254 @@
+use async_trait::async_trait;
+use pinyto_core::{
+    clock::Timestamp,
+    id::{KeyId, UserId},
+    key::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyRepository, NewKey},
+    session::Actor,
+    store::StoreError,
+    user::{User, UserName},
+};
+use sqlx::PgConnection;
+
+use super::{Intent, PostgresStore, error::Failure, pool::Lock, session::may_act};
+use crate::row::{
+    Corrupt, corrupt,
+    key::{KeyRow, MatchingRow, SelectedRow, end_of, matching, selected},
+};
+
+/// A new key as its columns have it.
+pub(super) struct NewKeyValues {
+    pub(super) label: Option<String>,
+    pub(super) fingerprint: String,
+    pub(super) modulus: Vec<u8>,
+    pub(super) exponent: i64,
+}
+
+pub(super) fn key_values(new: &NewKey) -> Result<NewKeyValues, Corrupt> {
+    Ok(NewKeyValues {
+        label: new.label.as_ref().map(|label| label.as_str().to_owned()),
+        fingerprint: new.public_key.fingerprint().to_hex(),
+        modulus: new.public_key.modulus_be().to_vec(),
+        exponent: i64::try_from(new.public_key.e()).map_err(corrupt("pinyto_keys.exponent"))?,
+    })
+}
+
+macro_rules! select_keys {
+    ($more:literal, $from:literal) => {
+        concat!(
+            "SELECT k.id, k.user_id, k.active, k.created_at, k.last_used_at, k.label,
+                    k.fingerprint, k.modulus, k.exponent",
+            $more,
+            " FROM ",
+            $from
+        )
+    };
+}
+
+const LIST: &str = select_keys!("", "pinyto.keys k WHERE k.user_id = $1 ORDER BY k.id");
+
+const MATCHING: &str = select_keys!(
+    ", u.name AS user_name",
+    "pinyto.users u JOIN pinyto.keys k ON k.user_id = u.id
+     WHERE u.name = $1 AND k.fingerprint >= $2 AND k.fingerprint < $3"
+);
+
+struct Add {
+    actor: Actor,
+    key: NewKey,
+    limit: usize,
+    at: Timestamp,
+}
+
+/// How many keys the user has, whether she has this one, and the new one unless something is
+/// against it.
+const ADD: &str = "
+    WITH present AS MATERIALIZED (
+        SELECT count(*) AS count, coalesce(bool_or(fingerprint = $4), false) AS registered
+        FROM pinyto.keys WHERE user_id = $1),
+    new_key AS (
+        INSERT INTO pinyto.keys (user_id, active, created_at, label, fingerprint, modulus, exponent)
+        SELECT $1, true, $2, $3, $4, $5, $6 FROM present WHERE NOT registered AND count < $7
+        RETURNING id)
+    SELECT registered, (SELECT id FROM new_key) FROM present";
+
+#[async_trait]
+impl Intent for Add {
+    type Outcome = AddKeyOutcome;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        Some(vec![Lock::User(self.actor.user)])
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<AddKeyOutcome, Failure> {
+        if !may_act(db, self.actor).await? {
+            return Ok(AddKeyOutcome::SessionEnded);
+        }
+        let NewKeyValues {
+            label,
+            fingerprint,
+            modulus,
+            exponent,
+        } = key_values(&self.key)?;
+        let (registered, added): (bool, Option<i64>) = sqlx::query_as(ADD)
+            .bind(self.actor.user.get())
+            .bind(self.at.unix_millis())
+            .bind(label)
+            .bind(fingerprint)
+            .bind(modulus)
+            .bind(exponent)
+            .bind(i64::try_from(self.limit).unwrap_or(i64::MAX))
+            .fetch_one(db)
+            .await?;
+        Ok(match added {
+            _ if registered => AddKeyOutcome::AlreadyRegistered,
+            Some(key) => AddKeyOutcome::Added(KeyId::new(key)),
+            None => AddKeyOutcome::LimitReached,
+        })
+    }
+}
+
+const SELECT: &str = select_keys!(
+    ", EXISTS (SELECT 1 FROM pinyto.keys other
+               WHERE other.user_id = $1 AND other.active AND other.id <> k.id) AS others_active",
+    "pinyto.keys k
+     WHERE k.user_id = $1 AND k.fingerprint >= $2 AND k.fingerprint < $3 LIMIT 2"
+);
+
+/// The one key of the user that `hash` selects, if its change is allowed.
+async fn select(
+    db: &mut PgConnection,
+    actor: Actor,
+    hash: &KeyHash,
+    stays_active: bool,
+) -> Result<Result<Key, KeyChange>, Failure> {
+    if !may_act(db, actor).await? {
+        return Ok(Err(KeyChange::SessionEnded));
+    }
+    let rows: Vec<SelectedRow> = sqlx::query_as(SELECT)
+        .bind(actor.user.get())
+        .bind(hash.as_str())
+        .bind(end_of(hash))
+        .fetch_all(db)
+        .await?;
+    Ok(selected(rows, stays_active)?)
+}
+
+struct SetActive {
+    actor: Actor,
+    hash: KeyHash,
+    active: bool,
+}
+
+const SET_ACTIVE: &str = "
+    WITH changed AS (UPDATE pinyto.keys SET active = $2 WHERE id = $1 RETURNING id)
+    DELETE FROM pinyto.sessions s USING changed WHERE s.key_id = changed.id AND NOT $2";
+
+#[async_trait]
+impl Intent for SetActive {
+    type Outcome = KeyChange;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        Some(vec![Lock::User(self.actor.user)])
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<KeyChange, Failure> {
+        let key = match select(db, self.actor, &self.hash, self.active).await? {
+            Ok(key) => key,
+            Err(refused) => return Ok(refused),
+        };
+        sqlx::query(SET_ACTIVE)
+            .bind(key.id.get())
+            .bind(self.active)
+            .execute(db)
+            .await?;
+        Ok(KeyChange::Done(Box::new(key)))
+    }
+}
+
+struct Delete {
+    actor: Actor,
+    hash: KeyHash,
+}
+
+/// Session and keyserver account go with it (foreign keys).
+const DELETE: &str = "DELETE FROM pinyto.keys WHERE id = $1";
+
+#[async_trait]
+impl Intent for Delete {
+    type Outcome = KeyChange;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        Some(vec![Lock::User(self.actor.user)])
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<KeyChange, Failure> {
+        let key = match select(db, self.actor, &self.hash, false).await? {
+            Ok(key) => key,
+            Err(refused) => return Ok(refused),
+        };
+        sqlx::query(DELETE).bind(key.id.get()).execute(db).await?;
+        Ok(KeyChange::Done(Box::new(key)))
+    }
+}
+
+#[async_trait]
+impl KeyRepository for PostgresStore {
+    async fn list(&self, user: UserId) -> Result<Vec<Key>, StoreError> {
+        let list = || sqlx::query_as::<_, KeyRow>(LIST).bind(user.get());
+        let rows = self.database.all(list).await?;
+        let keys = rows.into_iter().map(Key::try_from);
+        Ok(keys.collect::<Result<_, _>>().map_err(Failure::from)?)
+    }
+
+    async fn matching(
+        &self,
+        name: &UserName,
+        hash: &KeyHash,
+    ) -> Result<Vec<(User, Key)>, StoreError> {
+        let find = || {
+            sqlx::query_as::<_, MatchingRow>(MATCHING)
+                .bind(name.as_str())
+                .bind(hash.as_str())
+                .bind(end_of(hash))
+        };
+        let rows = self.database.all(find).await?;
+        Ok(matching(rows).map_err(Failure::from)?)
+    }
+
+    async fn add(
+        &self,
+        actor: Actor,
+        key: &NewKey,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<AddKeyOutcome, StoreError> {
+        let key = key.clone();
+        self.write(Add {
+            actor,
+            key,
+            limit,
+            at,
+        })
+        .await
+    }
+
+    async fn set_active(
+        &self,
+        actor: Actor,
+        hash: &KeyHash,
+        active: bool,
+    ) -> Result<KeyChange, StoreError> {
+        let hash = hash.clone();
+        self.write(SetActive {
+            actor,
+            hash,
+            active,
+        })
+        .await
+    }
+
+    async fn delete(&self, actor: Actor, hash: &KeyHash) -> Result<KeyChange, StoreError> {
+        let hash = hash.clone();
+        self.write(Delete { actor, hash }).await
+    }
+}

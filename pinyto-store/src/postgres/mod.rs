@@ -1,0 +1,219 @@
+//! The store in a PostgreSQL database, version 14 or newer.
+//!
+//! For several servers on one database, and for those who run PostgreSQL anyway. All tables are in a
+//! schema of their own, `pinyto`, and every statement names it: nothing depends on the search path
+//! or on anything else that belongs to a connection, so that a proxy may share connections out by
+//! transaction (one that knows prepared statements, as PgBouncer does from 1.21 on).
+//!
+//! # How it goes about it
+//!
+//! | file | |
+//! |---|---|
+//! | `pool.rs` | connections, transactions, locks, and what is tried again |
+//! | `migration.rs` | bringing the tables up to date |
+//! | `error.rs` | what an error of the database means |
+//! | `document/` | documents: `change.rs` changes them together with usage and indexes, `search.rs` answers queries, `index.rs` keeps the indexes |
+//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
+
+mod assembly;
+mod document;
+mod error;
+mod job;
+mod key;
+mod keyserver;
+mod migration;
+mod options;
+mod pool;
+mod run;
+mod session;
+#[cfg(test)]
+mod tests;
+mod user;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use pinyto_core::{
+    assembly::AssemblyRepository,
+    document::DocumentRepository,
+    job::JobRepository,
+    key::KeyRepository,
+    keyserver::KeyserverRepository,
+    run::RunRepository,
+    session::SessionRepository,
+    store::{Store, StoreError},
+    user::UserRepository,
+};
+use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+use tokio::time::timeout;
+
+pub use migration::OpenError;
+pub use options::PostgresOptions;
+
+use crate::{DatabaseState, migrations::newest_of, query::evaluation::Evaluations, turns::Turns};
+use document::{Indexer, KnownSetups};
+use pool::{Database, Intent, queries_at_once};
+
+/// How long an answer to a ping may take.
+const PING: Duration = Duration::from_secs(2);
+
+/// A store in a PostgreSQL database. See the [module](self) and the [crate's page](crate) on what
+/// it promises.
+pub struct PostgresStore {
+    database: Arc<Database>,
+    setups: KnownSetups,
+    evaluations: Evaluations,
+    query_turns: Turns,
+    indexer: Indexer,
+}
+
+/// What operators know a database by; without the password.
+fn name_of(connect: &PgConnectOptions) -> String {
+    let database = connect.get_database().unwrap_or(connect.get_username());
+    match connect.get_socket() {
+        Some(socket) => format!("{database} at {}", socket.display()),
+        None => format!(
+            "{database} at {}:{}",
+            connect.get_host(),
+            connect.get_port()
+        ),
+    }
+}
+
+impl PostgresStore {
+    /// Connects to the database, brings its tables up to date and starts the task that keeps
+    /// indexes (it has to be called within a tokio runtime, and serves as long as that runtime
+    /// runs).
+    ///
+    /// Several stores, also of several servers, may use the same database.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], with one sentence for the operator.
+    pub async fn open(options: impl Into<PostgresOptions> + Send) -> Result<Self, OpenError> {
+        let options = options.into();
+        let connect = options.connect()?;
+        Self::migrate_with(&connect).await?;
+        let pool = options.pool().connect_lazy_with(connect);
+        let database = Database::new(pool, options.connections, options.patience);
+        let database = Arc::new(database);
+        Ok(Self {
+            indexer: Indexer::start(Arc::clone(&database)),
+            setups: KnownSetups::default(),
+            evaluations: Evaluations::new(options.connections),
+            query_turns: Turns::new(queries_at_once(options.connections), options.patience),
+            database,
+        })
+    }
+
+    /// Brings the tables up to date and does nothing else: for a role that may do that, where the
+    /// server's role may not.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], with one sentence for the operator.
+    pub async fn migrate(options: impl Into<PostgresOptions> + Send) -> Result<(), OpenError> {
+        Self::migrate_with(&options.into().connect()?).await
+    }
+
+    async fn migrate_with(connect: &PgConnectOptions) -> Result<(), OpenError> {
+        let name = name_of(connect);
+        let connected = connect.connect().await;
+        let mut connection = connected.map_err(|error| OpenError::Connection {
+            database: name.clone(),
+            source: error.into(),
+        })?;
+        migration::inspect(&mut connection, &name).await?;
+        migration::migrate(&mut connection, &name, migration::MIGRATIONS).await?;
+        // Everything is committed.
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// Says what [`PostgresStore::open`] would come upon, without changing anything.
+    ///
+    /// # Errors
+    ///
+    /// The [`OpenError`] that opening would end with, as far as that can be known before.
+    pub async fn inspect(
+        options: impl Into<PostgresOptions> + Send,
+    ) -> Result<DatabaseState, OpenError> {
+        let connect = options.into().connect()?;
+        let name = name_of(&connect);
+        let connected = connect.connect().await;
+        let mut connection = connected.map_err(|error| OpenError::Connection {
+            database: name.clone(),
+            source: error.into(),
+        })?;
+        let found = migration::inspect(&mut connection, &name).await;
+        let _ = connection.close().await;
+        let (found, known) = (found?, newest_of(migration::MIGRATIONS));
+        Ok(if found == known {
+            DatabaseState::Current
+        } else {
+            DatabaseState::Outdated { found, known }
+        })
+    }
+
+    /// Finishes what runs, then closes the connections; every later call fails as unavailable.
+    pub async fn close(&self) {
+        self.indexer.close().await;
+        self.database.close().await;
+    }
+
+    async fn write<I: Intent>(&self, intent: I) -> Result<I::Outcome, StoreError> {
+        self.database.write(intent).await
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn users(&self) -> &dyn UserRepository {
+        self
+    }
+
+    fn keys(&self) -> &dyn KeyRepository {
+        self
+    }
+
+    fn sessions(&self) -> &dyn SessionRepository {
+        self
+    }
+
+    fn keyserver(&self) -> &dyn KeyserverRepository {
+        self
+    }
+
+    fn assemblies(&self) -> &dyn AssemblyRepository {
+        self
+    }
+
+    fn documents(&self) -> &dyn DocumentRepository {
+        self
+    }
+
+    fn runs(&self) -> &dyn RunRepository {
+        self
+    }
+
+    fn jobs(&self) -> &dyn JobRepository {
+        self
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        if !self.indexer.is_serving() {
+            return Err(StoreError::unavailable("a task of the store has ended"));
+        }
+        let read = || sqlx::query_as::<_, (i64,)>("SELECT count(*) FROM pinyto.migrations");
+        // Whoever asks wants to know now.
+        let pinged = timeout(PING, self.database.one(read)).await;
+        pinged.unwrap_or_else(|late| Err(StoreError::unavailable(late)))?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}

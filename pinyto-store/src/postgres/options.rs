@@ -1,0 +1,150 @@
+//! Which database is used, and how.
+
+use std::{str::FromStr as _, time::Duration};
+
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions, postgres::PgPoolOptions};
+
+use super::OpenError;
+
+/// Which database to use, and how. Anything that is text becomes one with the defaults:
+///
+/// ```
+/// use pinyto_store::postgres::PostgresOptions;
+///
+/// let options = PostgresOptions::new("postgres://pinyto@localhost/pinyto").connections(20);
+/// ```
+#[derive(Clone)]
+pub struct PostgresOptions {
+    url: String,
+    pub(super) connections: u32,
+    pub(super) patience: Duration,
+    idle_timeout: Duration,
+    max_lifetime: Duration,
+    tells_timeouts: bool,
+}
+
+impl<T: Into<String>> From<T> for PostgresOptions {
+    fn from(url: T) -> Self {
+        Self::new(url)
+    }
+}
+
+impl PostgresOptions {
+    /// The database at `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, as `libpq` writes
+    /// it (`?host=/run/postgresql` is a Unix socket). What is left out is taken from `PGHOST`,
+    /// `PGUSER` and their like, the password also from the file `.pgpass`.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            connections: 10,
+            patience: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(10 * 60),
+            max_lifetime: Duration::from_secs(30 * 60),
+            tells_timeouts: true,
+        }
+    }
+
+    /// How many connections are open at once at the most, at least 4; default 10. Half of them
+    /// serve the queries of assemblies' code, so that those never keep anything else waiting.
+    #[must_use]
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections.max(4);
+        self
+    }
+
+    /// How long a call may wait for a connection, and how long each of its tries may take, before
+    /// it fails as unavailable; default 10 s.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// After how long a connection is closed that nobody needs; default 10 minutes.
+    #[must_use]
+    pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// After how long a connection is replaced by a new one; default 30 minutes. Bounds how much
+    /// memory the server's process behind it can gather.
+    #[must_use]
+    pub const fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = lifetime;
+        self
+    }
+
+    /// Whether the server is told when connecting (by the startup parameter `options`) that no
+    /// statement may take longer than the patience; default true. Without, one that was given up
+    /// may come about later, so set `statement_timeout` for the role instead. For proxies that
+    /// refuse the parameter.
+    #[must_use]
+    pub const fn tells_timeouts(mut self, tells_timeouts: bool) -> Self {
+        self.tells_timeouts = tells_timeouts;
+        self
+    }
+
+    /// Without any at the same time, for tests that look at what is said on it.
+    #[cfg(test)]
+    pub(super) fn one_connection(mut self) -> Self {
+        self.connections = 1;
+        self
+    }
+
+    /// How to connect.
+    pub(super) fn connect(&self) -> Result<PgConnectOptions, OpenError> {
+        let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
+        if !matches!(scheme, Some("postgres" | "postgresql")) {
+            return Err(OpenError::Url);
+        }
+        let options = PgConnectOptions::from_str(&self.url).map_err(|_| OpenError::Url)?;
+        let named = options.get_application_name().is_some();
+        let options = if named {
+            options
+        } else {
+            options.application_name("pinyto")
+        };
+        let options = if self.tells_timeouts {
+            let millis = millis(self.patience);
+            options.options([
+                ("statement_timeout", millis),
+                ("idle_in_transaction_session_timeout", millis),
+            ])
+        } else {
+            options
+        };
+        Ok(options
+            // Numbers come in binary; and a proxy between may not know the setting.
+            .extra_float_digits(None)
+            .disable_statement_logging())
+    }
+
+    pub(super) fn pool(&self) -> PgPoolOptions {
+        PgPoolOptions::new()
+            .max_connections(self.connections)
+            .acquire_timeout(self.patience)
+            .idle_timeout(self.idle_timeout)
+            .max_lifetime(self.max_lifetime)
+            // Costs a round trip each time. What is broken is noticed with the first statement.
+            .test_before_acquire(false)
+    }
+}
+
+/// As PostgreSQL's settings have it, in which 0 would be no limit.
+pub(super) fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis())
+        .unwrap_or(i32::MAX)
+        .max(1)
+}
+
+/// Without the URL, which may contain a password.
+impl std::fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("connections", &self.connections)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}

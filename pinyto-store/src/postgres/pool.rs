@@ -1,0 +1,312 @@
+//! Connections, transactions, and the one place where something is tried again.
+//!
+//! # Locks
+//!
+//! Whatever changes what belongs to a user locks her row in `pinyto.users` before anything else:
+//! either as the first statement of its transaction, so that all further ones see what the former
+//! holder of the lock has done, or by changing the row in its only statement. Who needs more locks
+//! takes them in the order of [`Lock`], so that nobody waits in a circle.
+
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+
+use async_trait::async_trait;
+use pinyto_core::{id::UserId, store::StoreError};
+use sqlx::{
+    AssertSqlSafe, Connection as _, FromRow, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgRow},
+    query::QueryAs,
+};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+use super::{
+    error::{Failure, Trouble, trouble},
+    options::millis,
+};
+
+/// A query whose rows become `R`.
+pub(super) type Query<'q, R> = QueryAs<'q, Postgres, R, PgArguments>;
+
+/// A row that becomes `Self`, whatever the lifetime of the row.
+pub(super) trait Row: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+impl<R: for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for R {}
+
+/// How much longer the server has to say that something took too long.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How often something is tried that was in somebody's way or met a broken connection.
+const TRIES: u32 = 5;
+
+/// The first half of our advisory locks, so that an embedder's are others. (Spells "Piny".)
+const LOCK_SPACE: i32 = 0x5069_6e79;
+
+/// What a transaction locks before it looks at anything, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// Claims of jobs: one after the other, on all servers.
+    Claims,
+    /// What an author has written: to change it.
+    Writings(UserId),
+    /// What an author has written stays as it is meanwhile.
+    WritingsShared(UserId),
+    /// A user: everything that belongs to her.
+    User(UserId),
+    /// Several users.
+    Users(BTreeSet<UserId>),
+}
+
+impl Lock {
+    /// The statement. Numbers only, nothing that comes from outside.
+    fn sql(&self) -> String {
+        // Of two authors with the same lock one waits for the other, nothing worse.
+        let author = |user: &UserId| user.get() & 0x7fff_ffff;
+        match self {
+            Self::Claims => format!("SELECT pg_advisory_xact_lock({LOCK_SPACE}, -1)"),
+            Self::Writings(user) => {
+                format!(
+                    "SELECT pg_advisory_xact_lock({LOCK_SPACE}, {})",
+                    author(user)
+                )
+            }
+            Self::WritingsShared(user) => format!(
+                "SELECT pg_advisory_xact_lock_shared({LOCK_SPACE}, {})",
+                author(user)
+            ),
+            Self::User(user) => format!(
+                "SELECT 1 FROM pinyto.users WHERE id = {} FOR NO KEY UPDATE",
+                user.get()
+            ),
+            Self::Users(users) => {
+                let users: Vec<String> = users.iter().map(|user| user.get().to_string()).collect();
+                format!(
+                    "SELECT 1 FROM pinyto.users WHERE id = ANY('{{{}}}') ORDER BY id \
+                    FOR NO KEY UPDATE",
+                    users.join(",")
+                )
+            }
+        }
+    }
+}
+
+/// The second half of the advisory lock that migrations hold.
+pub(super) fn migrations_lock() -> String {
+    format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK_SPACE}, -2)")
+}
+
+/// Something that changes the database: all or nothing, possibly several times over.
+#[async_trait]
+pub(super) trait Intent: Send + Sync {
+    /// What became of it.
+    type Outcome: Send;
+
+    /// What is locked first. `None`: it is one statement, which is a transaction of its own.
+    fn locks(&self) -> Option<Vec<Lock>>;
+
+    /// Does it. Nothing outside the database may be changed, since it may be done again.
+    async fn run(&self, db: &mut PgConnection) -> Result<Self::Outcome, Failure>;
+}
+
+/// How many of the connections the queries of assemblies' code may have: enough for a short and a
+/// long one.
+pub(super) fn queries_at_once(connections: u32) -> usize {
+    (connections / 2).max(2) as usize
+}
+
+/// The connections.
+pub(super) struct Database {
+    pool: PgPool,
+    patience: Duration,
+    /// Of the connections that the queries of assemblies' code may have.
+    for_queries: Semaphore,
+}
+
+/// Why a try ended without a result.
+enum Ended {
+    /// Nothing was changed, and another try may succeed.
+    Again(Failure),
+    For(Failure),
+}
+
+impl Ended {
+    /// In a transaction that is not committed.
+    fn uncommitted(failure: impl Into<Failure>) -> Self {
+        let failure = failure.into();
+        match &failure {
+            Failure::Sql(error) if matches!(trouble(error), Trouble::Conflict | Trouble::Lost) => {
+                Self::Again(failure)
+            }
+            _ => Self::For(failure),
+        }
+    }
+
+    /// At a moment from which on it may be committed.
+    fn committing(failure: impl Into<Failure>) -> Self {
+        let failure = failure.into();
+        match &failure {
+            Failure::Sql(error) if trouble(error) == Trouble::Conflict => Self::Again(failure),
+            _ => Self::For(failure),
+        }
+    }
+}
+
+impl Database {
+    pub(super) fn new(pool: PgPool, connections: u32, patience: Duration) -> Self {
+        Self {
+            pool,
+            patience,
+            for_queries: Semaphore::new(queries_at_once(connections)),
+        }
+    }
+
+    /// All rows of the query that `make` makes.
+    pub(super) async fn all<'q, R: Row>(
+        &self,
+        make: impl Fn() -> Query<'q, R> + Send + Sync,
+    ) -> Result<Vec<R>, StoreError> {
+        let mut tries = 1;
+        loop {
+            match self.fetch(make()).await.map_err(Ended::uncommitted) {
+                Ok(rows) => return Ok(rows),
+                Err(Ended::Again(_)) if tries < TRIES => tries += 1,
+                Err(Ended::Again(failure) | Ended::For(failure)) => return Err(failure.into()),
+            }
+        }
+    }
+
+    /// The first row of the query that `make` makes, if there is one.
+    pub(super) async fn one<'q, R: Row>(
+        &self,
+        make: impl Fn() -> Query<'q, R> + Send + Sync,
+    ) -> Result<Option<R>, StoreError> {
+        Ok(self.all(make).await?.into_iter().next())
+    }
+
+    async fn fetch<R: Row>(&self, query: Query<'_, R>) -> Result<Vec<R>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let rows = timeout(self.patience + GRACE, query.fetch_all(&mut *connection)).await;
+        rows.unwrap_or_else(|_| Err(abandon(connection)))
+    }
+
+    /// Does what is intended, several times over if others are in the way.
+    pub(super) async fn write<I: Intent>(&self, intent: I) -> Result<I::Outcome, StoreError> {
+        let mut tries = 1;
+        loop {
+            match self.attempt(&intent).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(Ended::Again(failure)) if tries < TRIES => {
+                    tracing::debug!(?failure, tries, "a transaction is tried again");
+                    tokio::time::sleep(PAUSE * tries).await;
+                    tries += 1;
+                }
+                Err(Ended::Again(failure) | Ended::For(failure)) => return Err(failure.into()),
+            }
+        }
+    }
+
+    async fn attempt<I: Intent>(&self, intent: &I) -> Result<I::Outcome, Ended> {
+        let mut connection = self.pool.acquire().await.map_err(Ended::uncommitted)?;
+        let begin = intent.locks().map(|locks| begin(&locks, self.patience));
+        let work = perform(&mut connection, begin, intent);
+        match timeout(self.patience + GRACE, work).await {
+            Ok(Ok(result)) => result,
+            // The transaction is there, but failed; the driver doesn't know of it.
+            Ok(Err(error)) => {
+                abandon(connection);
+                Err(Ended::uncommitted(error))
+            }
+            Err(_) => Err(Ended::For(abandon(connection).into())),
+        }
+    }
+
+    /// A connection for a query of assemblies' code, as soon as one is free.
+    pub(super) async fn for_query(&self) -> Result<ForQuery<'_>, StoreError> {
+        let lent = timeout(self.patience, async {
+            let permit = self.for_queries.acquire().await;
+            let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
+            Ok(ForQuery {
+                connection: Some(self.pool.acquire().await?),
+                _permit: permit,
+            })
+        });
+        let lent = lent.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        Ok(lent.map_err(Failure::from)?)
+    }
+
+    /// Waits for what runs, then closes the connections; later calls fail.
+    pub(super) async fn close(&self) {
+        self.for_queries.close();
+        self.pool.close().await;
+    }
+}
+
+/// Does what is intended once. An error of its own means that the transaction can't be begun.
+async fn perform<I: Intent>(
+    db: &mut PgConnection,
+    begin: Option<String>,
+    intent: &I,
+) -> Result<Result<I::Outcome, Ended>, sqlx::Error> {
+    let Some(begin) = begin else {
+        return Ok(intent.run(db).await.map_err(Ended::committing));
+    };
+    let mut transaction = db.begin_with(AssertSqlSafe(begin)).await?;
+    let outcome = match intent.run(&mut transaction).await {
+        Ok(outcome) => outcome,
+        Err(failure) => return Ok(Err(Ended::uncommitted(failure))),
+    };
+    let committed = transaction.commit().await.map_err(Ended::committing);
+    Ok(committed.map(|()| outcome))
+}
+
+/// The pause before the second try; each further one is longer.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Begins a transaction and takes its locks, in one round trip.
+fn begin(locks: &[Lock], patience: Duration) -> String {
+    let millis = millis(patience);
+    let mut sql = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+        SET LOCAL statement_timeout = {millis}; \
+        SET LOCAL idle_in_transaction_session_timeout = {millis}"
+    );
+    for lock in locks {
+        let _ = write!(sql, "; {}", lock.sql());
+    }
+    sql
+}
+
+/// Closes a connection on which something runs that nobody waits for any more.
+fn abandon(connection: PoolConnection<Postgres>) -> sqlx::Error {
+    drop(connection.detach());
+    sqlx::Error::PoolTimedOut
+}
+
+/// A connection with its share of the bound. One that is not given back is closed: something may
+/// still run on it that nobody waits for any more.
+pub(super) struct ForQuery<'a> {
+    connection: Option<PoolConnection<Postgres>>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl ForQuery<'_> {
+    pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        let connection = self.connection.as_deref_mut();
+        connection.ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// Gives it back, to be rolled back, for which nobody waits.
+    pub(super) fn give_back(mut self) {
+        self.connection.take();
+    }
+}
+
+impl Drop for ForQuery<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            abandon(connection);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+use async_trait::async_trait;
+use pinyto_core::{
+    challenge::SessionTokenHash,
+    clock::Timestamp,
+    id::SessionId,
+    session::{Actor, NewSession, ReplaceOutcome, Session, SessionRepository},
+    store::StoreError,
+};
+use sqlx::PgConnection;
+
+use super::{Intent, PostgresStore, error::Failure, pool::Lock};
+use crate::row::session::SessionRow;
+
+macro_rules! select_sessions {
+    ($where:literal) => {
+        concat!(
+            "SELECT s.id, s.key_id, s.token_hash, s.created_at, s.last_used_at,
+                    u.id AS user_id, u.name AS user_name
+             FROM pinyto.sessions s JOIN pinyto.keys k ON k.id = s.key_id
+             JOIN pinyto.users u ON u.id = k.user_id WHERE ",
+            $where
+        )
+    };
+}
+
+/// Keeps the session from being ended before the transaction is.
+const MAY_ACT: &str = "
+    SELECT 1 FROM pinyto.sessions s JOIN pinyto.keys k ON k.id = s.key_id
+    WHERE s.id = $1 AND k.user_id = $2 FOR KEY SHARE OF s";
+
+/// Whether the actor's session lives and is the user's, or the program acts on its own. The user
+/// has to be locked.
+pub(super) async fn may_act(db: &mut PgConnection, actor: Actor) -> Result<bool, Failure> {
+    let Some(session) = actor.session else {
+        return Ok(true);
+    };
+    let living: Option<(i32,)> = sqlx::query_as(MAY_ACT)
+        .bind(session.get())
+        .bind(actor.user.get())
+        .fetch_optional(db)
+        .await?;
+    Ok(living.is_some())
+}
+
+const FIND: &str = select_sessions!("s.id = $1");
+
+const FIND_BY_TOKEN: &str = select_sessions!("s.token_hash = $1");
+
+struct Replace(NewSession);
+
+/// The lock of the user, then her key, then its session.
+const REPLACE: &str = "
+    WITH owner AS MATERIALIZED (
+        SELECT u.id FROM pinyto.users u JOIN pinyto.keys k ON k.user_id = u.id
+        WHERE k.id = $1 FOR NO KEY UPDATE OF u),
+    used_key AS (
+        UPDATE pinyto.keys k SET last_used_at = greatest(k.last_used_at, $2)
+        FROM owner WHERE k.id = $1 AND k.active RETURNING k.id)
+    INSERT INTO pinyto.sessions (key_id, created_at, last_used_at, token_hash)
+    SELECT id, $2, $2, $3 FROM used_key
+    ON CONFLICT (key_id) DO UPDATE SET id = excluded.id, created_at = excluded.created_at,
+        last_used_at = excluded.last_used_at, token_hash = excluded.token_hash
+    RETURNING id";
+
+#[async_trait]
+impl Intent for Replace {
+    type Outcome = ReplaceOutcome;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        None
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<ReplaceOutcome, Failure> {
+        let Self(new) = self;
+        let opened: Option<(i64,)> = sqlx::query_as(REPLACE)
+            .bind(new.key.get())
+            .bind(new.at.unix_millis())
+            .bind(new.token_hash.as_bytes().as_slice())
+            .fetch_optional(db)
+            .await?;
+        Ok(match opened {
+            Some((session,)) => ReplaceOutcome::Opened(SessionId::new(session)),
+            None => ReplaceOutcome::KeyNotActive,
+        })
+    }
+}
+
+struct Renew {
+    session: SessionId,
+    at: Timestamp,
+}
+
+const RENEW: &str = "
+    WITH owner AS MATERIALIZED (
+        SELECT u.id, k.id AS key_id FROM pinyto.users u JOIN pinyto.keys k ON k.user_id = u.id
+        JOIN pinyto.sessions s ON s.key_id = k.id WHERE s.id = $1 FOR NO KEY UPDATE OF u),
+    used_key AS (
+        UPDATE pinyto.keys k SET last_used_at = greatest(k.last_used_at, $2)
+        FROM owner WHERE k.id = owner.key_id RETURNING k.id)
+    UPDATE pinyto.sessions s SET last_used_at = greatest(s.last_used_at, $2)
+    FROM used_key WHERE s.id = $1";
+
+#[async_trait]
+impl Intent for Renew {
+    type Outcome = ();
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        None
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<(), Failure> {
+        sqlx::query(RENEW)
+            .bind(self.session.get())
+            .bind(self.at.unix_millis())
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+}
+
+struct End(SessionId);
+
+const END: &str = "
+    WITH owner AS MATERIALIZED (
+        SELECT u.id FROM pinyto.users u JOIN pinyto.keys k ON k.user_id = u.id
+        JOIN pinyto.sessions s ON s.key_id = k.id WHERE s.id = $1 FOR NO KEY UPDATE OF u)
+    DELETE FROM pinyto.sessions s USING owner WHERE s.id = $1";
+
+#[async_trait]
+impl Intent for End {
+    type Outcome = bool;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        None
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<bool, Failure> {
+        let ended = sqlx::query(END).bind(self.0.get()).execute(db).await?;
+        Ok(ended.rows_affected() > 0)
+    }
+}
+
+struct EndUnusedSince(Timestamp);
+
+/// Waits for nobody: whatever is locked is being used or ended just now.
+const END_UNUSED: &str = "
+    DELETE FROM pinyto.sessions WHERE id IN (
+        SELECT id FROM pinyto.sessions WHERE last_used_at < $1 FOR UPDATE SKIP LOCKED)";
+
+#[async_trait]
+impl Intent for EndUnusedSince {
+    type Outcome = u64;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        None
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<u64, Failure> {
+        let moment = self.0.unix_millis();
+        let ended = sqlx::query(END_UNUSED).bind(moment).execute(db).await?;
+        Ok(ended.rows_affected())
+    }
+}
+
+#[async_trait]
+impl SessionRepository for PostgresStore {
+    async fn replace(&self, session: &NewSession) -> Result<ReplaceOutcome, StoreError> {
+        self.write(Replace(session.clone())).await
+    }
+
+    async fn find(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
+        let find = || sqlx::query_as::<_, SessionRow>(FIND).bind(session.get());
+        let row = self.database.one(find).await?;
+        Ok(row
+            .map(Session::try_from)
+            .transpose()
+            .map_err(Failure::from)?)
+    }
+
+    async fn find_by_token(&self, token: &SessionTokenHash) -> Result<Option<Session>, StoreError> {
+        let token = token.as_bytes().as_slice();
+        let find = || sqlx::query_as::<_, SessionRow>(FIND_BY_TOKEN).bind(token);
+        let row = self.database.one(find).await?;
+        Ok(row
+            .map(Session::try_from)
+            .transpose()
+            .map_err(Failure::from)?)
+    }
+
+    async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
+        self.write(Renew { session, at }).await
+    }
+
+    async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
+        self.write(End(session)).await
+    }
+
+    async fn end_unused_since(&self, moment: Timestamp) -> Result<u64, StoreError> {
+        self.write(EndUnusedSince(moment)).await
+    }
+}

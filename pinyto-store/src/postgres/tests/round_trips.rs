@@ -1,0 +1,278 @@
+//! How often a call waits for the server: counted on the wire, between the store and PostgreSQL.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use pinyto_core::{
+    assembly::AssemblyRepository,
+    document::{DocumentRepository, NewEntry, Scope},
+    job::{Claim, JobRepository, LeaseId},
+    key::KeyRepository,
+    keyserver::KeyserverRepository,
+    run::{RunRepository, RunRetention},
+    session::SessionRepository,
+    testing::given,
+    user::UserRepository,
+};
+use serde_json::json;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    net::{UnixListener, UnixStream},
+};
+
+use super::{
+    super::{PostgresOptions, PostgresStore},
+    settled,
+};
+
+/// Stands between the store and the server and counts questions.
+struct Counter {
+    directory: tempfile::TempDir,
+    questions: Arc<AtomicUsize>,
+}
+
+impl Counter {
+    /// Of a server with this socket.
+    fn start(server: &Path) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
+        let questions = Arc::new(AtomicUsize::new(0));
+        let (server, counted) = (server.to_owned(), Arc::clone(&questions));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = UnixStream::connect(&server).await.unwrap();
+                let (mut from_server, to_server) = server.into_split();
+                let (from_client, mut to_client) = client.into_split();
+                tokio::spawn(async move {
+                    let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
+                });
+                tokio::spawn(count(from_client, to_server, Arc::clone(&counted)));
+            }
+        });
+        Self {
+            directory,
+            questions,
+        }
+    }
+
+    /// How many questions a call asks.
+    async fn of<T>(&self, call: impl Future<Output = T>) -> usize {
+        self.questions.store(0, Ordering::SeqCst);
+        call.await;
+        self.questions.load(Ordering::SeqCst)
+    }
+}
+
+/// Passes a client's messages on. A question is a simple query, or a `Sync` after something was
+/// executed or prepared (and not the lone one that asks a connection whether it lives).
+async fn count(
+    mut client: impl AsyncRead + Unpin,
+    mut server: tokio::net::unix::OwnedWriteHalf,
+    questions: Arc<AtomicUsize>,
+) {
+    let mut is_started = false;
+    let mut asks = false;
+    loop {
+        // The first message has no type.
+        let kind = if is_started {
+            match client.read_u8().await {
+                Ok(kind) => Some(kind),
+                Err(_) => return,
+            }
+        } else {
+            None
+        };
+        let Ok(length) = client.read_u32().await else {
+            return;
+        };
+        let mut body = vec![0; (length - 4) as usize];
+        if client.read_exact(&mut body).await.is_err() {
+            return;
+        }
+        match kind {
+            None => is_started = true,
+            Some(b'P' | b'B') => asks = true,
+            // Nobody waits for a roll-back, or for the end of a connection.
+            Some(b'Q') if !body.starts_with(b"ROLLBACK") => {
+                questions.fetch_add(1, Ordering::SeqCst);
+            }
+            Some(b'S') if asks => {
+                asks = false;
+                questions.fetch_add(1, Ordering::SeqCst);
+            }
+            Some(_) => {}
+        }
+        if let Some(kind) = kind
+            && server.write_u8(kind).await.is_err()
+        {
+            return;
+        }
+        if server.write_u32(length).await.is_err() || server.write_all(&body).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The socket in a URL that names its directory.
+fn socket(url: &str) -> Option<PathBuf> {
+    let (_, directory) = url.split_once("?host=")?;
+    Some(Path::new(directory).join(".s.PGSQL.5432"))
+}
+
+/// Each call is made twice, since each statement has to be prepared once per connection; the second
+/// one is counted.
+#[tokio::test]
+async fn calls_wait_for_the_server_as_seldom_as_they_can() {
+    let Some(database) = pinyto_postgres_cluster::database_if_any().await else {
+        return;
+    };
+    let Some(socket) = socket(database.url()) else {
+        return; // A server elsewhere, which nobody stands in front of.
+    };
+    let counter = Counter::start(&socket);
+    let (address, _) = database.url().split_once('?').unwrap();
+    let url = format!("{address}?host={}", counter.directory.path().display());
+    // One connection for everything.
+    let store = PostgresStore::open(PostgresOptions::new(url).one_connection()).await;
+    let store = store.unwrap();
+    let ann = given::account(&store, "ann", 1).await.user;
+    let key = given::first_key(&store, &ann).await;
+    let session = given::session(&store, key, 1).await;
+    let notes = given::assembly(&store, &ann, "Notes").await;
+    given::installed(&store, &ann, &notes).await;
+    let (scope, limits) = (Scope::all_of(ann.id), given::NO_SCAN_LIMITS);
+    let function = given::assembly_name("search");
+    let entry = |n| NewEntry {
+        document: given::document(n, &notes, json!(n)),
+        max_bytes: Some(1_000_000),
+        job: None,
+    };
+    let search = given::search(&json!({"type": "test"}), None);
+    let by_data = given::search(&json!({"data": 1}), None);
+    let batch = |n| {
+        let mut batch = given::batch(vec![given::run(n, ann.id, "ann/Notes")], Vec::new());
+        batch.id.number = n;
+        batch
+    };
+    let claim = |n: u8| Claim {
+        lease: LeaseId::from_bytes([n; 16]),
+        now: given::at(10),
+        until: given::at(20),
+        limit: 1,
+    };
+    let mut counted = Vec::new();
+    for round in 0..2 {
+        counted.clear();
+        macro_rules! count {
+            ($name:literal, $call:expr) => {
+                // The task that keeps indexes asks, too, when there may be something to do.
+                settled(&store).await;
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                counted.push(($name, counter.of(async { $call.await.unwrap() }).await))
+            };
+        }
+        count!("sessions.find", SessionRepository::find(&store, session.id));
+        count!(
+            "sessions.find_by_token",
+            store.find_by_token(&session.token_hash)
+        );
+        count!("sessions.renew", store.renew(session.id, given::at(5)));
+        count!("keys.list", store.list(ann.id));
+        count!(
+            "keys.matching",
+            store.matching(&ann.name, &given::hash_of(1))
+        );
+        count!(
+            "keys.set_active",
+            store.set_active(ann.id.into(), &given::hash_of(1), true)
+        );
+        count!("users.usage", store.usage(ann.id));
+        count!("users.find", UserRepository::find(&store, &ann.name));
+        count!(
+            "keyserver.find",
+            KeyserverRepository::find(&store, &ann.name)
+        );
+        count!("assemblies.find", AssemblyRepository::find(&store, &notes));
+        count!(
+            "assemblies.find_function",
+            store.find_function(ann.id, &notes, &function)
+        );
+        count!(
+            "documents.insert",
+            DocumentRepository::insert(&store, ann.id, &entry(round))
+        );
+        let id = given::document_id(round);
+        count!(
+            "documents.find",
+            DocumentRepository::find(&store, scope, id)
+        );
+        count!(
+            "documents.search",
+            DocumentRepository::search(&store, scope, &search, limits)
+        );
+        count!(
+            "documents.search unindexed",
+            DocumentRepository::search(&store, scope, &by_data, limits)
+        );
+        count!(
+            "documents.count",
+            DocumentRepository::count(&store, scope, &search.query, limits)
+        );
+        count!("documents.remove", store.remove(scope, id, given::at(9)));
+        count!(
+            "runs.record",
+            store.record(&batch(round + 1), RunRetention::default(), given::at(9))
+        );
+        count!("jobs.next_due", store.next_due());
+        count!(
+            "jobs.claim_due",
+            store.claim_due(&claim(u8::try_from(round).unwrap()))
+        );
+        count!("assemblies.uninstall", store.uninstall(ann.id, &notes));
+        count!(
+            "assemblies.install",
+            store.install(ann.id, &notes, 9, given::at(0))
+        );
+    }
+    let expected = [
+        ("sessions.find", 1),
+        ("sessions.find_by_token", 1),
+        ("sessions.renew", 1),
+        ("keys.list", 1),
+        ("keys.matching", 1),
+        ("keys.set_active", 4),
+        ("users.usage", 1),
+        ("users.find", 1),
+        ("keyserver.find", 1),
+        ("assemblies.find", 1),
+        ("assemblies.find_function", 1),
+        // The first one after something was installed asks what there is.
+        ("documents.insert", 2),
+        ("documents.find", 1),
+        ("documents.search", 3),
+        ("documents.search unindexed", 3),
+        ("documents.count", 3),
+        ("documents.remove", 4),
+        ("runs.record", 7),
+        ("jobs.next_due", 1),
+        ("jobs.claim_due", 12),
+        ("assemblies.uninstall", 4),
+        ("assemblies.install", 7),
+    ];
+    assert_eq!(counted, expected);
+    // And once more, with nothing installed in between.
+    let documents: &dyn DocumentRepository = &store;
+    documents.insert(ann.id, &entry(90)).await.unwrap();
+    settled(&store).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    let entry = entry(91);
+    let once_more = counter.of(documents.insert(ann.id, &entry)).await;
+    assert_eq!(once_more, 1);
+    store.close().await;
+}

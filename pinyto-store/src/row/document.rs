@@ -1,0 +1,59 @@
+use pinyto_core::{
+    assembly::AssemblyRef,
+    clock::Timestamp,
+    document::{Document, DocumentId, document_text},
+    json,
+};
+
+use super::{Corrupt, corrupt};
+
+/// Where bodies are.
+pub(crate) const BODY: &str = "pinyto_documents.body";
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct DocumentRow {
+    pub(crate) id: Vec<u8>,
+    pub(crate) assembly: String,
+    pub(crate) time: i64,
+    pub(crate) body: String,
+}
+
+/// The identifier that a column holds.
+pub(crate) fn document_id(bytes: &[u8]) -> Result<DocumentId, Corrupt> {
+    let bytes = bytes.try_into().map_err(corrupt("pinyto_documents.id"))?;
+    Ok(DocumentId::from_bytes(bytes))
+}
+
+impl DocumentRow {
+    pub(crate) fn assembly(&self) -> Result<AssemblyRef, Corrupt> {
+        let assembly = AssemblyRef::parse(&self.assembly).ok_or("not author/name");
+        assembly.map_err(corrupt("pinyto_documents.assembly"))
+    }
+
+    pub(crate) const fn time(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.time)
+    }
+
+    pub(crate) fn document(&self) -> Result<Document, Corrupt> {
+        Ok(Document {
+            id: document_id(&self.id)?,
+            assembly: self.assembly()?,
+            time: self.time(),
+            fields: json::object(&self.body).map_err(corrupt(BODY))?,
+        })
+    }
+
+    /// The whole document as JSON.
+    pub(crate) fn text(&self) -> Result<String, Corrupt> {
+        let (id, assembly) = (document_id(&self.id)?, self.assembly()?);
+        document_text(id, &assembly, self.time(), &self.body).map_err(corrupt(BODY))
+    }
+}
+
+impl TryFrom<DocumentRow> for Document {
+    type Error = Corrupt;
+
+    fn try_from(row: DocumentRow) -> Result<Self, Corrupt> {
+        row.document()
+    }
+}

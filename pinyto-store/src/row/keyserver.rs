@@ -1,0 +1,28 @@
+use pinyto_core::{
+    id::KeyId,
+    keyserver::{Account, PasswordHash, SealedKey},
+};
+
+use super::{Corrupt, user::user};
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct AccountRow {
+    user_id: i64,
+    user_name: String,
+    key_id: i64,
+    password_hash: String,
+    sealed_key: Vec<u8>,
+}
+
+impl TryFrom<AccountRow> for Account {
+    type Error = Corrupt;
+
+    fn try_from(row: AccountRow) -> Result<Self, Corrupt> {
+        Ok(Self {
+            user: user(row.user_id, &row.user_name)?,
+            key: KeyId::new(row.key_id),
+            password_hash: PasswordHash::from_phc(row.password_hash),
+            sealed_key: SealedKey::from_bytes(row.sealed_key),
+        })
+    }
+}
