@@ -192,11 +192,12 @@ impl Cloud {
         hour: i64,
         now: Timestamp,
     ) -> Result<Duration, Error> {
+        // Before that: what is written meanwhile is counted twice for a moment rather than never.
+        let unwritten = self.run_log().unwritten(user, hour);
         let booked = self.store().runs().hour_usage(user).await?;
         let booked = booked
             .filter(|booked| booked.hour >= hour)
             .map_or(Duration::ZERO, |booked| booked.used);
-        let unwritten = self.run_log().unwritten(user, hour);
         let figure = HourUsage {
             user,
             hour,

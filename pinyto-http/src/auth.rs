@@ -92,7 +92,7 @@ impl Incoming {
         let session = self.session(token).await?;
         // What is no UTF-8 isn't read to values.
         let text = str::from_utf8(&self.body.bytes).unwrap_or_default();
-        let room = self.cloud.room_for_values(text).await?;
+        let room = self.cloud.room_for_values(session.user.id, text).await?;
         let asked = Asked {
             request: self.decode()?,
             cloud: self.cloud,

@@ -54,6 +54,7 @@ impl Cloud {
         let mut execution = runtime.run(&call, &services).await;
         let tally = services.finish();
         execution.cpu_time += tally.work;
+        disown(&mut execution.output);
         for note in &tally.notes {
             append(&mut execution.output, note);
         }
@@ -119,12 +120,29 @@ impl Cloud {
     }
 }
 
+/// How a line of the server's begins.
+const OURS: &str = "[pinyto] ";
+
+/// Sets apart what the code has printed as if the server had.
+fn disown(output: &mut Output) {
+    if output.text.starts_with(OURS) {
+        output.text.insert(0, ' ');
+    }
+    if output.text.contains("\n[pinyto] ") {
+        output.text = output.text.replace("\n[pinyto] ", "\n [pinyto] ");
+    }
+}
+
 /// What the server has to say, on a line of its own behind what was printed.
 fn append(output: &mut Output, note: &str) {
     if !output.text.is_empty() && !output.text.ends_with('\n') {
         output.text.push('\n');
     }
-    output.text.push_str("[pinyto] ");
-    output.text.push_str(note);
+    output.text.push_str(OURS);
+    // A path may have any characters.
+    let note = note.chars();
+    output
+        .text
+        .extend(note.map(|letter| if letter.is_control() { ' ' } else { letter }));
     output.text.push('\n');
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::row::document::{DocumentRow, document_id};
 
 /// How much memory the keys may take that documents are sorted by, if no index has them in order.
-const MAX_SORTED_BYTES: usize = 64 * 1024 * 1024;
+const MAX_SORTED_BYTES: usize = 8 * 1024 * 1024;
 
 /// A document that may match.
 pub(crate) struct Candidate {
@@ -161,8 +161,8 @@ pub(crate) trait Gather: Send + 'static {
     /// Whether documents have to be read for it.
     const NEEDS_VALUES: bool;
 
-    /// Takes a document, and says whether it wants more. After [`Stop::Limit`] it may be asked to
-    /// take the same one again.
+    /// Takes a document, and says whether it wants more. After [`Stop::Evaluation`] it may be
+    /// asked to take the same one again.
     fn take(&mut self, candidate: &mut Candidate, watch: &mut Watch<'_>) -> Result<bool, Stop>;
 }
 

@@ -4,32 +4,44 @@ use serde_json::{Map, Value};
 
 use super::super::service::is_too_deep;
 use crate::{
+    Room,
     error::Error,
     json,
     runtime::{Service, ServiceError, ServiceException},
 };
 
 /// What the code has passed.
-pub(super) struct Arguments(Map<String, Value>);
+pub(super) struct Arguments {
+    values: Map<String, Value>,
+    /// For the values.
+    room: Room,
+}
 
 impl Arguments {
-    pub(super) fn read(service: Service, arguments: &str) -> Result<Self, ServiceError> {
-        let arguments = json::object(arguments).map_err(of_value)?;
+    /// Reads the text of an object of them, for which there has to be room.
+    pub(super) fn read(
+        service: Service,
+        arguments: &str,
+        room: Room,
+    ) -> Result<Self, ServiceError> {
+        let values = json::object(arguments).map_err(of_value)?;
         let (known, _) = service.parameters();
-        match arguments
-            .keys()
-            .find(|name| !known.contains(&name.as_str()))
-        {
+        match values.keys().find(|name| !known.contains(&name.as_str())) {
             Some(unknown) => Err(ServiceError::raised(
                 ServiceException::Type,
                 format!("There is no argument {unknown:?}."),
             )),
-            None => Ok(Self(arguments)),
+            None => Ok(Self { values, room }),
         }
     }
 
+    /// What is left of them goes, but the room for what was taken stays.
+    pub(super) fn into_room(self) -> Room {
+        self.room
+    }
+
     pub(super) fn required(&mut self, name: &str) -> Result<Value, ServiceError> {
-        self.0.remove(name).ok_or_else(|| {
+        self.values.remove(name).ok_or_else(|| {
             let message = format!("The argument {name} is missing.");
             ServiceError::raised(ServiceException::Type, message)
         })
@@ -37,7 +49,7 @@ impl Arguments {
 
     /// `None` also if it is null.
     pub(super) fn optional(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
+        self.values.remove(name).filter(|value| !value.is_null())
     }
 
     /// A whole number that is not negative; 0 if it is not there.
@@ -56,13 +68,13 @@ impl Arguments {
         }
     }
 
-    /// The fields of a form; a list gives a field several times.
-    pub(super) fn form(&mut self) -> Result<Vec<(String, String)>, ServiceError> {
+    /// The fields of a form, of at most so many bytes; a list gives a field several times.
+    pub(super) fn form(&mut self, at_most: usize) -> Result<Vec<(String, String)>, ServiceError> {
         let fields = match self.required("data")? {
             Value::Object(fields) => fields,
             other => return Err(wrong_type("data", "a dict", &other)),
         };
-        let mut form = Vec::new();
+        let (mut form, mut bytes) = (Vec::new(), 0_usize);
         for (name, value) in fields {
             let values = match value {
                 Value::Array(values) => values,
@@ -76,6 +88,12 @@ impl Arguments {
                     Value::Null => String::new(),
                     other => return Err(wrong_type("data", "a dict of texts", &other)),
                 };
+                // A short list of short values can have a long name.
+                bytes = bytes.saturating_add(name.len() + text.len() + 2);
+                if bytes > at_most {
+                    let message = format!("The form has more than {at_most} bytes.");
+                    return Err(ServiceError::raised(ServiceException::Value, message));
+                }
                 form.push((name.clone(), text));
             }
         }

@@ -192,6 +192,7 @@ impl CallServices {
             skip,
             limit: limit.min(self.cloud.settings().query_limits.found),
         };
+        drop(arguments);
         let documents = self.cloud.store().documents();
         self.searched(async |limits| documents.search_text(self.scope, &search, limits).await)
             .await
@@ -206,6 +207,7 @@ impl CallServices {
         let Ok(id) = id.parse() else {
             return Ok(null());
         };
+        drop(arguments);
         let documents = self.cloud.store().documents();
         let found = documents.find_text(self.scope, id).await;
         let found = found.map_err(unavailable)?.unwrap_or_else(null);
@@ -219,6 +221,7 @@ impl CallServices {
             Value::String(path) => Path::parse(&path).map_err(of_value)?,
             other => return Err(wrong_type("attribute", "a path", &other)),
         };
+        drop(arguments);
         let documents = self.cloud.store().documents();
         self.searched(async |limits| {
             documents
@@ -230,6 +233,7 @@ impl CallServices {
 
     async fn count(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let query = self.query(&mut arguments)?;
+        drop(arguments);
         let documents = self.cloud.store().documents();
         let counted =
             self.searched(async |limits| documents.count(self.scope, &query, limits).await);
@@ -238,6 +242,7 @@ impl CallServices {
 
     async fn insert(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let mut fields = arguments.document()?;
+        let _room = arguments.into_room();
         for given in ["_id", "time", "assembly"] {
             fields.remove(given);
         }
@@ -310,6 +315,7 @@ impl CallServices {
 
     async fn save(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let mut fields = arguments.document()?;
+        let _room = arguments.into_room();
         let id = match fields.remove("_id") {
             Some(Value::String(id)) => id,
             Some(Value::Null) | None => {
@@ -347,8 +353,10 @@ impl CallServices {
     }
 
     async fn remove(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
-        let document = arguments.document()?;
-        if let Some(Value::String(id)) = document.get("_id")
+        let mut document = arguments.document()?;
+        let id = document.remove("_id");
+        drop((document, arguments));
+        if let Some(Value::String(id)) = id
             && let Ok(id) = id.parse()
         {
             self.tally.book(WRITE);
@@ -386,11 +394,14 @@ impl CallServices {
 
     async fn get(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let url = arguments.url()?;
+        drop(arguments);
         self.fetch(self.request(url, None)).await
     }
 
     async fn post(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
-        let (url, form) = (arguments.url()?, arguments.form()?);
+        let at_most = self.cloud.settings().code_limits.service_bytes;
+        let (url, form) = (arguments.url()?, arguments.form(at_most)?);
+        drop(arguments);
         self.fetch(self.request(url, Some(form))).await
     }
 
@@ -436,12 +447,15 @@ impl Services for CallServices {
         if self.time_left().is_zero() {
             return Err(self.out_of_time());
         }
-        let _room = self
-            .cloud
-            .room_for_values(arguments)
-            .await
-            .map_err(of_value)?;
-        let arguments = Arguments::read(service, arguments)?;
+        let user = self.scope.user;
+        let room = self.cloud.room_for_values(user, arguments).await;
+        let room = room.map_err(|error| match error {
+            Error::Busy { retry_after } => ServiceError::Ended(CodeError::Busy { retry_after }),
+            other => of_value(other),
+        })?;
+        let booking = self.tally.begin(Duration::MAX);
+        let arguments = Arguments::read(service, arguments, room)?;
+        drop(booking);
         match service {
             Service::Find => self.find(arguments).await,
             Service::FindDocumentForId => self.find_for_id(arguments).await,

@@ -100,15 +100,10 @@ impl DocumentRepository for PostgresStore {
         path: &Path,
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Value>>, StoreError> {
-        let found = search::distinct(
-            &self.database,
-            &self.evaluations,
-            scope,
-            query,
-            path,
-            limits,
-        );
-        Ok(match found.await? {
+        let (database, evaluations) = (&self.database, &self.evaluations);
+        let find = || search::distinct(database, evaluations, scope, query, path, limits);
+        let found = self.query_turns.take(scope.user, find).await?;
+        Ok(match found {
             Searched::Found(texts, scan) => {
                 // They were written by the same library.
                 let values = texts.map(|text| json::value(&text).map_err(corrupt(BODY)));
@@ -126,15 +121,10 @@ impl DocumentRepository for PostgresStore {
         path: &Path,
         limits: ScanLimits,
     ) -> Result<Searched<String>, StoreError> {
-        let found = search::distinct(
-            &self.database,
-            &self.evaluations,
-            scope,
-            query,
-            path,
-            limits,
-        );
-        Ok(found.await?.map(|texts| {
+        let (database, evaluations) = (&self.database, &self.evaluations);
+        let find = || search::distinct(database, evaluations, scope, query, path, limits);
+        let found = self.query_turns.take(scope.user, find).await?;
+        Ok(found.map(|texts| {
             let mut all = JsonArray::default();
             texts.for_each(|text| all.add_text(&text));
             all.into_text()

@@ -99,7 +99,8 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// Adds the entries `$listings` of document $2 of user $1, if `$condition`. Indexes that are gone
-/// meanwhile are left out.
+/// meanwhile are left out. All entries of a path have the same traits, which are gathered first: else
+/// the whole list would be gone through once for each index.
 macro_rules! add_entries {
     ($listings:literal, $condition:literal) => {
         concat!(
@@ -115,11 +116,13 @@ macro_rules! add_entries {
             $condition,
             "
             ON CONFLICT DO UPDATE SET role = excluded.role;
-            UPDATE pinyto_indexes AS x SET traits = x.traits | (e.value ->> 3)
-            FROM json_each(",
+            UPDATE pinyto_indexes AS x SET traits = x.traits | own.traits
+            FROM (
+                SELECT e.value ->> 0 AS path, max(e.value ->> 3) AS traits
+                FROM json_each(",
             $listings,
-            ") AS e
-            WHERE x.user_id = $1 AND x.path = e.value ->> 0 AND (e.value ->> 3) & ~x.traits
+            ") AS e GROUP BY 1) AS own
+            WHERE x.user_id = $1 AND x.path = own.path AND own.traits & ~x.traits
                 AND ",
             $condition
         )

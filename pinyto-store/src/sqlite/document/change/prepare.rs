@@ -63,8 +63,9 @@ impl sqlx::Encode<'_, Sqlite> for Body {
 
 /// A change of a stored document, worked out.
 pub(in super::super) struct Prepared {
-    /// The body as it was.
+    /// The body and the time as they were.
     old: Vec<u8>,
+    old_time: Timestamp,
     /// Of the user's indexes.
     paths: String,
     pub(super) time: Timestamp,
@@ -92,7 +93,7 @@ pub(super) const BEFORE: &str = concat!(
 );
 
 pub(super) const UNCHANGED: &str = "
-    SELECT d.size, u.bytes, d.body = $4
+    SELECT d.size, u.bytes, d.body = $4 AND d.time = $6
         AND $5 = (SELECT json_group_array(path) FROM pinyto_indexes WHERE user_id = $1)
     FROM pinyto_documents d JOIN pinyto_users u ON u.id = d.user_id
     WHERE d.user_id = $1 AND d.id = $2 AND ($3 IS NULL OR d.assembly_id = $3)";
@@ -129,6 +130,7 @@ impl Prepared {
             let old = before.document.document()?;
             let mut prepared = Self {
                 old: before.old,
+                old_time: old.time,
                 paths: before.paths,
                 time: old.time,
                 size: 0,
@@ -168,6 +170,7 @@ impl Prepared {
             .bind(scope.assembly.map(|assembly| assembly.get()))
             .bind(self.old.as_slice())
             .bind(self.paths.as_str())
+            .bind(self.old_time.unix_millis())
             .fetch_optional(db)
             .await?;
         Ok(row.map(|(size, bytes, is_unchanged)| Now {
