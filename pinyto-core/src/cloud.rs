@@ -24,6 +24,7 @@ use crate::{
     session::RememberedTokens,
     store::Store,
     throttle::{Throttle, ThrottleSettings},
+    value_memory::ValueMemory,
     workers::Workers,
 };
 
@@ -68,6 +69,7 @@ struct Inner {
     egress: Option<Arc<dyn Egress>>,
     run_log: RunLog,
     quota_counts: QuotaCounts,
+    value_memory: ValueMemory,
     jobs_changed: Notify,
 }
 
@@ -103,6 +105,9 @@ pub struct Settings {
     /// How many requests to other servers one call of an assembly's code may make, redirects
     /// included. Default: 10.
     pub http_requests: usize,
+    /// How many bytes the values of documents may take that are being stored, all together; a
+    /// document that takes more is refused. Default: 64 MiB.
+    pub value_memory: usize,
     /// How many RSA operations, and a quarter as many password hashings, may wait for a
     /// processor before a caller is told to come back. Default: 1024.
     pub queue: usize,
@@ -134,6 +139,7 @@ impl Default for Settings {
             code_limits: CodeLimits::default(),
             query_limits: QueryLimits::default(),
             http_requests: 10,
+            value_memory: 64 * 1024 * 1024,
             queue: 1024,
             quotas: Quotas::default(),
             run_retention: RunRetention::default(),
@@ -235,6 +241,7 @@ impl CloudBuilder {
                 keygen_workers: Workers::new(cores.div_ceil(2), 32),
                 run_log: RunLog::new(writer),
                 quota_counts: QuotaCounts::new(),
+                value_memory: ValueMemory::new(settings.value_memory),
                 jobs_changed: Notify::new(),
                 store,
                 server_key,
@@ -362,6 +369,10 @@ impl Cloud {
 
     pub(crate) fn quota_counts(&self) -> &QuotaCounts {
         &self.inner.quota_counts
+    }
+
+    pub(crate) fn value_memory(&self) -> &ValueMemory {
+        &self.inner.value_memory
     }
 
     /// Told when something may have become due.

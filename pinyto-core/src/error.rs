@@ -65,6 +65,9 @@ pub enum Error {
         NewDocument::MAX_DEPTH
     )]
     DocumentTooDeep,
+    /// The document has so many values that the server has no room for them.
+    #[error("The document has too many values. Store fewer of them, or store them as a text.")]
+    TooManyValues,
 
     /// Somebody has that user name.
     #[error("That user name is taken. Choose another one.")]
@@ -219,6 +222,7 @@ impl Error {
             Self::InvalidAssembly(_) => "invalid_assembly",
             Self::InvalidDocumentType => "invalid_document_type",
             Self::DocumentTooDeep => "document_too_deep",
+            Self::TooManyValues => "too_many_values",
             Self::UserNameTaken => "user_name_taken",
             Self::KeyAlreadyRegistered => "key_already_registered",
             Self::AmbiguousKeyHash => "ambiguous_key_hash",

@@ -38,6 +38,15 @@ pub fn object(text: &str) -> serde_json::Result<Map<String, Value>> {
     read(text, |reader| reader.deserialize_map(AnyObject))
 }
 
+/// How many lists and objects are nested in the value in `text`, told without building it.
+///
+/// # Errors
+///
+/// As [`value`].
+pub(crate) fn depth(text: &str) -> serde_json::Result<usize> {
+    read(text, |reader| Depth.deserialize(reader))
+}
+
 fn read<'a, T>(
     text: &'a str,
     read: impl FnOnce(
@@ -135,6 +144,66 @@ impl<'de> Visitor<'de> for AnyObject {
     }
 }
 
+/// Looks at everything and keeps nothing.
+#[derive(Clone, Copy)]
+struct Depth;
+
+impl<'de> DeserializeSeed<'de> for Depth {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Depth {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        AnyValue.expecting(f)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<usize, E> {
+        Ok(0)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<usize, E> {
+        Ok(0)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<usize, E> {
+        Ok(0)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<usize, E> {
+        Ok(0)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<usize, E> {
+        Ok(0)
+    }
+
+    fn visit_unit<E>(self) -> Result<usize, E> {
+        Ok(0)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
+        let mut deepest = 0;
+        while let Some(depth) = list.next_element_seed(self)? {
+            deepest = deepest.max(depth);
+        }
+        Ok(deepest + 1)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
+        let mut deepest = 0;
+        while map.next_key_seed(self)?.is_some() {
+            deepest = deepest.max(map.next_value_seed(self)?);
+        }
+        Ok(deepest + 1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -172,6 +241,29 @@ mod tests {
         }
         assert_eq!(value(&text).unwrap().as_object().unwrap().len(), 1);
         assert!(value(&"[".repeat(128)).is_err());
+    }
+
+    #[test]
+    fn depth_is_told_of_what_is_json() {
+        for (text, levels) in [
+            ("1", 0),
+            ("[]", 1),
+            (r#"{"a":[{}],"b":{}}"#, 3),
+            ("[\"[[[\"]", 1),
+        ] {
+            assert_eq!(depth(text).unwrap(), levels, "{text}");
+        }
+        for bad in [
+            "",
+            "[",
+            "[] []",
+            r#"["\ud83d"]"#,
+            r#"{"\ud83d":1}"#,
+            r#"{1:2}"#,
+        ] {
+            assert!(depth(bad).is_err(), "{bad}");
+        }
+        assert!(depth(&"[".repeat(128)).is_err());
     }
 
     #[test]

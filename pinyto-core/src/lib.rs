@@ -60,6 +60,8 @@
 //! | `aws-lc` | no | a faster RSA backend, constant time; needs a C compiler |
 //! | `testing` | no | what the tests of stores need |
 
+#![forbid(unsafe_code)]
+
 pub mod assembly;
 pub mod audit;
 pub mod challenge;
@@ -88,9 +90,11 @@ pub mod testing;
 mod throttle;
 pub mod usage;
 pub mod user;
+mod value_memory;
 mod workers;
 
 pub use cloud::{Cloud, CloudBuilder, Settings};
 pub use error::Error;
 pub use quota::Quotas;
 pub use throttle::{FailureQuota, ThrottleSettings};
+pub use value_memory::Room;

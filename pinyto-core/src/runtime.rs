@@ -13,7 +13,6 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 
 use crate::{
     clock::Timestamp,
@@ -237,17 +236,13 @@ pub trait Services: Send + Sync {
         Ok(())
     }
 
-    /// Answers a call with the text of a JSON value. `arguments` come from the code: their names
-    /// and types are checked here.
+    /// Answers a call with the text of a JSON value. `arguments`, the text of a JSON object, come
+    /// from the code: their names and types are checked here.
     ///
     /// # Errors
     ///
     /// [`ServiceError`], to be raised in the code.
-    async fn call(
-        &self,
-        service: Service,
-        arguments: Map<String, Value>,
-    ) -> Result<String, ServiceError>;
+    async fn call(&self, service: Service, arguments: &str) -> Result<String, ServiceError>;
 }
 
 /// The services there are.

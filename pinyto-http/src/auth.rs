@@ -4,7 +4,7 @@ use std::mem;
 
 use http::HeaderValue;
 use pinyto_core::{
-    Cloud, Error,
+    Cloud, Error, Room,
     assembly::{CallRequest, InvalidCallRequest},
     challenge::RequestToken,
     session::Session,
@@ -81,6 +81,24 @@ impl Incoming {
             cloud: self.cloud,
             session,
         })
+    }
+
+    /// As [`Incoming::authenticate`], for what may hold many values: there is room for them as long
+    /// as the second part lives.
+    pub(crate) async fn authenticate_large<T: Request>(
+        mut self,
+    ) -> Result<(Asked<T>, Room), ApiError> {
+        let OnlyToken { token } = decode(&self.body.bytes)?;
+        let session = self.session(token).await?;
+        // What is no UTF-8 isn't read to values.
+        let text = str::from_utf8(&self.body.bytes).unwrap_or_default();
+        let room = self.cloud.room_for_values(text).await?;
+        let asked = Asked {
+            request: self.decode()?,
+            cloud: self.cloud,
+            session,
+        };
+        Ok((asked, room))
     }
 
     /// Who calls a function, and everything that was sent for it.

@@ -74,6 +74,7 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "last_active_key" 409 "The last active key can be neither deactivated nor deleted."
     "assembly_name_taken" 409 "The author has another assembly of that name."
     "limit_reached" 409 "The user has as many of them as allowed."
+    "too_many_values" 413 "The document has more values than the server has room for."
     "body_too_large" 413 "The body is larger than the server reads."
     "throttled" 429 "Too many failed tries. The header Retry-After tells how long to wait."
     "quota_exceeded" 429 "The user has used up what she may. The header Retry-After and the sentence tell when there is more."

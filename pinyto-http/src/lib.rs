@@ -66,6 +66,8 @@
 //!
 //! Without them the crate is the routes alone.
 
+#![forbid(unsafe_code)]
+
 mod api;
 mod auth;
 mod body;

@@ -23,7 +23,6 @@ use pinyto_core::{
 };
 use pinyto_sandbox::PythonRuntime;
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::{Map, Value};
 
 #[global_allocator]
 static ALLOCATOR: pinyto_sandbox::Allocator = pinyto_sandbox::Allocator;
@@ -32,7 +31,7 @@ struct Counting;
 
 #[async_trait]
 impl Services for Counting {
-    async fn call(&self, _: Service, _: Map<String, Value>) -> Result<String, ServiceError> {
+    async fn call(&self, _: Service, _: &str) -> Result<String, ServiceError> {
         Ok("42".to_owned())
     }
 }

@@ -166,7 +166,7 @@ async fn converse(
                 let Some(services) = services else {
                     return Err(Stop::Breach(Breach::OutOfTurn));
                 };
-                let asked = services.call(service, arguments);
+                let asked = services.call(service, &arguments);
                 let answered = watch.during(asked, body, turn, Waiting::ForService).await;
                 turn.come_back();
                 match link.listen() {

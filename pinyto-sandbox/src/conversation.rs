@@ -4,11 +4,8 @@
 //! are, they can only say what the code of this one user could have said anyway; everything else
 //! ends the worker. No I/O here, so that all of it can be tested and fuzzed.
 
-use pinyto_core::{
-    json,
-    runtime::{CodeError, CodeLimit, CodeLimits, Output, Service},
-};
-use serde_json::{Map, Value};
+use pinyto_core::runtime::{CodeError, CodeLimit, CodeLimits, Output, Service};
+use serde::de::IgnoredAny;
 
 use crate::{
     frame::{self, ALLOWANCE, FrameError, KIND, MESSAGE, Report, WireError},
@@ -48,7 +45,7 @@ pub(crate) enum Step {
     /// Nothing; it printed.
     Nothing,
     /// A service.
-    Call(Service, Map<String, Value>),
+    Call(Service, String),
     /// Nothing any more.
     Finished {
         outcome: Result<String, CodeError>,
@@ -186,10 +183,11 @@ impl<'a> Conversation<'a> {
         if nodes(arguments) > NODES {
             return Err(Breach::Limit(CodeLimit::ServiceValues(NODES)));
         }
-        // serde_json refuses what is nested more than 128 deep.
-        let arguments = json::object(arguments).map_err(|_| Breach::Arguments)?;
+        if !arguments.starts_with('{') || serde_json::from_str::<IgnoredAny>(arguments).is_err() {
+            return Err(Breach::Arguments);
+        }
         self.state = State::Asked;
-        Ok(Step::Call(*service, arguments))
+        Ok(Step::Call(*service, arguments.to_owned()))
     }
 
     fn outcome(

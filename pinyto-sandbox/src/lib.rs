@@ -47,6 +47,8 @@
 //! seen from the server. `turns`: whose code runs next. `call`: one call. `runtime`: all of it
 //! together.
 
+#![forbid(unsafe_code)]
+
 #[cfg(target_os = "linux")]
 mod call;
 #[cfg(target_os = "linux")]

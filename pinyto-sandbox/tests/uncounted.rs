@@ -18,13 +18,12 @@ use pinyto_core::{
     user::UserName,
 };
 use pinyto_sandbox::PythonRuntime;
-use serde_json::{Map, Value};
 
 struct Nothing;
 
 #[async_trait]
 impl Services for Nothing {
-    async fn call(&self, _: Service, _: Map<String, Value>) -> Result<String, ServiceError> {
+    async fn call(&self, _: Service, _: &str) -> Result<String, ServiceError> {
         Err(ServiceError::raised(ServiceException::Runtime, "no"))
     }
 }

@@ -76,6 +76,8 @@
 //! move or replace the file while a store has it open. To back up a running database use SQLite's
 //! `VACUUM INTO` or `.backup`, not a copy of the file.
 
+#![forbid(unsafe_code)]
+
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod migrations;
 #[cfg(feature = "postgres")]

@@ -106,7 +106,11 @@ mod tests {
             query(takes)
         };
         let others = turns.take(UserId::new(2), || query(takes));
-        let (_, found) = tokio::join!(others, turns.take(HER, count));
+        let hers = async {
+            sleep(Duration::from_millis(1)).await;
+            turns.take(HER, count).await
+        };
+        let (_, found) = tokio::join!(others, hers);
         assert_eq!(begun.load(Ordering::Relaxed), 2);
         let Searched::Found((), scan) = found.unwrap() else {
             panic!("it has ended");

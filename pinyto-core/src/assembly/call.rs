@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{document::is_deeper_than, json};
+use crate::json;
 
 /// A request to a function: the text of a JSON object, without the token it came with, which the
 /// author's code must never see.
@@ -44,8 +44,8 @@ impl CallRequest {
         let opens = text.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
         // Hardly ever: halves of characters and nesting are found by reading all of it.
         if text.contains("\\u") || opens.count() > Self::MAX_DEPTH {
-            let whole = json::value(text).map_err(|_| InvalidCallRequest)?;
-            if is_deeper_than(&whole, Self::MAX_DEPTH) {
+            let depth = json::depth(text).map_err(|_| InvalidCallRequest)?;
+            if depth > Self::MAX_DEPTH {
                 return Err(InvalidCallRequest);
             }
         }

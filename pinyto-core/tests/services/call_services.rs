@@ -46,8 +46,7 @@ impl CodeRuntime for Asking {
                 .into_iter()
                 .find(|known| format!("{known:?}") == service)
                 .unwrap();
-            let arguments = arguments.as_object().unwrap().clone();
-            match services.call(service, arguments).await {
+            match services.call(service, &arguments.to_string()).await {
                 Ok(text) => told.push(serde_json::from_str::<Value>(&text).unwrap()),
                 Err(ServiceError::Ended(error)) => {
                     ended = Some(error);

@@ -54,11 +54,11 @@ impl CodeRuntime for Fetching {
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
         self.0.lock().unwrap().push((call.user, call.assembly));
-        let mut fetched = Vec::new();
+        let mut fetched = Vec::<Value>::new();
         for url in call.code.split(' ') {
-            let arguments = json!({"url": url}).as_object().unwrap().clone();
-            fetched.push(match services.call(Service::HttpGet, arguments).await {
-                Ok(text) => text,
+            let arguments = json!({"url": url}).to_string();
+            fetched.push(match services.call(Service::HttpGet, &arguments).await {
+                Ok(text) => serde_json::from_str(&text).unwrap(),
                 Err(ServiceError::Raised { exception, message }) => {
                     format!("{}: {message}", exception.name()).into()
                 }

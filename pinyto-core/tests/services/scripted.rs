@@ -135,8 +135,8 @@ impl CodeRuntime for Scripted {
                 let arguments = json!({"document": {"type": "job", "data": {
                     "assembly_user": "hugo", "assembly_name": "Notes", "job_name": "later",
                 }}});
-                let arguments = arguments.as_object().unwrap().clone();
-                services.call(Service::Insert, arguments).await.unwrap();
+                let arguments = arguments.to_string();
+                services.call(Service::Insert, &arguments).await.unwrap();
                 self.queued.fetch_add(1, Ordering::SeqCst);
                 self.permits.acquire().await.unwrap().forget();
             }

@@ -280,7 +280,7 @@ fn documents() -> Vec<Call> {
         Call::session::<StoreDocument>("documents", "/{author}/{assembly}/store", "Stores a document in the name of an assembly that the user has installed.")
             .details("Kept are the type, the present time (UTC), the tags, the assembly and the data. No function of an assembly is reachable under this name. A document of the type `job` whose data has `assembly_user`, `assembly_name` and `job_name` queues that job, and is deleted when it is done.")
             .gives::<StoredAnswer>("The document is stored.")
-            .fails(&["invalid_document_type", "document_too_deep", "assembly_not_installed", "unknown_job", "limit_reached", "storage_full"]),
+            .fails(&["invalid_document_type", "document_too_deep", "too_many_values", "assembly_not_installed", "unknown_job", "limit_reached", "storage_full"]),
         Call::session::<OnlyToken>("documents", "/{author}/{assembly}/{function}", "Calls a function of an assembly that the user has installed.")
             .details("The function gets the whole body but the token. What it returns is the answer: a text as it is, any other value as its JSON. A value with the member `error` has the status 400.")
             .gives_other(super::JSON, "What the function returns.")

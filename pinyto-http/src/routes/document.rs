@@ -55,11 +55,12 @@ pub fn documents(api: Api) -> BoxedFilter<(Response,)> {
 }
 
 async fn store(assembly: AssemblyRef, incoming: Incoming) -> Result<Response, ApiError> {
+    let (asked, _room) = incoming.authenticate_large::<StoreDocument>().await?;
     let Asked {
         cloud,
         session,
         request,
-    } = incoming.authenticate::<StoreDocument>().await?;
+    } = asked;
     let document = NewDocument::new(request.kind, request.tags, request.data)?;
     let id = cloud.store_document(&session, assembly, document).await?;
     Ok(reply::json(&StoredAnswer {

@@ -243,6 +243,13 @@ impl Client {
             .expect("the server went away")
     }
 
+    /// As [`Client::post`], of a text.
+    pub async fn post_text(&mut self, path: &str, body: String) -> (u16, Value) {
+        self.send(Request::post(path), body)
+            .await
+            .expect("the server went away")
+    }
+
     /// The answer of a call that has to succeed.
     pub async fn expect(&mut self, path: &str, body: Value) -> Value {
         let (status, answer) = self.post(path, &body).await;

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use serde_json::Value;
+
 use super::*;
 
 fn content(report: &Report<'_>) -> Vec<u8> {
@@ -39,7 +41,7 @@ fn a_call_waits_for_its_answer() {
         panic!("a call")
     };
     assert_eq!(service, Service::ALL[3]);
-    assert_eq!(arguments["a"], 1);
+    assert_eq!(arguments, r#"{"a":1}"#);
     let pending = [call("{}"), finished("x"), content(&Report::Printed("x"))];
     for early in &pending {
         assert_eq!(conversation.take(early), Err(Breach::OutOfTurn));
@@ -89,11 +91,13 @@ fn the_limits_hold_whatever_the_worker_says() {
 
     let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(1_000_000));
     let many = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(NODES));
-    for arguments in [large, many] {
-        let too_large = Breach::Limit(CodeLimit::ServiceBytes(1_000_000));
+    for (arguments, limit) in [
+        (large, CodeLimit::ServiceBytes(1_000_000)),
+        (many, CodeLimit::ServiceValues(NODES)),
+    ] {
         assert_eq!(
             Conversation::new(&limits).take(&call(&arguments)),
-            Err(too_large)
+            Err(Breach::Limit(limit))
         );
     }
 }

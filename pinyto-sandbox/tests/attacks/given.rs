@@ -13,7 +13,7 @@ use pinyto_core::{
     user::UserName,
 };
 use pinyto_sandbox::{PythonRuntime, PythonRuntimeBuilder};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// A test: its name and what it does with a tokio runtime of its own.
 pub(crate) fn test<F>(name: &str, body: impl FnOnce() -> F + Send + 'static) -> Trial
@@ -75,11 +75,8 @@ pub(crate) struct Scripted;
 
 #[async_trait]
 impl Services for Scripted {
-    async fn call(
-        &self,
-        service: Service,
-        arguments: Map<String, Value>,
-    ) -> Result<String, ServiceError> {
+    async fn call(&self, service: Service, arguments: &str) -> Result<String, ServiceError> {
+        let arguments: Value = serde_json::from_str(arguments).unwrap();
         if service == Service::Insert {
             let size = arguments["document"].to_string().len();
             return Ok(size.to_string());

@@ -242,8 +242,8 @@ async fn large_arguments_are_refused() {
         "return db.insert({'data': [{}] * 1000000})",
     ] {
         let execution = attack(code).await;
-        let refused =
-            is_exception(&execution) || ["service_bytes", "memory"].contains(&limit(&execution));
+        let limits = ["service_bytes", "service_values", "memory"];
+        let refused = is_exception(&execution) || limits.contains(&limit(&execution));
         assert!(refused, "{code}: {execution:?}");
     }
 }

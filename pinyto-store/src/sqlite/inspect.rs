@@ -15,7 +15,8 @@ impl SqliteStore {
     pub async fn inspect(
         wanted: impl Into<SqliteOptions> + Send,
     ) -> Result<DatabaseState, OpenError> {
-        let connect = wanted.into().writer()?;
+        let wanted = wanted.into();
+        let connect = wanted.writer()?;
         let file = connect.get_filename().to_owned();
         let unopened = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::File {
             path: file.display().to_string(),
@@ -34,7 +35,7 @@ impl SqliteStore {
                 Ok(DatabaseState::Missing)
             };
         }
-        let read_only = options::reader(&connect);
+        let read_only = options::reader(&connect, wanted.cache_kib);
         let mut connection = read_only
             .connect()
             .await

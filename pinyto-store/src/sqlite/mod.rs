@@ -86,13 +86,17 @@ impl SqliteStore {
             Changes::of(connect.get_filename())
         });
         let readers = Arc::new(Readers::new(
-            options::reader(&connect),
+            options::reader(&connect, options.cache_kib),
             options.readers,
             options.patience,
         ));
         // Short queries have a half of them for themselves.
         let queries_at_once = 2 * options.readers;
-        let queries = Readers::new(options::reader(&connect), queries_at_once, options.patience);
+        let queries = Readers::new(
+            options::reader(&connect, options.cache_kib),
+            queries_at_once,
+            options.patience,
+        );
         let writer = Writer::start(connection, connect, options.max_group, options.patience);
         let writer = Arc::new(writer);
         Ok(Self {

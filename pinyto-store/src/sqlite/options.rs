@@ -41,7 +41,7 @@ pub struct SqliteOptions {
     pub(super) max_group: usize,
     pub(super) patience: Duration,
     busy_timeout: Duration,
-    cache_kib: u32,
+    pub(super) cache_kib: u32,
 }
 
 impl Default for SqliteOptions {
@@ -110,7 +110,8 @@ impl SqliteOptions {
         self
     }
 
-    /// The page cache of each connection in KiB; default 16384. Filled as needed.
+    /// The page cache of the connection that writes, in KiB; default 16384. Each of those that
+    /// read has a quarter of it. Filled as needed; the rest is in the operating system's cache.
     #[must_use]
     pub const fn cache_kib(mut self, kib: u32) -> Self {
         self.cache_kib = kib;
@@ -170,9 +171,10 @@ fn in_memory() -> SqliteConnectOptions {
 }
 
 /// The options of a reader for a database that the writer opened with `writer`.
-pub(super) fn reader(writer: &SqliteConnectOptions) -> SqliteConnectOptions {
+pub(super) fn reader(writer: &SqliteConnectOptions, cache_kib: u32) -> SqliteConnectOptions {
     writer
         .clone()
+        .pragma("cache_size", format!("-{}", cache_kib / 4))
         .create_if_missing(false)
         .read_only(true)
         .thread_name(|number| format!("pinyto-sqlite-reader-{number}"))

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::super::service::is_too_deep;
 use crate::{
     error::Error,
+    json,
     runtime::{Service, ServiceError, ServiceException},
 };
 
@@ -12,10 +13,8 @@ use crate::{
 pub(super) struct Arguments(Map<String, Value>);
 
 impl Arguments {
-    pub(super) fn of(
-        service: Service,
-        arguments: Map<String, Value>,
-    ) -> Result<Self, ServiceError> {
+    pub(super) fn read(service: Service, arguments: &str) -> Result<Self, ServiceError> {
+        let arguments = json::object(arguments).map_err(of_value)?;
         let (known, _) = service.parameters();
         match arguments
             .keys()

@@ -432,15 +432,16 @@ impl Services for CallServices {
         }
     }
 
-    async fn call(
-        &self,
-        service: Service,
-        arguments: Map<String, Value>,
-    ) -> Result<String, ServiceError> {
-        let arguments = Arguments::of(service, arguments)?;
+    async fn call(&self, service: Service, arguments: &str) -> Result<String, ServiceError> {
         if self.time_left().is_zero() {
             return Err(self.out_of_time());
         }
+        let _room = self
+            .cloud
+            .room_for_values(arguments)
+            .await
+            .map_err(of_value)?;
+        let arguments = Arguments::read(service, arguments)?;
         match service {
             Service::Find => self.find(arguments).await,
             Service::FindDocumentForId => self.find_for_id(arguments).await,

@@ -4,6 +4,7 @@ mod check;
 mod cloud;
 mod code;
 mod database;
+mod memory;
 mod routes;
 mod run;
 mod run_assembly;
@@ -28,6 +29,7 @@ const CODE_FAILED: u8 = 1;
 fn main() -> ExitCode {
     // The workers that run code are this program, started again.
     pinyto_sandbox::run_worker_if_asked();
+    memory::give_back_what_is_large();
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_default();
     let mut arguments = arguments.peekable();
