@@ -30,13 +30,10 @@ use serde_json::json;
 const TIME: Duration = Duration::from_secs(3);
 
 /// Calls a second of so many callers.
-async fn rate<F: Future<Output = ()> + Send>(
+async fn rate<F: Future<Output = ()> + Send + 'static>(
     callers: u64,
     call: impl Fn(u64) -> F + Send + Sync + 'static,
-) -> u64
-where
-    F: 'static,
-{
+) -> u64 {
     let (call, done) = (Arc::new(call), Arc::new(AtomicU64::new(0)));
     let until = Instant::now() + TIME;
     let callers: Vec<_> = (0..callers)
