@@ -168,6 +168,13 @@ pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {
     rules.code_limits.cpu_time = settings.code_cpu;
     rules.code_limits.wall_time = settings.code_wall;
     rules.code_limits.memory = settings.code_memory;
+    rules.code_limits.recursion = settings.code_recursion;
+    rules.code_limits.answer = settings.code_answer;
+    rules.code_limits.output = settings.code_output;
+    rules.code_limits.service_calls = settings.code_services;
+    rules.code_limits.service_bytes = settings.code_service_bytes;
+    rules.query_limits.all_together = settings.code_database;
+    rules.value_memory = settings.value_memory;
     rules.query_limits.examined = settings.query_examined;
     rules.query_limits.time = settings.query_time;
     rules.query_limits.found = settings.find_documents;
@@ -311,6 +318,13 @@ mod tests {
             ("--code-cpu-seconds", "7"),
             ("--code-wall-seconds", "11"),
             ("--code-memory-mib", "13"),
+            ("--code-recursion", "67"),
+            ("--code-answer-kib", "71"),
+            ("--code-output-kib", "73"),
+            ("--code-services", "79"),
+            ("--code-service-kib", "83"),
+            ("--code-database-seconds", "8.9"),
+            ("--value-memory-mib", "97"),
             ("--query-examined", "61"),
             ("--query-seconds", "1.9"),
             ("--find-documents", "23"),
@@ -331,6 +345,13 @@ mod tests {
         expected.code_limits.cpu_time = 7 * second;
         expected.code_limits.wall_time = 11 * second;
         expected.code_limits.memory = 13 << 20;
+        expected.code_limits.recursion = 67;
+        expected.code_limits.answer = 71 << 10;
+        expected.code_limits.output = 73 << 10;
+        expected.code_limits.service_calls = 79;
+        expected.code_limits.service_bytes = 83 << 10;
+        expected.query_limits.all_together = Duration::from_millis(8900);
+        expected.value_memory = 97 << 20;
         expected.query_limits.examined = 61;
         expected.query_limits.time = Duration::from_millis(1900);
         expected.query_limits.found = 23;

@@ -24,8 +24,8 @@ use ipnet::IpNet;
 use pinyto_core::egress::HostPattern;
 
 use read::{
-    address, database, days, hosts, mebibytes, networks, number, path, precise_seconds, seconds,
-    switch, wrong,
+    address, database, days, hosts, kibibytes, mebibytes, networks, number, path, precise_seconds,
+    seconds, switch, wrong,
 };
 pub use sources::Origin;
 use sources::{Given, Task, Values};
@@ -122,6 +122,20 @@ pub struct Settings {
     pub code_wall: Duration,
     /// `--code-memory-mib`: bytes of memory of one call.
     pub code_memory: usize,
+    /// `--code-recursion`: calls of Python functions within each other.
+    pub code_recursion: usize,
+    /// `--code-answer-kib`: bytes of an answer.
+    pub code_answer: usize,
+    /// `--code-output-kib`: bytes of printed output that are kept.
+    pub code_output: usize,
+    /// `--code-services`: how often one call or job may use `db` and `Http`.
+    pub code_services: usize,
+    /// `--code-service-kib`: bytes of the arguments, and of the answer, of one use of these.
+    pub code_service_bytes: usize,
+    /// `--code-database-seconds`: how long the database may work for one call or job.
+    pub code_database: Duration,
+    /// `--value-memory-mib`: bytes for the values of documents that are being stored.
+    pub value_memory: usize,
     /// `--query-examined`: documents that one query may look at.
     pub query_examined: u64,
     /// `--query-seconds`: how long the database may work on one query.
@@ -302,6 +316,13 @@ impl Settings {
             code_cpu: values.required("code-cpu-seconds", precise_seconds(60))?,
             code_wall: values.required("code-wall-seconds", seconds(1))?,
             code_memory: values.required("code-memory-mib", mebibytes(8, 4096))?,
+            code_recursion: values.required("code-recursion", number(1, 1000))?,
+            code_answer: values.required("code-answer-kib", kibibytes(1, 64 * 1024))?,
+            code_output: values.required("code-output-kib", kibibytes(1, 1024))?,
+            code_services: values.required("code-services", number(1, 1_000_000))?,
+            code_service_bytes: values.required("code-service-kib", kibibytes(1, 64 * 1024))?,
+            code_database: values.required("code-database-seconds", precise_seconds(600))?,
+            value_memory: values.required("value-memory-mib", mebibytes(1, 4096))?,
             query_examined: values.required("query-examined", number(1, 1_000_000_000))?,
             query_time: values.required("query-seconds", precise_seconds(60))?,
             find_documents: values.required("find-documents", number(1, 1_000_000))?,

@@ -116,9 +116,21 @@ pub(super) fn mebibytes<N: TryFrom<u64>>(
     least: u64,
     most: u64,
 ) -> impl Fn(&str) -> Result<N, String> {
+    units(1024 * 1024, least, most)
+}
+
+pub(super) fn kibibytes<N: TryFrom<u64>>(
+    least: u64,
+    most: u64,
+) -> impl Fn(&str) -> Result<N, String> {
+    units(1024, least, most)
+}
+
+/// Bytes, given in units of so many.
+fn units<N: TryFrom<u64>>(unit: u64, least: u64, most: u64) -> impl Fn(&str) -> Result<N, String> {
     let number = number::<u64>(least, most);
     move |text| {
-        let bytes = number(text)? * 1024 * 1024;
+        let bytes = number(text)? * unit;
         N::try_from(bytes).or_else(|_| wrong("a smaller number on this machine", text))
     }
 }

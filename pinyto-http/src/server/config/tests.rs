@@ -159,6 +159,13 @@ fn what_code_may_use_follows_the_defaults_of_the_library() {
     assert_eq!(settings.code_cpu, rules.code_limits.cpu_time);
     assert_eq!(settings.code_wall, rules.code_limits.wall_time);
     assert_eq!(settings.code_memory, rules.code_limits.memory);
+    assert_eq!(settings.code_recursion, rules.code_limits.recursion);
+    assert_eq!(settings.code_answer, rules.code_limits.answer);
+    assert_eq!(settings.code_output, rules.code_limits.output);
+    assert_eq!(settings.code_services, rules.code_limits.service_calls);
+    assert_eq!(settings.code_service_bytes, rules.code_limits.service_bytes);
+    assert_eq!(settings.code_database, rules.query_limits.all_together);
+    assert_eq!(settings.value_memory, rules.value_memory);
     assert_eq!(settings.query_examined, rules.query_limits.examined);
     assert_eq!(settings.query_time, rules.query_limits.time);
     assert_eq!(settings.find_documents, rules.query_limits.found);
