@@ -94,7 +94,12 @@ impl Lock {
 
 /// The second half of the advisory lock that migrations hold.
 pub(super) fn migrations_lock() -> String {
-    format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK_SPACE}, -2)")
+    // However long others take, and what is to be done.
+    format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+        SET LOCAL idle_in_transaction_session_timeout = 0;
+        SELECT pg_advisory_xact_lock({LOCK_SPACE}, -2)"
+    )
 }
 
 /// Something that changes the database: all or nothing, possibly several times over.

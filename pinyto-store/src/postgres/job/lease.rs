@@ -57,9 +57,13 @@ const WAITING: &str = "
     SELECT user_id, since, turn FROM pinyto.job_users
     WHERE since <= $1 ORDER BY since, turn, user_id LIMIT $2";
 
-/// Locks users, in the order of their numbers.
+/// Locks users, in the order of their numbers, but for those whose data is being changed: nobody's
+/// jobs wait for that.
 const LOCK: &str = "
-    SELECT id FROM pinyto.users WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+    SELECT id FROM pinyto.users WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED";
+
+/// How many users more than there are to be claimed for, because some may be locked.
+const SPARE: usize = 32;
 
 /// The same of some users, if something of theirs can be claimed.
 const WAIT: &str = "
@@ -152,26 +156,28 @@ async fn turns(db: &mut PgConnection, claim: &Claim) -> Result<BTreeSet<Turn>, F
         let running = running.get(&row.user_id).copied().unwrap_or(0);
         row.turn(usize::try_from(running).unwrap_or(0))
     };
-    let enough = claim.limit.saturating_add(running.len());
+    let wanted = claim.limit.saturating_add(SPARE);
+    let enough = wanted.saturating_add(running.len());
     let waiting: Vec<TurnRow> = sqlx::query_as(WAITING)
         .bind(now)
         .bind(i64::try_from(enough).unwrap_or(i64::MAX))
         .fetch_all(&mut *db)
         .await?;
     let waiting: BTreeSet<Turn> = waiting.iter().map(turn).collect();
-    let next = waiting.iter().take(claim.limit);
+    let next = waiting.iter().take(wanted);
     let next: Vec<i64> = next.map(|turn| turn.user.get()).collect();
     if next.is_empty() {
         return Ok(BTreeSet::new());
     }
-    sqlx::query(LOCK)
+    let locked: Vec<(i64,)> = sqlx::query_as(LOCK)
         .bind(next.as_slice())
-        .execute(&mut *db)
+        .fetch_all(&mut *db)
         .await?;
+    let locked: Vec<i64> = locked.into_iter().map(|(user,)| user).collect();
     // As it stands now that nobody can change it.
     let waiting: Vec<TurnRow> = sqlx::query_as(WAIT)
         .bind(now)
-        .bind(next)
+        .bind(locked)
         .fetch_all(db)
         .await?;
     Ok(waiting.iter().map(turn).collect())
