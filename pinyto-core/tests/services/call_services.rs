@@ -222,6 +222,24 @@ async fn an_assembly_queues_its_own_jobs_within_bounds() {
 }
 
 #[tokio::test]
+async fn arguments_have_bounds() {
+    let mut settings = settings();
+    settings.code_limits.service_bytes = 10_000;
+    let asked = Asked::new(settings, true).await;
+    let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+    let form = json!({"x".repeat(1000): vec![0; 100]});
+    let told = asked.told(json!([
+        ["Insert", {"document": {"data": deep}}],
+        ["HttpPost", {"url": "http://a.example/", "data": form}],
+    ]));
+    let told = told.await;
+    assert!(told[0].to_string().contains("nested too deeply"), "{told}");
+    // Each of the values would repeat the name.
+    assert_eq!(told[1], "ValueError: The form has more than 10000 bytes.");
+    assert!(asked.egress.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn full_storage_is_told_to_code() {
     let mut settings = settings();
     settings.quotas.bytes = Some(300);

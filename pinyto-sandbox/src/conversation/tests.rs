@@ -125,10 +125,9 @@ fn printing_nothing_is_no_way_to_keep_the_server_busy() {
 }
 
 #[test]
-fn arguments_are_an_object_of_bounded_depth() {
+fn arguments_are_an_object() {
     let limits = limits();
-    let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(200), "]".repeat(200));
-    for arguments in ["[]", "1", "", "{", r#"{"a":1}x"#, &deep] {
+    for arguments in ["[]", "1", "", "{", r#"{"a":1}x"#] {
         assert_eq!(
             Conversation::new(&limits).take(&call(arguments)),
             Err(Breach::Arguments),

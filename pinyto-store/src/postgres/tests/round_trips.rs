@@ -69,6 +69,9 @@ impl Counter {
     }
 }
 
+/// The body of the message `SSLRequest`: 80877103.
+const ASKS_FOR_TLS: [u8; 4] = [0x04, 0xd2, 0x16, 0x2f];
+
 /// Passes a client's messages on. A question is a simple query, or a `Sync` after something was
 /// executed or prepared (and not the lone one that asks a connection whether it lives).
 async fn count(
@@ -96,7 +99,8 @@ async fn count(
             return;
         }
         match kind {
-            None => is_started = true,
+            // Another message without a type follows the question whether there is TLS.
+            None => is_started = body != ASKS_FOR_TLS,
             Some(b'P' | b'B') => asks = true,
             // Nobody waits for a roll-back, or for the end of a connection.
             Some(b'Q') if !body.starts_with(b"ROLLBACK") => {
