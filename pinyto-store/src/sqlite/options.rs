@@ -10,7 +10,7 @@ use sqlx::{
 use super::OpenError;
 
 /// How many rows are read ahead of who takes them.
-const ROWS_AHEAD: usize = 2;
+const ROWS_AHEAD: usize = 4;
 
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
