@@ -44,7 +44,7 @@ use {
     crate::turns::Turns,
     assembly::FunctionOfUser,
     changes::Changes,
-    document::{Indexer, KnownPaths},
+    document::{Connections, Indexer, KnownPaths},
     key::KeysOfUser,
     lookup::Lookup,
     pool::Readers,
@@ -59,7 +59,7 @@ pub struct SqliteStore {
     known_paths: Arc<KnownPaths>,
     readers: Arc<Readers>,
     /// For what assemblies' code asks, so that nobody's queries keep look-ups waiting.
-    queries: Readers,
+    queries: Connections,
     evaluations: Evaluations,
     query_turns: Turns,
     sessions_by_id: Lookup<SessionById>,
@@ -92,11 +92,9 @@ impl SqliteStore {
         ));
         // Short queries have a half of them for themselves.
         let queries_at_once = 2 * options.readers;
-        let queries = Readers::new(
-            options::reader(&connect, options.cache_kib),
-            queries_at_once,
-            options.patience,
-        );
+        let queries = Connections::new(queries_at_once, options.patience, |rows_ahead| {
+            options::reader(&connect, options.cache_kib).row_buffer_size(rows_ahead)
+        });
         let writer = Writer::start(connection, connect, options.max_group, options.patience);
         let writer = Arc::new(writer);
         Ok(Self {

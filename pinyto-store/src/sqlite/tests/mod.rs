@@ -4,6 +4,7 @@
 mod changes;
 mod group_commit;
 mod indexes;
+mod long_documents;
 mod migrations;
 mod plans;
 mod query_plans;
