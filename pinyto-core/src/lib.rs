@@ -87,7 +87,7 @@ pub mod slots;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod throttle;
+pub mod throttle;
 pub mod usage;
 pub mod user;
 mod value_memory;
