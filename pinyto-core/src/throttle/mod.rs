@@ -93,3 +93,22 @@ impl FailureQuota {
         paid_at.saturating_since(now).min(self.limit())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_kept_in_whole_milliseconds() {
+        let quota = FailureQuota {
+            burst: NonZeroU32::MIN.saturating_add(2),
+            interval: Duration::from_micros(1500),
+        };
+        assert_eq!(quota.price(), Duration::from_millis(2));
+        assert_eq!(quota.credit(), Duration::from_millis(4));
+        assert_eq!(quota.limit(), Duration::from_millis(12));
+        let at = Timestamp::from_unix_millis;
+        let owed = [4, 5, 6, 17, 99].map(|paid_at| quota.owed(at(paid_at), at(5)).as_millis());
+        assert_eq!(owed, [0, 0, 1, 12, 12]);
+    }
+}

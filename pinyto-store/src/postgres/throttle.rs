@@ -11,32 +11,21 @@ use sqlx::PgConnection;
 
 use super::{Intent, PostgresStore, error::Failure, pool::Lock};
 
-/// [`Attempt::settle`] as one statement: `$1` to `$6` say of each subject what it and its group
-/// are, its credit, its limit and what the try costs it; `$7` is the present, `$8` how many of a
-/// group are kept beside the subject itself.
+/// Notes a try for each of its subjects, unless that has failed too often: `$1` to `$6` say of
+/// each subject what it and its group are, its credit, its limit and what the try costs it; `$7`
+/// is the present, `$8` how many of a group are kept beside the subject itself. Gives those for
+/// whom it is noted.
 ///
-/// Rows are locked in the order of the subjects, others are skipped if they are locked. A row that
-/// isn't there can't be locked: of tries that meet before there is one, the insert lets one after
-/// the other decide. A try that succeeds writes as well, with a price of nothing, and so has its
-/// place in that order; it must not be told before failures that came first.
-const SETTLE: &str = "
+/// Rows are locked in the order of the subjects and only there, so that nobody waits in a circle.
+/// A try that succeeds writes as well, with a price of nothing: so it has its place among those
+/// that fail, even if they are the first.
+const NOTE: &str = "
     WITH wanted AS MATERIALIZED (
         SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[],
             $6::bigint[]) AS w (subject, first, last, credit, most, price)),
-    known AS MATERIALIZED (
-        SELECT subject, paid_at FROM pinyto.failures WHERE subject = ANY ($1)
-        ORDER BY subject FOR UPDATE),
-    refusing AS MATERIALIZED (
-        SELECT 1 FROM known JOIN wanted USING (subject)
-        WHERE least(paid_at - $7, most) > credit),
-    corrected AS (
-        UPDATE pinyto.failures f SET paid_at = $7 + w.most FROM wanted w
-        WHERE f.subject = w.subject AND f.paid_at > $7 + w.most
-            AND EXISTS (SELECT FROM refusing)),
     noted AS (
         INSERT INTO pinyto.failures AS f (subject, paid_at)
-        SELECT subject, $7 + price FROM wanted
-        WHERE NOT EXISTS (SELECT FROM refusing) ORDER BY subject
+        SELECT subject, $7 + price FROM wanted ORDER BY subject
         ON CONFLICT (subject) DO UPDATE SET paid_at = excluded.paid_at + greatest(0,
             least(f.paid_at - $7, (SELECT most FROM wanted w WHERE w.subject = f.subject)))
         WHERE least(f.paid_at - $7, (SELECT most FROM wanted w WHERE w.subject = f.subject))
@@ -53,72 +42,100 @@ const SETTLE: &str = "
         FOR UPDATE OF f SKIP LOCKED),
     forgotten AS (
         DELETE FROM pinyto.failures WHERE subject IN (SELECT subject FROM leaving))
-    SELECT w.subject, noted.paid_at AS noted, known.paid_at AS known
-    FROM wanted w LEFT JOIN noted USING (subject) LEFT JOIN known USING (subject)";
+    SELECT subject, paid_at FROM noted";
 
-const FIND: &str = "SELECT subject, paid_at FROM pinyto.failures WHERE subject = ANY ($1)";
-
-#[derive(sqlx::FromRow)]
-struct Judged {
-    subject: Vec<u8>,
-    noted: Option<i64>,
-    known: Option<i64>,
-}
+/// After a refusal: takes back what was noted for others than who refused (`$2`: how much), and
+/// corrects what is more than a limit (`$3`), which a clock that was set back has left.
+const TAKE_BACK: &str = "
+    WITH locked AS MATERIALIZED (
+        SELECT subject FROM pinyto.failures WHERE subject = ANY ($1) ORDER BY subject FOR UPDATE),
+    wanted AS (
+        SELECT w.* FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS w (subject, noted, most)
+        JOIN locked USING (subject))
+    UPDATE pinyto.failures f SET paid_at = least(f.paid_at - w.noted, $4 + w.most)
+    FROM wanted w WHERE f.subject = w.subject RETURNING f.subject, f.paid_at";
 
 struct Settle(Attempt);
+
+/// When debts are paid for, by the bytes of their subjects.
+type Debts = HashMap<Vec<u8>, i64>;
+
+impl Settle {
+    fn subjects(&self, bytes: fn(&Subject) -> [u8; 16]) -> Vec<Vec<u8>> {
+        let subjects = self.0.subjects.iter();
+        subjects
+            .map(|(subject, _)| bytes(subject).to_vec())
+            .collect()
+    }
+
+    fn quotas(&self, time: fn(&FailureQuota) -> Duration) -> Vec<i64> {
+        let quotas = self.0.subjects.iter();
+        quotas.map(|(_, quota)| millis(time(quota))).collect()
+    }
+
+    fn prices(&self) -> Vec<i64> {
+        self.quotas(if self.0.failed {
+            FailureQuota::price
+        } else {
+            |_| Duration::ZERO
+        })
+    }
+
+    async fn note(&self, db: &mut PgConnection) -> Result<Debts, Failure> {
+        let noted: Vec<(Vec<u8>, i64)> = sqlx::query_as(NOTE)
+            .bind(self.subjects(|subject| *subject.as_bytes()))
+            .bind(self.subjects(|subject| *subject.group().start().as_bytes()))
+            .bind(self.subjects(|subject| *subject.group().end().as_bytes()))
+            .bind(self.quotas(FailureQuota::credit))
+            .bind(self.quotas(FailureQuota::limit))
+            .bind(self.prices())
+            .bind(self.0.at.unix_millis())
+            .bind(OTHERS_PER_GROUP)
+            .fetch_all(db)
+            .await?;
+        Ok(noted.into_iter().collect())
+    }
+
+    async fn take_back(&self, noted: &Debts, db: &mut PgConnection) -> Result<Debts, Failure> {
+        let subjects = self.subjects(|subject| *subject.as_bytes());
+        let prices = subjects.iter().zip(self.prices());
+        let prices = prices.map(|(subject, price)| match noted.get(subject) {
+            Some(_) => price,
+            None => 0,
+        });
+        let prices: Vec<i64> = prices.collect();
+        let left: Vec<(Vec<u8>, i64)> = sqlx::query_as(TAKE_BACK)
+            .bind(subjects)
+            .bind(prices)
+            .bind(self.quotas(FailureQuota::limit))
+            .bind(self.0.at.unix_millis())
+            .fetch_all(db)
+            .await?;
+        Ok(left.into_iter().collect())
+    }
+}
 
 #[async_trait]
 impl Intent for Settle {
     type Outcome = Settled;
 
+    /// One statement, or two that needn't be one transaction: between them somebody may owe for
+    /// one try too many.
     fn locks(&self) -> Option<Vec<Lock>> {
         None
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<Settled, Failure> {
         let Self(attempt) = self;
-        let each = |bytes: fn(&Subject) -> [u8; 16]| -> Vec<Vec<u8>> {
-            let subjects = attempt.subjects.iter();
-            subjects
-                .map(|(subject, _)| bytes(subject).to_vec())
-                .collect()
-        };
-        let quotas = |time: fn(&FailureQuota) -> Duration| -> Vec<i64> {
-            let quotas = attempt.subjects.iter();
-            quotas.map(|(_, quota)| millis(time(quota))).collect()
-        };
-        let price: fn(&FailureQuota) -> Duration = if attempt.failed {
-            FailureQuota::price
-        } else {
-            |_| Duration::ZERO
-        };
-        let subjects = each(|subject| *subject.as_bytes());
-        let judged: Vec<Judged> = sqlx::query_as(SETTLE)
-            .bind(&subjects)
-            .bind(each(|subject| *subject.group().start().as_bytes()))
-            .bind(each(|subject| *subject.group().end().as_bytes()))
-            .bind(quotas(FailureQuota::credit))
-            .bind(quotas(FailureQuota::limit))
-            .bind(quotas(price))
-            .bind(attempt.at.unix_millis())
-            .bind(OTHERS_PER_GROUP)
-            .fetch_all(&mut *db)
-            .await?;
-        let is_allowed = judged.iter().all(|row| row.noted.is_some());
-        let mut debts: HashMap<Vec<u8>, i64> = judged
-            .into_iter()
-            .filter_map(|row| Some((row.subject, row.noted.or(row.known)?)))
-            .collect();
-        if !is_allowed && debts.len() < subjects.len() {
-            // Somebody else's try made the row and was the last that was allowed.
-            let found: Vec<(Vec<u8>, i64)> =
-                sqlx::query_as(FIND).bind(&subjects).fetch_all(db).await?;
-            debts.extend(found);
+        let mut debts = self.note(&mut *db).await?;
+        let is_allowed = debts.len() == attempt.subjects.len();
+        if !is_allowed {
+            debts = self.take_back(&debts, db).await?;
         }
-        let paid_at = attempt.subjects.iter().map(|(subject, quota)| {
+        let paid_at = attempt.subjects.iter().map(|(subject, _)| {
             let debt = debts.get(subject.as_bytes().as_slice()).copied();
-            let paid_at = debt.map_or(attempt.at, Timestamp::from_unix_millis);
-            attempt.at.saturating_add(quota.owed(paid_at, attempt.at))
+            let paid_at = debt.map(Timestamp::from_unix_millis);
+            paid_at.map_or(attempt.at, |paid_at| paid_at.max(attempt.at))
         });
         Ok(Settled {
             is_allowed,
