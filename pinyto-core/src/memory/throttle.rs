@@ -12,7 +12,7 @@ impl State {
         let group = self.failures.range(subject.group());
         let others = group.filter(|(other, _)| **other != subject);
         let others = others.map(|(other, paid_at)| (*other, *paid_at)).collect();
-        for other in Subject::crowded_out(others, now) {
+        for (other, _) in Subject::crowded_out(others, now) {
             self.failures.remove(&other);
         }
         self.failures.insert(subject, paid_at);

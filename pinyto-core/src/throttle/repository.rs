@@ -38,18 +38,20 @@ impl Subject {
         Self(first)..=Self(last)
     }
 
-    /// Which of these others of its group are to be forgotten when the subject is written: those
-    /// that owe nothing, and of too many those that owe least.
+    /// Which of the others of its group are to be forgotten when the subject is written: those
+    /// that owe nothing, and of too many those that owe least. Each comes with the moment when it
+    /// will have paid.
     pub fn crowded_out(
         mut others: Vec<(Self, Timestamp)>,
         now: Timestamp,
-    ) -> impl Iterator<Item = Self> {
+    ) -> impl Iterator<Item = (Self, Timestamp)> {
         others.sort_unstable_by_key(|(_, paid_at)| Reverse(*paid_at));
-        let is_kept = move |index, paid_at| index + 1 < Self::MAX_PER_GROUP && paid_at > now;
-        let others = others.into_iter().enumerate();
-        others.filter_map(move |(index, (subject, paid_at))| {
-            (!is_kept(index, paid_at)).then_some(subject)
-        })
+        let kept = others
+            .iter()
+            .take(Self::MAX_PER_GROUP - 1)
+            .take_while(|(_, paid_at)| *paid_at > now)
+            .count();
+        others.into_iter().skip(kept)
     }
 }
 

@@ -47,7 +47,7 @@ impl Intent for Settle {
             let others = known.range(subject.group());
             let others = others.map(|(other, paid_at)| (*other, *paid_at));
             let others = others.filter(|(other, _)| *other != subject).collect();
-            for other in Subject::crowded_out(others, attempt.at) {
+            for (other, _) in Subject::crowded_out(others, attempt.at) {
                 let other = other.as_bytes().as_slice();
                 sqlx::query(FORGET).bind(other).execute(&mut *db).await?;
             }
