@@ -126,12 +126,16 @@ async fn how_many_calls_a_second() {
             "documents.search of the last 10, {callers:2} callers: {:6}/s",
             searches.await
         );
-        for (name, failed) in [("failures", true), ("successes", false)] {
+        for (name, failed, begin) in [
+            ("failures", true, callers << 40),
+            ("refusals", true, callers << 40),
+            ("successes", false, callers << 50),
+        ] {
             let calls = Arc::clone(&store);
             let settled = rate(callers, move |n| {
                 let store = Arc::clone(&calls);
                 async move {
-                    store.settle(&attempt(n, failed)).await.unwrap();
+                    store.settle(&attempt(begin + n, failed)).await.unwrap();
                 }
             });
             println!("{name} settled, {callers:2} callers: {:6}/s", settled.await);
