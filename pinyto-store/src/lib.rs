@@ -37,10 +37,12 @@
 //! # What it promises
 //!
 //! - **Acknowledged is durable.** A call that changes something returns after the commit, which
-//!   by default is on the disk (SQLite: `Synchronous`; PostgreSQL: `synchronous_commit`).
+//!   by default is on the disk (SQLite: `Synchronous`; PostgreSQL: `synchronous_commit`). In
+//!   PostgreSQL, failed tries are not in the write-ahead log and are forgotten if it crashes.
 //! - **All or nothing.** Each call is one transaction. An error means that nothing was changed,
 //!   with one exception that no database can avoid: when the disk fails during a commit, what was
-//!   written may come to light again after a crash.
+//!   written may come to light again after a crash. (A failed try that PostgreSQL refuses may
+//!   count for its address or account for a moment.)
 //! - **The truth of the moment.** What another process on the same database has changed is seen by
 //!   the next call. SQLite: what was looked up is remembered only while nobody has committed
 //!   anything. PostgreSQL: it is asked each time.

@@ -25,3 +25,4 @@ mod session_model;
 mod sessions;
 mod support;
 mod throttling;
+mod throttling_together;

@@ -16,6 +16,7 @@ mod run;
 mod session;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod user;
 mod writer;
 
@@ -31,6 +32,7 @@ use pinyto_core::{
     run::RunRepository,
     session::SessionRepository,
     store::{Store, StoreError},
+    throttle::FailureRepository,
     user::UserRepository,
 };
 use sqlx::Connection as _;
@@ -171,6 +173,10 @@ impl Store for SqliteStore {
     }
 
     fn jobs(&self) -> &dyn JobRepository {
+        self
+    }
+
+    fn failures(&self) -> &dyn FailureRepository {
         self
     }
 
