@@ -49,6 +49,7 @@
 //! | [`query`] | the language that documents are asked for in: what it means, and how documents are ordered |
 //! | [`egress`] | what that code may fetch from other servers |
 //! | [`clock`], [`randomness`] | time and randomness, handed in |
+//! | [`portable`] | one user's data as lines of JSON: out of one cloud, into another |
 //! | [`usage`], [`audit`] | metering; the audit log |
 //! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
 //!
@@ -77,6 +78,7 @@ pub mod json;
 pub mod key;
 pub mod keyserver;
 pub mod memory;
+pub mod portable;
 pub mod query;
 mod quota;
 pub mod randomness;
