@@ -65,7 +65,9 @@ async fn a_cloud_moves_to_postgresql_while_it_serves_and_back() {
     let mut ids = Vec::new();
     for n in 0..5 {
         let store = json!({"type": "todo", "data": {"n": n}});
-        let stored = client.expect("/pinyto/Todo/store", with(&token, store)).await;
+        let stored = client
+            .expect("/pinyto/Todo/store", with(&token, store))
+            .await;
         ids.push(stored["_id"].as_str().unwrap().to_owned());
     }
     let before = client.expect("/statistics", with(&token, json!({}))).await;
@@ -75,7 +77,9 @@ async fn a_cloud_moves_to_postgresql_while_it_serves_and_back() {
     assert!(said.contains("2 users, 1 keys, 1 sessions"), "{said}");
     assert!(said.contains("5 documents"), "{said}");
     assert!(said.contains("server-key.pem is not in it"), "{said}");
-    let mode = fs::metadata(folder.join("ada.backup")).unwrap().permissions();
+    let mode = fs::metadata(folder.join("ada.backup"))
+        .unwrap()
+        .permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
     let left = fs::read_dir(folder).unwrap();
     let left = left.filter(|file| {
@@ -89,6 +93,13 @@ async fn a_cloud_moves_to_postgresql_while_it_serves_and_back() {
     let lines = |file: &[u8]| file.iter().filter(|byte| **byte == b'\n').count();
     assert_eq!(lines(&piped.stdout), lines(&file));
     assert!(succeed(folder, &["check-backup", "ada.backup"]).contains("is complete"));
+    // A newer one replaces it, but nothing else that is there.
+    succeed(folder, &["backup", "ada.backup"]);
+    for other in ["pinyto.db", "server-key.pem"] {
+        let refused = fail(folder, &["backup", other]);
+        assert!(refused.contains("it is there already"), "{refused}");
+    }
+    let file = fs::read(folder.join("ada.backup")).unwrap();
     let refused = fail(folder, &["restore", "ada.backup"]);
     assert!(refused.contains("The database is not empty"), "{refused}");
     assert!(server.stop().success());
@@ -109,19 +120,37 @@ async fn a_cloud_moves_to_postgresql_while_it_serves_and_back() {
     let mut client = server.client().await;
     // Who was logged in still is, and can log in again with the same key.
     let after = client.expect("/statistics", with(&token, json!({}))).await;
-    for figure in ["current_storage", "assembly_count", "installed_assemblies_count"] {
+    for figure in [
+        "current_storage",
+        "assembly_count",
+        "installed_assemblies_count",
+    ] {
         assert_eq!(after[figure], before[figure], "{figure}: {before} {after}");
     }
     let token = client.log_in("ada", &device, server_key.public_key()).await;
     let store = json!({"type": "todo", "data": {"n": 5}});
-    let stored = client.expect("/pinyto/Todo/store", with(&token, store)).await;
+    let stored = client
+        .expect("/pinyto/Todo/store", with(&token, store))
+        .await;
     ids.push(stored["_id"].as_str().unwrap().to_owned());
     let back = ["backup", "back.backup", "--database", database.url()];
     succeed(folder, &back);
+    // One user, too.
+    let there = ["--database", database.url()];
+    let user = ["export-user", "ada", "ada.jsonl"];
+    succeed(folder, &[user.as_slice(), &there].concat());
+    let user = ["import-user", "ada.jsonl", "--user", "eve"];
+    let said = succeed(folder, &[user.as_slice(), &there].concat());
+    assert!(said.contains("1 installed ones and 6 documents"), "{said}");
     assert!(server.stop().success());
 
     // And back, into a file that is not there yet.
-    let new = ["restore", "back.backup", "--database", "sqlite:new.db?mode=rwc"];
+    let new = [
+        "restore",
+        "back.backup",
+        "--database",
+        "sqlite:new.db?mode=rwc",
+    ];
     let said = succeed(folder, &new);
     assert!(said.contains("6 documents"), "{said}");
     let exported = ["export-user", "ada", "--database", "sqlite:new.db"];
@@ -153,7 +182,10 @@ async fn one_user_moves_to_another_cloud() {
     }
     // While both serve.
     let said = succeed(old.path(), &["export-user", "ada", "ada.jsonl"]);
-    assert!(said.contains("1 keys, 1 assemblies, 1 installed ones and 3 documents"), "{said}");
+    assert!(
+        said.contains("1 keys, 1 assemblies, 1 installed ones and 3 documents"),
+        "{said}"
+    );
     let file = old.path().join("ada.jsonl");
     let text = fs::read_to_string(&file).unwrap();
     assert!(!text.contains("PRIVATE"), "{text}");
@@ -163,17 +195,25 @@ async fn one_user_moves_to_another_cloud() {
     assert!(said.contains("The user was made"), "{said}");
     assert!(said.contains("3 documents"), "{said}");
     let said = succeed(new.path(), &["import-user", file]);
-    assert!(said.contains("and 0 documents. There already: 3 documents"), "{said}");
+    assert!(
+        said.contains("and 0 documents. There already: 3 documents"),
+        "{said}"
+    );
 
     let mut client = server.client().await;
     let token = client.log_in("ada", &device, server_key.public_key()).await;
-    let counted = client.expect("/ada/Notes/count", with(&token, json!({}))).await;
+    let counted = client
+        .expect("/ada/Notes/count", with(&token, json!({})))
+        .await;
     assert_eq!(counted, json!(3));
 
     // What can't be taken is refused before anything is changed.
     let broken = text.replacen("\"type\":\"note\"", "\"type\":\"note", 1);
     fs::write(new.path().join("broken.jsonl"), broken).unwrap();
-    let said = fail(new.path(), &["import-user", "broken.jsonl", "--user", "eve"]);
+    let said = fail(
+        new.path(),
+        &["import-user", "broken.jsonl", "--user", "eve"],
+    );
     assert!(said.starts_with("Line "), "{said}");
     let said = fail(new.path(), &["export-user", "eve"]);
     assert_eq!(said, "There is no user eve.\n");
@@ -199,14 +239,26 @@ async fn documents_come_from_mongodb() {
         arguments
     };
     let said = fail(folder, &import(&[]));
-    assert!(said.starts_with("Line 1 can't be taken: it doesn't say of which assembly"), "{said}");
+    assert!(
+        said.starts_with("Line 1 can't be taken: it doesn't say of which assembly"),
+        "{said}"
+    );
     let said = fail(folder, &import(&["--assembly", "pinyto/DocumentsAdmin"]));
-    assert_eq!(said, "Line 2 can't be taken: it has no type, so one has to be named.\n");
+    assert_eq!(
+        said,
+        "Line 2 can't be taken: it has no type, so one has to be named.\n"
+    );
     let all = ["--assembly", "pinyto/DocumentsAdmin", "--type", "book"];
     let said = succeed(folder, &import(&all));
-    assert!(said.contains("2 documents. There already: 0 documents"), "{said}");
+    assert!(
+        said.contains("2 documents. There already: 0 documents"),
+        "{said}"
+    );
     let said = succeed(folder, &import(&all));
-    assert!(said.contains("0 documents. There already: 2 documents"), "{said}");
+    assert!(
+        said.contains("0 documents. There already: 2 documents"),
+        "{said}"
+    );
 
     let search = json!({"query": {"type": "book"}});
     let path = "/pinyto/DocumentsAdmin/search";
@@ -232,10 +284,22 @@ fn what_is_asked_wrongly_is_said_in_a_sentence() {
         (vec!["import-user", "a"], "There is no database"),
         (vec!["restore", "a"], "a can't be read"),
         (vec!["check-backup", "."], ". is a folder."),
-        (vec!["restore", "a", "--max-line-mib", "0"], "--max-line-mib must be"),
-        (vec!["export-user", "a b"], "The user to be exported is none"),
-        (vec!["import-user", "a", "--assembly", "x"], "--assembly must be"),
-        (vec!["backup", "no/such/folder/a"], "no/such/folder/a can't be written"),
+        (
+            vec!["restore", "a", "--max-line-mib", "0"],
+            "--max-line-mib must be",
+        ),
+        (
+            vec!["export-user", "a b"],
+            "The user to be exported is none",
+        ),
+        (
+            vec!["import-user", "a", "--assembly", "x"],
+            "--assembly must be",
+        ),
+        (
+            vec!["backup", "no/such/folder/a"],
+            "no/such/folder/a can't be written",
+        ),
     ] {
         let said = fail(folder, &arguments);
         assert!(said.starts_with(sentence), "{arguments:?}: {said}");
@@ -244,7 +308,13 @@ fn what_is_asked_wrongly_is_said_in_a_sentence() {
     assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
     fs::write(folder.join("a"), "{\"pinyto_backup\":{\"version\":9}}\n").unwrap();
     let said = fail(folder, &["check-backup", "a"]);
-    assert_eq!(said, "The backup has version 9 of the format, this program knows 1.\n");
+    assert_eq!(
+        said,
+        "The backup has version 9 of the format, this program knows 1.\n"
+    );
     let said = fail(folder, &["restore", "a"]);
-    assert_eq!(said, "The backup has version 9 of the format, this program knows 1.\n");
+    assert_eq!(
+        said,
+        "The backup has version 9 of the format, this program knows 1.\n"
+    );
 }

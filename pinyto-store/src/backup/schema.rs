@@ -282,6 +282,11 @@ pub(crate) static LEFT_OUT: &[(&str, Option<&str>, &str)] = &[
         Some("setup"),
         "counts changes, for servers that run",
     ),
+    (
+        "failures",
+        None,
+        "failed tries, which mean nothing after minutes",
+    ),
 ];
 
 /// A column as a database's catalogue has it.

@@ -47,7 +47,9 @@ impl Target {
                 let file = fs::OpenOptions::new().write(true).open(path);
                 file.map(|file| (file, None))
             }
-            Place::File(path) => Partial::create(path).map(|(file, partial)| (file, Some(partial))),
+            Place::File(path) => replaceable(path)
+                .and_then(|()| Partial::create(path))
+                .map(|(file, partial)| (file, Some(partial))),
         };
         let (file, partial) =
             opened.map_err(|error| format!("{} can't be written: {error}.", shown(place)))?;
@@ -103,6 +105,24 @@ impl Partial {
         let _ = folder;
         Ok(())
     }
+}
+
+/// That nothing else is lost: neither the database nor the server's key, whose name is mistyped
+/// easily.
+fn replaceable(path: &Path) -> io::Result<()> {
+    /// What backups and exports begin with.
+    const OURS: &[u8] = b"{\"pinyto_";
+    let mut beginning = Vec::new();
+    match fs::File::open(path) {
+        Ok(file) => io::Read::read_to_end(&mut io::Read::take(file, 64), &mut beginning)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if beginning.is_empty() || beginning.starts_with(OURS) {
+        return Ok(());
+    }
+    let other = "it is there already, and is no backup or export that could be replaced";
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, other))
 }
 
 /// Whether there is something that is no ordinary file.
