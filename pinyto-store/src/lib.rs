@@ -75,11 +75,13 @@
 //! | `postgres-tls` | no | encrypted connections to it |
 //!
 //! Database files belong on a local disk: SQLite's locks don't work on network file systems. Don't
-//! move or replace the file while a store has it open. To back up a running database use SQLite's
-//! `VACUUM INTO` or `.backup`, not a copy of the file.
+//! move or replace the file while a store has it open, and don't copy it: [`backup`] says how a
+//! database is backed up while it is used, and how it is moved into another.
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod backup;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod migrations;
 #[cfg(feature = "postgres")]

@@ -17,6 +17,7 @@ mod jobs;
 mod key_stock;
 mod keys;
 mod keyserver;
+mod portable;
 mod queued_jobs;
 mod quotas;
 mod runs;

@@ -16,6 +16,7 @@
 //! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/`, `throttle.rs` | the statements, each beside the function that runs it |
 
 mod assembly;
+mod backup;
 mod document;
 mod error;
 mod job;

@@ -1,6 +1,7 @@
 //! The store in a SQLite file.
 
 mod assembly;
+mod backup;
 mod changes;
 mod document;
 mod error;

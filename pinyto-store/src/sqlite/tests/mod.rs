@@ -1,5 +1,6 @@
 //! What can only be seen from inside. The store as others see it is tested in `tests/`.
 
+mod backup;
 #[cfg(unix)]
 mod changes;
 mod group_commit;
