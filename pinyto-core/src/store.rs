@@ -12,6 +12,7 @@
 //! | documents | [`DocumentRepository`] |
 //! | runs | [`RunRepository`] |
 //! | jobs | [`JobRepository`] |
+//! | what is read for a session | [`SessionReads`] |
 //!
 //! [`MemoryStore`](crate::memory::MemoryStore) is one; the crate `pinyto-store` has one on SQLite.
 //!
@@ -25,15 +26,20 @@
 //! 3. Report [`StoreError::Unavailable`] for what may work later and [`StoreError::Corrupt`] for
 //!    what can't have been written by us. Never hand out half a transaction with an error.
 //! 4. Take time from the arguments, never from a clock of your own.
-//! 5. Implement [`Store`] and run the contract suite over it (feature `testing`, see
+//! 5. Implement [`SessionReads`], of which only one method is not provided, and [`Store`], and run the contract suite over it (feature `testing`, see
 //!    `pinyto_core::store_contract!`).
 
 use async_trait::async_trait;
 
 use crate::{
-    assembly::AssemblyRepository, document::DocumentRepository, job::JobRepository,
-    key::KeyRepository, keyserver::KeyserverRepository, run::RunRepository,
-    session::SessionRepository, user::UserRepository,
+    assembly::AssemblyRepository,
+    document::DocumentRepository,
+    job::JobRepository,
+    key::KeyRepository,
+    keyserver::KeyserverRepository,
+    run::RunRepository,
+    session::{SessionReads, SessionRepository},
+    user::UserRepository,
 };
 
 /// Everything that is kept. See the [module](self) on how to write one.
@@ -62,6 +68,9 @@ pub trait Store: Send + Sync {
 
     /// What is to be run.
     fn jobs(&self) -> &dyn JobRepository;
+
+    /// What is read for a session, with its look-up.
+    fn reads(&self) -> &dyn SessionReads;
 
     /// Whether the store can be reached: succeeds if a read does.
     ///

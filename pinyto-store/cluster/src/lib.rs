@@ -16,6 +16,7 @@
 //! ```
 
 mod cluster;
+mod round_trips;
 
 use std::{
     io::Write as _,
@@ -29,6 +30,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 
 use cluster::Cluster;
+pub use round_trips::RoundTrips;
 
 /// The server that tests use.
 enum Server {

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `pool.rs` | connections, transactions, locks, and what is tried again |
 //! | `migration.rs` | bringing the tables up to date |
+//! | `reads.rs` | what is read for a session, in one statement with its look-up |
 //! | `error.rs` | what an error of the database means |
 //! | `document/` | documents: `change.rs` changes them together with usage and indexes, `search.rs` answers queries, `index.rs` keeps the indexes |
 //! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
@@ -24,6 +25,7 @@ mod keyserver;
 mod migration;
 mod options;
 mod pool;
+mod reads;
 mod run;
 mod session;
 #[cfg(test)]
@@ -40,7 +42,7 @@ use pinyto_core::{
     key::KeyRepository,
     keyserver::KeyserverRepository,
     run::RunRepository,
-    session::SessionRepository,
+    session::{SessionReads, SessionRepository},
     store::{Store, StoreError},
     user::UserRepository,
 };
@@ -197,6 +199,10 @@ impl Store for PostgresStore {
     }
 
     fn jobs(&self) -> &dyn JobRepository {
+        self
+    }
+
+    fn reads(&self) -> &dyn SessionReads {
         self
     }
 

@@ -104,8 +104,19 @@ impl Intent for EnsureKeyless {
 
 const FIND: &str = "SELECT id, name FROM pinyto.users WHERE name = $1";
 
-const USAGE: &str = "
-    SELECT cpu_nanos, byte_seconds, bytes, calculated_at FROM pinyto.users WHERE id = $1";
+/// The columns of a [`UsageRow`].
+macro_rules! usage_columns {
+    () => {
+        "cpu_nanos, byte_seconds, bytes, calculated_at"
+    };
+}
+pub(super) use usage_columns;
+
+const USAGE: &str = concat!(
+    "SELECT ",
+    usage_columns!(),
+    " FROM pinyto.users WHERE id = $1"
+);
 
 struct BookCpuTime {
     user: UserId,

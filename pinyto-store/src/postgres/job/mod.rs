@@ -18,30 +18,49 @@ use pinyto_core::{
 pub(super) use plan::{plan, replan, revive_changed};
 pub(super) use queue::{enqueue, refusal};
 
-use super::{PostgresStore, error::Failure};
+use super::{PostgresStore, error::Failure, run::number};
 use crate::row::job::{EntryRow, NameRow};
 use lease::{ClaimDue, Complete, Extend, OWNER, SetBack};
 use queue::{Release, RunNow};
-use row::entry_columns;
+pub(super) use row::entry_columns;
 
 const NEXT_DUE: &str =
     "SELECT due_at FROM pinyto.job_users WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
 
 #[derive(sqlx::FromRow)]
-struct StateRow {
+pub(super) struct StateRow {
     #[sqlx(flatten)]
     name: NameRow,
     #[sqlx(flatten)]
     entry: EntryRow,
 }
 
-const LIST_OF_USER: &str = concat!(
-    "SELECT author.name AS author, a.name AS assembly, e.job, ",
-    entry_columns!(),
-    " FROM pinyto.job_entries e JOIN pinyto.assemblies a ON a.id = e.assembly_id
-      JOIN pinyto.users author ON author.id = a.author_id
-      WHERE e.user_id = $1 ORDER BY e.assembly_id, e.job, e.id LIMIT $3 OFFSET $2"
-);
+/// Of `$user`'s entries, $3 after the first $2, each with its `place`.
+macro_rules! jobs_of_user {
+    ($user:literal) => {
+        concat!(
+            "SELECT row_number() OVER (ORDER BY e.assembly_id, e.job, e.id) AS place,
+                    author.name AS author, a.name AS assembly, e.job, ",
+            $crate::postgres::job::entry_columns!(),
+            " FROM pinyto.job_entries e JOIN pinyto.assemblies a ON a.id = e.assembly_id
+             JOIN pinyto.users author ON author.id = a.author_id
+             WHERE e.user_id = ",
+            $user,
+            " ORDER BY e.assembly_id, e.job, e.id LIMIT $3 OFFSET $2"
+        )
+    };
+}
+pub(super) use jobs_of_user;
+
+const LIST_OF_USER: &str = jobs_of_user!("$1");
+
+pub(super) fn states(rows: Vec<StateRow>, now: Timestamp) -> Result<Vec<JobState>, StoreError> {
+    let states = rows.into_iter().map(|row| {
+        let (job, entry) = (JobRef::try_from(row.name)?, JobEntry::try_from(row.entry)?);
+        Ok(JobState::of(job, &entry, now))
+    });
+    Ok(states.collect::<Result<_, Failure>>()?)
+}
 
 #[async_trait]
 impl JobRepository for PostgresStore {
@@ -109,18 +128,12 @@ impl JobRepository for PostgresStore {
         skip: u64,
         count: u64,
     ) -> Result<Vec<JobState>, StoreError> {
-        let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
         let list = || {
             sqlx::query_as::<_, StateRow>(LIST_OF_USER)
                 .bind(user.get())
                 .bind(number(skip))
                 .bind(number(count))
         };
-        let rows = self.database.all(list).await?;
-        let states = rows.into_iter().map(|row| {
-            let (job, entry) = (JobRef::try_from(row.name)?, JobEntry::try_from(row.entry)?);
-            Ok(JobState::of(job, &entry, now))
-        });
-        Ok(states.collect::<Result<_, Failure>>()?)
+        states(self.database.all(list).await?, now)
     }
 }
