@@ -9,7 +9,8 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `pool.rs` | connections, transactions, locks, and what is tried again |
+//! | `pool.rs` | transactions, locks, and what is tried again |
+//! | `connections.rs`, `hosts.rs` | connections, and to which server |
 //! | `migration.rs` | bringing the tables up to date |
 //! | `reads.rs` | what is read for a session, in one statement with its look-up |
 //! | `error.rs` | what an error of the database means |
@@ -17,8 +18,10 @@
 //! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
 
 mod assembly;
+mod connections;
 mod document;
 mod error;
+mod hosts;
 mod job;
 mod key;
 mod keyserver;
@@ -46,14 +49,15 @@ use pinyto_core::{
     store::{Store, StoreError},
     user::UserRepository,
 };
-use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
-use tokio::time::timeout;
+use sqlx::{Connection as _, PgConnection};
 
 pub use migration::OpenError;
 pub use options::PostgresOptions;
 
 use crate::{DatabaseState, migrations::newest_of, query::evaluation::Evaluations, turns::Turns};
+use connections::Connections;
 use document::{Indexer, KnownSetups};
+use hosts::Hosts;
 use pool::{Database, Intent, queries_at_once};
 
 /// How long an answer to a ping may take.
@@ -69,16 +73,15 @@ pub struct PostgresStore {
     indexer: Indexer,
 }
 
-/// What operators know a database by; without the password.
-fn name_of(connect: &PgConnectOptions) -> String {
-    let database = connect.get_database().unwrap_or(connect.get_username());
-    match connect.get_socket() {
-        Some(socket) => format!("{database} at {}", socket.display()),
-        None => format!(
-            "{database} at {}:{}",
-            connect.get_host(),
-            connect.get_port()
-        ),
+/// A connection, and what operators know the database by.
+async fn connect(hosts: &Hosts) -> Result<(PgConnection, String), OpenError> {
+    let database = hosts.name();
+    match hosts.connect().await {
+        Ok(connection) => Ok((connection, database)),
+        Err(failure) => Err(OpenError::Connection {
+            database,
+            source: failure.into(),
+        }),
     }
 }
 
@@ -94,10 +97,10 @@ impl PostgresStore {
     /// [`OpenError`], with one sentence for the operator.
     pub async fn open(options: impl Into<PostgresOptions> + Send) -> Result<Self, OpenError> {
         let options = options.into();
-        let connect = options.connect()?;
-        Self::migrate_with(&connect).await?;
-        let pool = options.pool().connect_lazy_with(connect);
-        let database = Database::new(pool, options.connections, options.patience);
+        let hosts = options.hosts()?;
+        Self::migrate_with(&hosts).await?;
+        let connections = Connections::new(hosts, options.pool(), options.patience);
+        let database = Database::new(connections, options.connections, options.patience);
         let database = Arc::new(database);
         Ok(Self {
             indexer: Indexer::start(Arc::clone(&database)),
@@ -115,16 +118,11 @@ impl PostgresStore {
     ///
     /// [`OpenError`], with one sentence for the operator.
     pub async fn migrate(options: impl Into<PostgresOptions> + Send) -> Result<(), OpenError> {
-        Self::migrate_with(&options.into().connect()?).await
+        Self::migrate_with(&options.into().hosts()?).await
     }
 
-    async fn migrate_with(connect: &PgConnectOptions) -> Result<(), OpenError> {
-        let name = name_of(connect);
-        let connected = connect.connect().await;
-        let mut connection = connected.map_err(|error| OpenError::Connection {
-            database: name.clone(),
-            source: error.into(),
-        })?;
+    async fn migrate_with(hosts: &Hosts) -> Result<(), OpenError> {
+        let (mut connection, name) = connect(hosts).await?;
         migration::inspect(&mut connection, &name).await?;
         migration::migrate(&mut connection, &name, migration::MIGRATIONS).await?;
         // Everything is committed.
@@ -140,13 +138,7 @@ impl PostgresStore {
     pub async fn inspect(
         options: impl Into<PostgresOptions> + Send,
     ) -> Result<DatabaseState, OpenError> {
-        let connect = options.into().connect()?;
-        let name = name_of(&connect);
-        let connected = connect.connect().await;
-        let mut connection = connected.map_err(|error| OpenError::Connection {
-            database: name.clone(),
-            source: error.into(),
-        })?;
+        let (mut connection, name) = connect(&options.into().hosts()?).await?;
         let found = migration::inspect(&mut connection, &name).await;
         let _ = connection.close().await;
         let (found, known) = (found?, newest_of(migration::MIGRATIONS));
@@ -210,11 +202,9 @@ impl Store for PostgresStore {
         if !self.indexer.is_serving() {
             return Err(StoreError::unavailable("a task of the store has ended"));
         }
-        let read = || sqlx::query_as::<_, (i64,)>("SELECT count(*) FROM pinyto.migrations");
         // Whoever asks wants to know now.
-        let pinged = timeout(PING, self.database.one(read)).await;
-        pinged.unwrap_or_else(|late| Err(StoreError::unavailable(late)))?;
-        Ok(())
+        let ready = self.database.is_ready(PING).await;
+        ready.map_err(|reason| StoreError::NotReady { reason })
     }
 }
 

@@ -49,8 +49,9 @@ const REGISTER: &str = concat!(new_user!(), new_key!(), " SELECT id, name FROM n
 impl Intent for Register {
     type Outcome = RegisterOutcome;
 
+    /// None, but a transaction: the second time the name would be taken.
     fn locks(&self) -> Option<Vec<Lock>> {
-        None
+        Some(Vec::new())
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<RegisterOutcome, Failure> {
@@ -132,7 +133,7 @@ impl Intent for BookCpuTime {
     type Outcome = ();
 
     fn locks(&self) -> Option<Vec<Lock>> {
-        None
+        Some(vec![Lock::User(self.user)])
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<(), Failure> {

@@ -1,7 +1,10 @@
 //! What changes documents: each change is one transaction together with the user's usage and the
 //! entries in her indexes.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use pinyto_core::{
@@ -147,6 +150,8 @@ struct Insert<'a> {
     evaluations: &'a Evaluations,
     /// Whether nobody else may change anything of the user's meanwhile.
     locks: bool,
+    /// Whether an earlier try may have stored it.
+    may_be_done: &'a AtomicBool,
 }
 
 pub(super) async fn insert(
@@ -156,6 +161,7 @@ pub(super) async fn insert(
 ) -> Result<InsertOutcome, StoreError> {
     let document = &entry.document;
     let body = text(&document.fields)?;
+    let may_be_done = AtomicBool::new(false);
     let insert = |locks| Insert {
         user,
         document,
@@ -166,6 +172,7 @@ pub(super) async fn insert(
         setups: &store.setups,
         evaluations: &store.evaluations,
         locks,
+        may_be_done: &may_be_done,
     };
     // A job depends on how many are queued.
     let locks = entry.job.is_some();
@@ -186,7 +193,18 @@ impl Intent for Insert<'_> {
         self.locks.then(|| vec![Lock::User(self.user)])
     }
 
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+
+    fn may_be_done(&self) {
+        self.may_be_done.store(true, Ordering::Relaxed);
+    }
+
     async fn run(&self, db: &mut PgConnection) -> Result<Option<InsertOutcome>, Failure> {
+        if self.may_be_done.load(Ordering::Relaxed) && self.is_done(db).await? {
+            return Ok(Some(InsertOutcome::Inserted));
+        }
         // Before anything is written.
         let refused = match self.job {
             Some(QueuedJob { job, limit, .. }) => job::refusal(db, self.user, job, *limit).await?,
@@ -196,7 +214,7 @@ impl Intent for Insert<'_> {
         for _ in 0..TRIES {
             if let Some(setup) = setup.take()
                 && refused.is_none()
-                && self.insert(db, &setup).await?
+                && self.insert_once(db, &setup).await?
             {
                 if let Some(job) = self.job {
                     job::enqueue(db, self.user, self.document, job).await?;
@@ -227,7 +245,33 @@ impl Intent for Insert<'_> {
     }
 }
 
+/// Identifiers are given once.
+const IS_DONE: &str = "SELECT 1 FROM pinyto.documents WHERE user_id = $1 AND id = $2";
+
 impl Insert<'_> {
+    /// Whether the document is there: then an earlier try has stored it, whose answer got lost.
+    async fn is_done(&self, db: &mut PgConnection) -> Result<bool, Failure> {
+        let found: Option<(i32,)> = sqlx::query_as(IS_DONE)
+            .bind(self.user.get())
+            .bind(self.document.id.as_bytes().as_slice())
+            .fetch_optional(db)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// [`Insert::insert`], or whether that has happened.
+    async fn insert_once(&self, db: &mut PgConnection, setup: &Setup) -> Result<bool, Failure> {
+        match self.insert(db, setup).await {
+            // An earlier try was committed just now.
+            Err(Failure::Sql(sqlx::Error::Database(error)))
+                if error.is_unique_violation() && self.may_be_done.load(Ordering::Relaxed) =>
+            {
+                Ok(true)
+            }
+            inserted => inserted,
+        }
+    }
+
     async fn insert(&self, db: &mut PgConnection, setup: &Setup) -> Result<bool, Failure> {
         let Document {
             id, assembly, time, ..

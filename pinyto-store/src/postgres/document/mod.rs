@@ -66,7 +66,8 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Document>>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let find = || search::search(database, evaluations, scope, search, limits);
+        let find =
+            || database.reading(|| search::search(database, evaluations, scope, search, limits));
         self.query_turns.take(scope.user, find).await
     }
 
@@ -77,7 +78,8 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<String>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let find = || search::search(database, evaluations, scope, search, limits);
+        let find =
+            || database.reading(|| search::search(database, evaluations, scope, search, limits));
         let found = self.query_turns.take(scope.user, find).await?;
         Ok(found.map(JsonArray::into_text))
     }
@@ -89,7 +91,8 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<u64>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let count = || search::count(database, evaluations, scope, query, limits);
+        let count =
+            || database.reading(|| search::count(database, evaluations, scope, query, limits));
         self.query_turns.take(scope.user, count).await
     }
 
@@ -101,7 +104,9 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Value>>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let find = || search::distinct(database, evaluations, scope, query, path, limits);
+        let find = || {
+            database.reading(|| search::distinct(database, evaluations, scope, query, path, limits))
+        };
         let found = self.query_turns.take(scope.user, find).await?;
         Ok(match found {
             Searched::Found(texts, scan) => {
@@ -122,7 +127,9 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<String>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let find = || search::distinct(database, evaluations, scope, query, path, limits);
+        let find = || {
+            database.reading(|| search::distinct(database, evaluations, scope, query, path, limits))
+        };
         let found = self.query_turns.take(scope.user, find).await?;
         Ok(found.map(|texts| {
             let mut all = JsonArray::default();
