@@ -102,10 +102,11 @@ impl PostgresStore {
         let connections = Connections::new(hosts, options.pool(), options.patience);
         let database = Database::new(connections, options.connections, options.patience);
         let database = Arc::new(database);
+        let evaluations = Evaluations::new(options.connections);
         Ok(Self {
-            indexer: Indexer::start(Arc::clone(&database)),
+            indexer: Indexer::start(Arc::clone(&database), evaluations.clone()),
             setups: KnownSetups::default(),
-            evaluations: Evaluations::new(options.connections),
+            evaluations,
             query_turns: Turns::new(queries_at_once(options.connections), options.patience),
             database,
         })

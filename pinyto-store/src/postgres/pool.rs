@@ -202,6 +202,12 @@ impl Database {
         }
     }
 
+    /// For tests that take them.
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// All rows of the query that `make` makes.
     pub(super) async fn all<'q, R: Row>(
         &self,
@@ -249,6 +255,20 @@ impl Database {
                 self.connections.judge(connection, trouble(&error));
                 Err(error.into())
             }
+            Err(_) => Err(self.unanswered(connection)),
+        }
+    }
+
+    /// Reads on a connection, within the patience.
+    pub(super) async fn lend<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut connection = self.connections.get().await?;
+        match timeout(self.patience + GRACE, read(&mut connection)).await {
+            Ok(read) => read.inspect_err(|failure| {
+                self.connections.judge(connection, failure.trouble());
+            }),
             Err(_) => Err(self.unanswered(connection)),
         }
     }
@@ -337,9 +357,9 @@ impl Database {
         });
         let failure = match asked.await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(failure)) => failure,
+            Ok(Err(failure)) if failure.trouble() != Trouble::Late => failure,
             // Why it takes so long.
-            Err(_) => match timeout(within, self.connections.probe()).await {
+            _ => match timeout(within, self.connections.probe()).await {
                 Ok(Ok(())) => return Err("no connection to it is free"),
                 Ok(Err(failure)) => failure,
                 Err(_) => return Err("it doesn't answer"),

@@ -20,7 +20,7 @@ use pinyto_core::{
 };
 use serde_json::Value;
 
-pub(super) use change::Remove;
+pub(super) use change::{Prepared, Remove, SMALL_STORED};
 pub(super) use index::Indexer;
 pub(super) use setup::KnownSetups;
 
@@ -144,8 +144,7 @@ impl DocumentRepository for PostgresStore {
         id: DocumentId,
         new: &Replacement,
     ) -> Result<SaveOutcome, StoreError> {
-        let save = change::Save::new(scope, id, new, self.evaluations.clone())?;
-        self.write(save).await
+        change::save(self, scope, id, new).await
     }
 
     async fn remove(
@@ -154,14 +153,7 @@ impl DocumentRepository for PostgresStore {
         id: DocumentId,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let evaluations = self.evaluations.clone();
-        self.write(Remove {
-            scope,
-            id,
-            at,
-            evaluations,
-        })
-        .await
+        change::remove(self, scope, id, at).await
     }
 }
 

@@ -6,6 +6,7 @@ mod row;
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
+    document::Scope,
     id::UserId,
     job::{
         Claim, ClaimedJob, Completion, EnqueueOutcome, JobEntry, JobRef, JobRepository, JobState,
@@ -18,8 +19,16 @@ use pinyto_core::{
 pub(super) use plan::{plan, replan, revive_changed};
 pub(super) use queue::{enqueue, refusal};
 
-use super::{PostgresStore, error::Failure, run::number};
-use crate::row::job::{EntryRow, NameRow};
+use super::{
+    PostgresStore,
+    document::{Prepared, SMALL_STORED},
+    error::Failure,
+    run::number,
+};
+use crate::row::{
+    document::document_id,
+    job::{EntryRow, NameRow},
+};
 use lease::{ClaimDue, Complete, Extend, OWNER, SetBack};
 use queue::{Release, RunNow};
 pub(super) use row::entry_columns;
@@ -62,6 +71,27 @@ pub(super) fn states(rows: Vec<StateRow>, now: Timestamp) -> Result<Vec<JobState
     Ok(states.collect::<Result<_, Failure>>()?)
 }
 
+impl PostgresStore {
+    /// The removal of the document that has queued a job, if it is large; it is worked out before
+    /// the user is locked.
+    async fn removal(
+        &self,
+        user: UserId,
+        document: Option<&[u8]>,
+    ) -> Result<Option<Prepared>, StoreError> {
+        let id = document.map(document_id).transpose();
+        let Some(id) = id.map_err(Failure::from)? else {
+            return Ok(None);
+        };
+        let scope = Scope::all_of(user);
+        let read = || Prepared::read(&self.database, scope, id, SMALL_STORED);
+        Ok(match self.database.reading(read).await? {
+            Some(large) => Some(Prepared::removal(large, &self.evaluations).await?),
+            None => None,
+        })
+    }
+}
+
 #[async_trait]
 impl JobRepository for PostgresStore {
     async fn claim_due(&self, claim: &Claim) -> Result<Vec<ClaimedJob>, StoreError> {
@@ -79,17 +109,19 @@ impl JobRepository for PostgresStore {
         completion: &Completion,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        // An entry's user stays the same.
-        let owner = || sqlx::query_as::<_, (i64,)>(OWNER).bind(lease.entry.get());
-        let Some((user,)) = self.database.one(owner).await? else {
+        // An entry's user and its document stay the same.
+        let owner = || sqlx::query_as::<_, (i64, Option<Vec<u8>>)>(OWNER).bind(lease.entry.get());
+        let Some((user, document)) = self.database.one(owner).await? else {
             return Ok(false);
         };
+        let user = UserId::new(user);
         self.write(Complete {
-            user: UserId::new(user),
+            user,
             lease,
             completion: completion.clone(),
             now,
-            evaluations: self.evaluations.clone(),
+            removal: self.removal(user, document.as_deref()).await?,
+            evaluations: &self.evaluations,
         })
         .await
     }

@@ -6,6 +6,7 @@ mod locks;
 mod migrations;
 mod queries;
 mod round_trips;
+mod trouble;
 
 use std::{sync::Arc, time::Duration};
 
