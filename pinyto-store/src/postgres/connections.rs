@@ -13,7 +13,7 @@ use std::{
 };
 
 use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     error::{Failure, Trouble},
@@ -90,14 +90,15 @@ impl Connections {
     /// A connection to a server that can be written. Waits for one as long as the patience lasts,
     /// also while there is no such server.
     pub(super) async fn get(&self) -> Result<PoolConnection<Postgres>, Failure> {
-        let since = Instant::now();
+        let until = Instant::now() + self.patience;
+        let mut last = None;
         let mut tries = 1;
         loop {
             let read_only = self.trust.read_only.load(Ordering::SeqCst);
             let failure = tokio::select! {
                 biased;
-                acquired = self.pool.acquire() => match acquired {
-                    Ok(connection) => {
+                acquired = timeout_at(until, self.pool.acquire()) => match acquired {
+                    Ok(Ok(connection)) => {
                         if self.trust.read_only.load(Ordering::SeqCst) == read_only {
                             return Ok(connection);
                         }
@@ -105,7 +106,9 @@ impl Connections {
                         self.forfeit(connection);
                         Failure::ReadOnly
                     }
-                    Err(error) => Failure::Sql(error),
+                    Ok(Err(error)) => Failure::Sql(error),
+                    // What has gone wrong before tells more.
+                    Err(_) => return Err(last.unwrap_or(sqlx::Error::PoolTimedOut.into())),
                 },
                 () = self.watch() => Failure::ReadOnly,
             };
@@ -114,12 +117,11 @@ impl Connections {
                 failure.trouble(),
                 Trouble::Lost | Trouble::ReadOnly | Trouble::Full | Trouble::Starting
             );
-            if !may_pass || since.elapsed() + pause > self.patience {
+            if !may_pass || Instant::now() + pause > until {
                 return Err(failure);
             }
-            if self.hosts.are_several() {
-                self.hosts.look(&self.pool).await;
-            }
+            last = Some(failure);
+            self.look().await;
             sleep(pause).await;
             tries += 1;
         }
@@ -129,9 +131,14 @@ impl Connections {
     async fn watch(&self) {
         loop {
             sleep(LOOK_AFTER).await;
-            if self.hosts.are_several() {
-                self.hosts.look(&self.pool).await;
-            }
+            self.look().await;
+        }
+    }
+
+    /// Looks which server is the right one, if there are several.
+    async fn look(&self) {
+        if self.hosts.are_several() && self.hosts.look(&self.pool).await {
+            self.trust.forfeit();
         }
     }
 

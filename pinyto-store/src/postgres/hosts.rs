@@ -102,22 +102,28 @@ impl Hosts {
         })
     }
 
-    /// Looks where the database can be written, and lets the pool connect there. Who comes while
-    /// somebody looks, waits for that.
-    pub(super) async fn look(&self, pool: &PgPool) {
+    /// Looks where the database can be written, and lets the pool connect there; says whether that
+    /// is somewhere else. Who comes while somebody looks, waits for that.
+    pub(super) async fn look(&self, pool: &PgPool) -> bool {
         let mut looked = self.looked.lock().await;
         if looked.is_some_and(|looked| looked.elapsed() < PAUSE) {
-            return;
+            return false;
         }
         let before = self.good.load(Ordering::Relaxed);
         if let Ok(connection) = self.connect().await {
-            if self.good.load(Ordering::Relaxed) != before {
-                tracing::warn!(database = self.name(), "another server is used now");
-                pool.set_connect_options(self.good());
-            }
             let _ = connection.close().await;
         }
         *looked = Some(Instant::now());
+        let good = self.good.load(Ordering::Relaxed);
+        if good != before {
+            tracing::warn!(
+                database = self.name(),
+                server = good + 1,
+                "another server is used"
+            );
+            pool.set_connect_options(self.good());
+        }
+        good != before
     }
 }
 
