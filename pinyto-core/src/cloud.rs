@@ -288,7 +288,7 @@ impl Cloud {
         self.inner.server_key.public_key()
     }
 
-    /// Whether the store can be reached.
+    /// Whether the store can be used, also to write.
     ///
     /// # Errors
     ///

@@ -13,6 +13,7 @@
 //! | runs | [`RunRepository`] |
 //! | jobs | [`JobRepository`] |
 //! | failed tries | [`FailureRepository`] |
+//! | what is read for a session | [`SessionReads`] |
 //!
 //! [`MemoryStore`](crate::memory::MemoryStore) is one; the crate `pinyto-store` has one on SQLite.
 //!
@@ -24,18 +25,27 @@
 //!    decided there; no rule of the services depends on two calls in a row.
 //! 2. Return only after the change is durable. Acknowledged means durable. (Failed tries are the
 //!    exception: losing them when the database crashes is no harm.)
-//! 3. Report [`StoreError::Unavailable`] for what may work later and [`StoreError::Corrupt`] for
+//! 3. Report [`StoreError::Unavailable`] for what may work later, [`StoreError::Busy`] for what had
+//!    to wait too long for its turn and [`StoreError::Corrupt`] for
 //!    what can't have been written by us. Never hand out half a transaction with an error.
 //! 4. Take time from the arguments, never from a clock of your own.
-//! 5. Implement [`Store`] and run the contract suite over it (feature `testing`, see
+//! 5. Implement [`SessionReads`], of which only one method is not provided, and [`Store`], and run the contract suite over it (feature `testing`, see
 //!    `pinyto_core::store_contract!`).
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::{
-    assembly::AssemblyRepository, document::DocumentRepository, job::JobRepository,
-    key::KeyRepository, keyserver::KeyserverRepository, run::RunRepository,
-    session::SessionRepository, throttle::FailureRepository, user::UserRepository,
+    assembly::AssemblyRepository,
+    document::DocumentRepository,
+    job::JobRepository,
+    key::KeyRepository,
+    keyserver::KeyserverRepository,
+    run::RunRepository,
+    session::{SessionReads, SessionRepository},
+    throttle::FailureRepository,
+    user::UserRepository,
 };
 
 /// Everything that is kept. See the [module](self) on how to write one.
@@ -68,11 +78,15 @@ pub trait Store: Send + Sync {
     /// Failed tries, of which all servers are to know.
     fn failures(&self) -> &dyn FailureRepository;
 
-    /// Whether the store can be reached: succeeds if a read does.
+    /// What is read for a session, with its look-up.
+    fn reads(&self) -> &dyn SessionReads;
+
+    /// Whether the store can be used: succeeds if a write would, as far as that can be told without
+    /// one.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] if it can't.
+    /// [`StoreError::NotReady`] or [`StoreError::Unavailable`] if it can't.
     async fn ping(&self) -> Result<(), StoreError>;
 }
 
@@ -81,13 +95,25 @@ pub trait Store: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store can't be reached, is full, busy or shutting down. Nothing was changed; the same
-    /// call may succeed later.
+    /// The store can't be reached, is full or shutting down. Nothing was changed, unless the
+    /// connection to it broke in a commit; the same call may succeed later.
     #[error("the store is not available")]
     Unavailable {
         /// For the log.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store can't serve at present: what a ping says.
+    #[error("the store is not available: {reason}")]
+    NotReady {
+        /// Why, in words that anybody may read: `it can't be reached`.
+        reason: &'static str,
+    },
+    /// So much is to be done that the call was not begun.
+    #[error("the store has too much to do")]
+    Busy {
+        /// How long to wait before another try.
+        retry_after: Duration,
     },
     /// The store holds something that was not written by this library.
     #[error("the store is inconsistent at {place}: {detail}")]
@@ -104,6 +130,14 @@ impl StoreError {
     pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable {
             source: source.into(),
+        }
+    }
+
+    /// A [`StoreError::Busy`], for those who have waited in vain for their turn.
+    #[must_use]
+    pub const fn busy() -> Self {
+        Self::Busy {
+            retry_after: Duration::from_secs(2),
         }
     }
 

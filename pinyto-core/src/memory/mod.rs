@@ -28,7 +28,7 @@ use crate::{
     key::{Key, KeyRepository},
     keyserver::{KeyserverRepository, PasswordHash, SealedKey},
     run::{Run, RunId, RunRepository, WriterId},
-    session::{Session, SessionRepository},
+    session::{Session, SessionReads, SessionRepository},
     store::{Store, StoreError},
     throttle::{FailureRepository, Subject},
     usage::Usage,
@@ -134,8 +134,18 @@ impl Store for MemoryStore {
         self
     }
 
+    fn reads(&self) -> &dyn SessionReads {
+        self
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+impl SessionReads for MemoryStore {
+    fn store(&self) -> &dyn Store {
+        self
     }
 }
 

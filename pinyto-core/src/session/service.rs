@@ -1,4 +1,4 @@
-use super::{NewSession, ReplaceOutcome, Session};
+use super::{NewSession, ReadFor, ReplaceOutcome, Session, SessionClaim};
 use crate::{
     audit::Event,
     challenge::{
@@ -91,15 +91,53 @@ impl Cloud {
     /// [`Error::UnknownToken`] if there is none (any more); [`Error::Throttled`] after too many
     /// tokens from one address that were none; [`Error::Busy`].
     pub async fn session(&self, token: &RequestToken) -> Result<Session, Error> {
+        let found = match self.known_session(token)? {
+            Some(session) => self.store().sessions().find(session).await?,
+            None => self.session_by_decryption(token).await?,
+        };
+        self.admit(found.ok_or(Error::UnknownToken)?).await
+    }
+
+    /// What a request token claims: the session whose token it is, which may have ended. Asks the
+    /// store for tokens only whose text is not remembered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::session`].
+    pub async fn claim(&self, token: &RequestToken) -> Result<SessionClaim, Error> {
+        if let Some(session) = self.known_session(token)? {
+            return Ok(SessionClaim(session));
+        }
+        let found = self.session_by_decryption(token).await?;
+        Ok(SessionClaim(found.ok_or(Error::UnknownToken)?.id))
+    }
+
+    /// The session that is claimed, if it lives; renews it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownToken`] if it doesn't.
+    pub async fn session_of(&self, claim: SessionClaim) -> Result<Session, Error> {
+        let found = self.store().sessions().find(claim.0).await?;
+        self.admit(found.ok_or(Error::UnknownToken)?).await
+    }
+
+    /// What was read for a session, if that lives; renews it.
+    pub(crate) async fn admitted<T: Send>(&self, read: ReadFor<T>) -> Result<(Session, T), Error> {
+        let (session, read) = read.ok_or(Error::UnknownToken)?;
+        Ok((self.admit(session).await?, read))
+    }
+
+    /// The session whose token's text is remembered.
+    fn known_session(&self, token: &RequestToken) -> Result<Option<SessionId>, Error> {
         if token.expose().len() > RequestToken::MAX_LENGTH {
             return Err(Error::UnknownToken);
         }
-        let sessions = self.store().sessions();
-        let found = match self.remembered().get(&token.digest()) {
-            Some(session) => sessions.find(session).await?,
-            None => self.session_by_decryption(token).await?,
-        };
-        let session = found.ok_or(Error::UnknownToken)?;
+        Ok(self.remembered().get(&token.digest()))
+    }
+
+    /// Refuses a session of the store's that has expired, and renews any other.
+    async fn admit(&self, session: Session) -> Result<Session, Error> {
         let (now, settings) = (self.now(), self.settings());
         let unused = now.saturating_since(session.last_used_at);
         if unused
@@ -110,7 +148,7 @@ impl Cloud {
             return Err(Error::UnknownToken);
         }
         if unused >= settings.session_renewal() && !unused.is_zero() {
-            match sessions.renew(session.id, now).await {
+            match self.store().sessions().renew(session.id, now).await {
                 Ok(()) => {
                     return Ok(Session {
                         last_used_at: now,

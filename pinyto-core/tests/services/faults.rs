@@ -21,7 +21,7 @@ use pinyto_core::{
     },
     memory::MemoryStore,
     run::{HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention},
-    session::{NewSession, ReplaceOutcome, Session, SessionRepository},
+    session::{NewSession, ReplaceOutcome, Session, SessionReads, SessionRepository},
     store::{Store, StoreError},
     testing::rsa::{Counting, Toy},
     throttle::{Attempt, FailureRepository, Settled},
@@ -158,8 +158,18 @@ impl Store for FaultyStore {
         self
     }
 
+    fn reads(&self) -> &dyn SessionReads {
+        self
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
+    }
+}
+
+impl SessionReads for FaultyStore {
+    fn store(&self) -> &dyn Store {
+        self
     }
 }
 

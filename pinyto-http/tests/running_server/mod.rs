@@ -44,10 +44,7 @@ impl RunningServer {
     }
 
     pub fn start_with_fixed_key(folder: &Path, arguments: &[&str]) -> Self {
-        let key = folder.join("server-key.pem");
-        if !key.exists() {
-            fs::write(&key, keys::server_pem()).unwrap();
-        }
+        write_fixed_key(folder);
         Self::start_with(folder, arguments)
     }
 
@@ -58,7 +55,13 @@ impl RunningServer {
     }
 
     /// The server that a [`command`] starts, on a free port.
-    pub fn started_by(mut command: Command) -> Self {
+    pub fn started_by(command: Command) -> Self {
+        Self::try_started_by(command)
+            .unwrap_or_else(|output| panic!("the server ended: {output:?}"))
+    }
+
+    /// The same, or what it printed until it ended.
+    pub fn try_started_by(mut command: Command) -> Result<Self, Vec<String>> {
         let mut child = command
             .args(["--listen", "127.0.0.1:0", "--key-stock", "0"])
             .stdout(Stdio::piped())
@@ -68,7 +71,8 @@ impl RunningServer {
         let mut greeting = Vec::new();
         let address = loop {
             let Some(Ok(line)) = lines.next() else {
-                panic!("the server ended with {:?}: {greeting:?}", child.wait());
+                greeting.push(format!("{:?}", child.wait()));
+                return Err(greeting);
             };
             greeting.push(line.clone());
             if let Some((_, address)) = line.split_once("://") {
@@ -77,11 +81,11 @@ impl RunningServer {
         };
         // Whatever it prints later must not block it.
         std::thread::spawn(move || lines.for_each(drop));
-        Self {
+        Ok(Self {
             child,
             address,
             greeting,
-        }
+        })
     }
 
     /// The process.
@@ -148,6 +152,14 @@ impl Drop for RunningServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Puts the fixed key there, if there is none.
+pub fn write_fixed_key(folder: &Path) {
+    let key = folder.join("server-key.pem");
+    if !key.exists() {
+        fs::write(&key, keys::server_pem()).unwrap();
     }
 }
 

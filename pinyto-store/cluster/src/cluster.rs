@@ -1,21 +1,24 @@
 //! A cluster that ends with the process.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, BufReader},
     os::unix::{
         fs::{PermissionsExt as _, chown},
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep};
 
+use crate::instance::pipes;
+
 /// How long the server may take to start.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Nothing has to survive, and tests are many.
 const SETTINGS: &[&str] = &[
@@ -30,13 +33,27 @@ const SETTINGS: &[&str] = &[
 ];
 
 /// Runs the server until its standard input ends, which it does with whoever holds the other end;
-/// then clears everything away.
+/// then clears everything away. Follows orders and says when each has been.
 const KEEPER: &str = r#"
-    "$1/postgres" -D "$2/data" -k "$2" $3 >"$2/log" 2>&1 &
-    server=$!
-    read -r _
-    kill -QUIT $server
-    wait $server
+    trap '' PIPE
+    serve() {
+        "$1/postgres" -D "$2/data" -k "$2" $3 >>"$2/log" 2>&1 &
+        server=$!
+    }
+    serve "$@"
+    while read -r order; do
+        case $order in
+        stop) kill -QUIT $server; wait $server; server= ;;
+        start) serve "$@" ;;
+        restart) kill -QUIT $server; wait $server; serve "$@" ;;
+        kill) kill -KILL $server $(cat /proc/$server/task/$server/children); wait $server; server= ;;
+        esac
+        echo "$order"
+    done
+    if [ -n "$server" ]; then
+        kill -QUIT $server
+        wait $server
+    fi
     rm -rf "$2"
 "#;
 
@@ -46,6 +63,9 @@ pub(crate) struct Cluster {
     _keeper: Child,
     _open: Option<ChildStdin>,
 }
+
+/// What the keeper reads orders from, and what it answers on.
+type Orders = (ChildStdin, BufReader<ChildStdout>);
 
 /// Whom the server runs as, if not as whoever runs the tests.
 #[derive(Clone, Copy)]
@@ -57,6 +77,20 @@ struct Identity {
 impl Cluster {
     /// Starts one, if PostgreSQL is installed.
     pub(crate) fn start() -> io::Result<Option<Self>> {
+        let settings: Vec<String> = SETTINGS.iter().map(|one| (*one).to_owned()).collect();
+        let Some((mut cluster, (input, _))) = Self::start_with(&settings, None)? else {
+            return Ok(None);
+        };
+        cluster._open = Some(input);
+        Ok(Some(cluster))
+    }
+
+    /// Starts one with other settings, empty or as a standby of the one on this port; also gives
+    /// what its keeper takes orders from.
+    pub(crate) fn start_with(
+        settings: &[String],
+        primary: Option<u16>,
+    ) -> io::Result<Option<(Self, Orders)>> {
         let Some(binaries) = binaries() else {
             return Ok(None);
         };
@@ -69,16 +103,18 @@ impl Cluster {
         if let Some(Identity { user, group }) = identity {
             chown(&directory, Some(user), Some(group))?;
         }
-        let started = run(&binaries, &directory, identity);
+        let started = run(&binaries, &directory, identity, settings, primary);
         if started.is_err() {
             let _ = fs::remove_dir_all(&directory);
         }
         let mut keeper = started?;
-        Ok(Some(Self {
+        let orders = pipes(keeper.stdin.take(), keeper.stdout.take())?;
+        let cluster = Self {
             directory,
-            _open: keeper.stdin.take(),
+            _open: None,
             _keeper: keeper,
-        }))
+        };
+        Ok(Some((cluster, orders)))
     }
 
     pub(crate) fn url(&self, database: &str) -> String {
@@ -98,25 +134,38 @@ impl Cluster {
     }
 }
 
-fn run(binaries: &Path, directory: &Path, identity: Option<Identity>) -> io::Result<Child> {
-    let mut initdb = command(&binaries.join("initdb"), directory, identity);
-    initdb
-        .args(["--no-sync", "--no-instructions", "--auth=trust"])
-        .args(["--username=pinyto", "--encoding=UTF8", "--locale=C", "-D"])
-        .arg(directory.join("data"));
-    let made = initdb.stdin(Stdio::null()).output()?;
+fn run(
+    binaries: &Path,
+    directory: &Path,
+    identity: Option<Identity>,
+    settings: &[String],
+    primary: Option<u16>,
+) -> io::Result<Child> {
+    let program = binaries.join(primary.map_or("initdb", |_| "pg_basebackup"));
+    let mut make = command(&program, directory, identity);
+    match primary {
+        None => make
+            .args(["--no-sync", "--no-instructions", "--auth=trust"])
+            .args(["--username=pinyto", "--encoding=UTF8", "--locale=C"]),
+        Some(port) => make
+            .args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf"])
+            .args(["--username=pinyto", "--host=127.0.0.1"])
+            .arg(format!("--port={port}")),
+    };
+    make.arg("-D").arg(directory.join("data"));
+    let made = make.stdin(Stdio::null()).output()?;
     if !made.status.success() {
         let reason = String::from_utf8_lossy(&made.stderr).into_owned();
         return Err(io::Error::other(reason));
     }
-    let settings: Vec<String> = SETTINGS.iter().map(|one| format!("-c {one}")).collect();
+    let settings: Vec<String> = settings.iter().map(|one| format!("-c {one}")).collect();
     command(Path::new("/bin/sh"), directory, identity)
         .args(["-c", KEEPER, "keeper"])
         .arg(binaries)
         .arg(directory)
         .arg(settings.join(" "))
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         // Not to be interrupted together with the tests: it has to clear away.
         .process_group(0)
@@ -135,7 +184,17 @@ fn command(program: &Path, directory: &Path, identity: Option<Identity>) -> Comm
 /// Where `initdb` and `postgres` are, of the newest version.
 fn binaries() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path).find(|folder| folder.join("initdb").is_file());
+    // The other programs are where it really is.
+    let in_path = std::env::split_paths(&path).find_map(|folder| {
+        Some(
+            folder
+                .join("initdb")
+                .canonicalize()
+                .ok()?
+                .parent()?
+                .to_owned(),
+        )
+    });
     in_path.or_else(|| {
         let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
         let newest = versions.flatten().max_by_key(|version| {

@@ -14,8 +14,12 @@
 //! // ... a store on `database.url()`, dropped before `database` is.
 //! # }
 //! ```
+//!
+//! Where the database itself is to come to harm, there is [`Instance`].
 
 mod cluster;
+mod instance;
+mod round_trips;
 
 use std::{
     io::Write as _,
@@ -29,6 +33,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 
 use cluster::Cluster;
+pub use instance::Instance;
+pub use round_trips::RoundTrips;
 
 /// The server that tests use.
 enum Server {
@@ -264,6 +270,11 @@ async fn server() -> Result<Option<Server>, Error> {
         cluster.wait_until_ready().await?;
         return Ok(Some(Server::Own(cluster)));
     }
+    missing().map(|()| None)
+}
+
+/// Says that there is no PostgreSQL, or that this is an error.
+fn missing() -> Result<(), Error> {
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         return Err("there is no PostgreSQL, and CI may not skip its tests".into());
     }
@@ -272,7 +283,7 @@ async fn server() -> Result<Option<Server>, Error> {
         b"SKIPPED: tests of PostgreSQL. There is none here (initdb is neither in PATH nor in \
         /usr/lib/postgresql/*/bin), and PINYTO_TEST_POSTGRES_URL is not set.\n",
     );
-    Ok(None)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use pinyto_core::{clock::Timestamp, store::StoreError};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{PostgresOptions, PostgresStore, document::index};
+use super::{OpenError, PostgresOptions, PostgresStore, connect, document::index};
 use crate::backup::{
     BackupError, BoxError, Progress, RestoreError, RestoreOptions, Summary, check_state,
     format::{Cell, Row, Sequences},
@@ -63,11 +63,10 @@ impl PostgresStore {
         let options = options.into();
         let state = Self::inspect(options.clone()).await;
         check_state(state.map_err(|error| BackupError::Open(error.into()))?)?;
-        let connect = options
-            .connect()
-            .map_err(|error| BackupError::Open(error.into()))?;
+        let unopened = |error: OpenError| BackupError::Open(error.into());
+        let hosts = options.hosts().map_err(unopened)?;
+        let (mut connection, _) = connect(&hosts).await.map_err(unopened)?;
         let unread = |error: sqlx::Error| BackupError::Read(error.into());
-        let mut connection = connect.connect().await.map_err(unread)?;
         let mut transaction = connection.begin_with(BEGIN_BACKUP).await.map_err(unread)?;
         let written = output::write(&mut Backup(&mut transaction), to, at, progress).await;
         drop(transaction);
@@ -92,13 +91,11 @@ impl PostgresStore {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Summary, RestoreError> {
         let options = options.into();
-        let connect = options
-            .connect()
-            .map_err(|error| RestoreError::Open(error.into()))?;
-        let migrated = Self::migrate_with(&connect).await;
-        migrated.map_err(|error| RestoreError::Open(error.into()))?;
+        let unopened = |error: OpenError| RestoreError::Open(error.into());
+        let hosts = options.hosts().map_err(unopened)?;
+        Self::migrate_with(&hosts).await.map_err(unopened)?;
+        let (mut connection, _) = connect(&hosts).await.map_err(unopened)?;
         let unwritten = |error: sqlx::Error| RestoreError::Database(error.into());
-        let mut connection = connect.connect().await.map_err(unwritten)?;
         let begun = connection.begin_with(BEGIN_RESTORE).await;
         let mut transaction = begun.map_err(unwritten)?;
         let summary = input::read(&mut Restore(&mut transaction), from, restore, progress).await?;

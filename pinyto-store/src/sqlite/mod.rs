@@ -31,7 +31,7 @@ use pinyto_core::{
     key::KeyRepository,
     keyserver::KeyserverRepository,
     run::RunRepository,
-    session::SessionRepository,
+    session::{SessionReads, SessionRepository},
     store::{Store, StoreError},
     throttle::FailureRepository,
     user::UserRepository,
@@ -181,6 +181,10 @@ impl Store for SqliteStore {
         self
     }
 
+    fn reads(&self) -> &dyn SessionReads {
+        self
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         let serving = self.writer.is_serving()
             && self.indexer.is_serving()
@@ -192,6 +196,13 @@ impl Store for SqliteStore {
         }
         let read = sqlx::query_as::<_, (i64,)>("SELECT count(*) FROM pinyto_migrations");
         self.readers.one(read).await.map(drop)
+    }
+}
+
+/// Sessions are remembered, so that looking one up costs next to nothing.
+impl SessionReads for SqliteStore {
+    fn store(&self) -> &dyn Store {
+        self
     }
 }
 

@@ -15,6 +15,7 @@ mod key_change;
 mod keyserver;
 mod run;
 mod session;
+mod session_reads;
 mod throttle;
 mod user;
 
@@ -149,6 +150,9 @@ macro_rules! __store_contract {
                 sessions_last_used_before_a_moment_are_ended_and_counted
                 of_sessions_opened_at_once_with_one_key_one_lives
                 a_key_deactivated_while_sessions_are_opened_has_none
+            }
+            session_reads {
+                what_is_read_for_a_session_is_its_users_and_with_the_session_it_ends
             }
             keyserver {
                 an_ended_session_changes_no_password

@@ -10,7 +10,6 @@ use futures_util::TryStreamExt as _;
 use pinyto_core::{
     document::{DocumentId, Scan, ScanLimit, ScanLimits, Scope, Search, Searched},
     query::{Direction, Path, Query, Sort, Stopped},
-    store::StoreError,
 };
 use sqlx::{
     Arguments as _, AssertSqlSafe, Connection as _, PgConnection, Transaction,
@@ -56,6 +55,7 @@ impl From<Failure> for Stop {
         match failure {
             Failure::Sql(error) => Self::Sql(error),
             Failure::Corrupt(corrupt) => Self::Corrupt(corrupt),
+            Failure::ReadOnly => Self::Sql(sqlx::Error::PoolTimedOut),
         }
     }
 }
@@ -489,7 +489,7 @@ impl<'a> Reading<'a> {
         self,
         lent: ForQuery<'_>,
         result: Result<Result<T, Stop>, Elapsed>,
-    ) -> Result<Searched<T>, StoreError> {
+    ) -> Result<Searched<T>, Failure> {
         let work = self.since.elapsed();
         let is_indexed = |path: &Path| self.indexes.has(path);
         let is_late = work > self.limits.time
@@ -508,17 +508,20 @@ impl<'a> Reading<'a> {
         } else {
             Scan::new(examined, work, query, sort, is_indexed)
         };
-        if result.is_ok() {
-            lent.give_back();
+        match &result {
+            // Something may still run on it.
+            Err(_) => drop(lent),
+            Ok(Err(Stop::Sql(error))) => lent.judge(trouble(error)),
+            Ok(_) => lent.give_back(),
         }
         Ok(match result {
             Err(_) => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Err(Stop::Limit(limit))) => Searched::TooMuch(limit, scan),
             Ok(Err(Stop::Evaluation(stopped))) => Searched::TooMuch(stopped.into(), scan),
             Ok(Err(Stop::Sql(error))) if trouble(&error) != Trouble::Late => {
-                return Err(Failure::from(error).into());
+                return Err(error.into());
             }
-            Ok(Err(Stop::Corrupt(corrupt))) => return Err(Failure::from(corrupt).into()),
+            Ok(Err(Stop::Corrupt(corrupt))) => return Err(corrupt.into()),
             Ok(Err(Stop::Sql(_))) => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Ok(_)) if is_late => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Ok(found)) => Searched::Found(found, scan),
@@ -542,7 +545,7 @@ pub(super) async fn search<A: Answer>(
     scope: Scope,
     search: &Search,
     limits: ScanLimits,
-) -> Result<Searched<A>, StoreError> {
+) -> Result<Searched<A>, Failure> {
     let mut lent = database.for_query().await?;
     let (query, sort) = (&search.query, Some(&search.sort));
     let mut reading = Reading::new(scope, query, sort, limits, evaluations);
@@ -560,7 +563,7 @@ pub(super) async fn count(
     scope: Scope,
     query: &Query,
     limits: ScanLimits,
-) -> Result<Searched<u64>, StoreError> {
+) -> Result<Searched<u64>, Failure> {
     let mut lent = database.for_query().await?;
     let mut reading = Reading::new(scope, query, None, limits, evaluations);
     let read = async {
@@ -579,7 +582,7 @@ pub(super) async fn distinct(
     query: &Query,
     path: &Path,
     limits: ScanLimits,
-) -> Result<Searched<impl Iterator<Item = String> + use<>>, StoreError> {
+) -> Result<Searched<impl Iterator<Item = String> + use<>>, Failure> {
     let mut lent = database.for_query().await?;
     let mut reading = Reading::new(scope, query, None, limits, evaluations);
     let read = async {

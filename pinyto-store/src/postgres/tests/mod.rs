@@ -8,6 +8,7 @@ mod migrations;
 mod queries;
 mod round_trips;
 mod throttle;
+mod trouble;
 
 use std::{sync::Arc, time::Duration};
 
