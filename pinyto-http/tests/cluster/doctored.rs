@@ -1,7 +1,7 @@
 //! The checker finds what is wrong: journals and observations that don't fit.
 
 use super::{
-    checker::{JobTrouble, Observed, Violation, check},
+    checker::{JobTrouble, Observed, Violation, check, lapsed},
     journal::{Candidate, Fate, Journal, KeyState, Known},
     witness::{Event, What},
 };
@@ -221,26 +221,42 @@ fn jobs_that_run_otherwise_than_promised_are_found() {
     };
     let overlapping = trouble(&|events| events[4].at = 29);
     assert_eq!(overlapping, [JobTrouble::Overlaps]);
-    let twice = trouble(&|events| events.insert(6, event(What::Ran, "", 0, 0)));
-    assert_eq!(twice, [JobTrouble::RanTwiceInAClaim]);
-    let afterwards = trouble(&|events| events.push(event(What::Ran, "", 0, 0)));
-    assert_eq!(afterwards, [JobTrouble::RanWithoutClaim]);
-    let never = trouble(&|events| {
-        events.remove(5);
-    });
-    assert_eq!(never, [JobTrouble::CompletedWithoutRun]);
+    let once_more = trouble(&|events| events.insert(6, event(What::Ran, "", 0, 0)));
+    assert_eq!(once_more, [JobTrouble::RanTwiceInAClaim]);
+    let by_nobody = trouble(&|events| events[6].lease = text("L3"));
+    assert_eq!(by_nobody, [JobTrouble::EndedWithoutClaim]);
     let again = trouble(&|events| {
         events.push(event(What::Claimed, "L3", 50, 60));
         events.push(event(What::Ran, "", 0, 0));
         events.push(event(What::Completed, "L3", 50, 60));
     });
-    assert_eq!(
-        again,
-        [
-            JobTrouble::ClaimedAfterCompletion,
-            JobTrouble::CompletedTwice
-        ]
-    );
-    let by_the_former = trouble(&|events| events[6].lease = text("L1"));
-    assert_eq!(by_the_former, [JobTrouble::EndedWithoutClaim]);
+    let twice = [
+        JobTrouble::ClaimedAfterCompletion,
+        JobTrouble::CompletedTwice,
+    ];
+    assert_eq!(again, twice);
+
+    // Without the server that has died.
+    let only_claim = |events: &mut Vec<Event>| drop(events.drain(1..4));
+    assert_eq!(trouble(&only_claim), []);
+    let twice = trouble(&|events| {
+        only_claim(events);
+        events.insert(3, event(What::Ran, "", 0, 0));
+    });
+    assert_eq!(twice, [JobTrouble::RanTwiceInAClaim]);
+    let never = trouble(&|events| {
+        only_claim(events);
+        events.remove(2);
+    });
+    assert_eq!(never, [JobTrouble::CompletedWithoutRun]);
+    let afterwards = trouble(&|events| {
+        only_claim(events);
+        events.push(event(What::Ran, "", 0, 0));
+    });
+    assert_eq!(afterwards, [JobTrouble::RanWithoutClaim]);
+}
+
+#[test]
+fn leases_that_expired_are_counted() {
+    assert_eq!(lapsed(&honest().1.events), 1);
 }
