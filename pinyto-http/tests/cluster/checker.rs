@@ -26,6 +26,8 @@ pub(crate) struct Observed {
     pub(crate) documents: BTreeMap<String, BTreeMap<String, String>>,
     /// Of each user: whether the key with this hash is active, over HTTP.
     pub(crate) keys: BTreeMap<String, BTreeMap<String, bool>>,
+    /// Of each account with a password: those that open it.
+    pub(crate) passwords: BTreeMap<String, BTreeSet<String>>,
     /// The hashes of all keys of each user, from the database.
     pub(crate) owners: BTreeMap<String, Vec<String>>,
     /// What the trigger has noted.
@@ -67,6 +69,13 @@ pub(crate) enum Violation {
     },
     SessionLost {
         user: String,
+    },
+    PasswordRefused {
+        user: String,
+    },
+    PasswordsAre {
+        user: String,
+        found: BTreeSet<String>,
     },
     SeveralTold {
         name: String,
@@ -118,6 +127,7 @@ pub(crate) fn check(journals: &[Journal], observed: &Observed) -> Vec<Violation>
         wrong.extend(journal.violations.iter().cloned());
         documents(journal, observed, &mut wrong);
         keys(journal, observed, &mut wrong);
+        passwords(journal, observed, &mut wrong);
         queued(journal, observed, &mut wrong);
     }
     owners(journals, observed, &mut wrong);
@@ -171,6 +181,17 @@ fn keys(journal: &Journal, observed: &Observed, wrong: &mut Vec<Violation>) {
                 key_hash: key_hash.clone(),
                 found,
             });
+        }
+    }
+}
+
+/// Exactly one opens an account, and one that it may be.
+fn passwords(journal: &Journal, observed: &Observed, wrong: &mut Vec<Violation>) {
+    for (user, passwords) in &journal.passwords {
+        let found = observed.passwords.get(user).cloned().unwrap_or_default();
+        if found.len() != 1 || !found.is_subset(&passwords.now.possible) {
+            let user = user.clone();
+            wrong.push(Violation::PasswordsAre { user, found });
         }
     }
 }

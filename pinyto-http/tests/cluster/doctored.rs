@@ -1,8 +1,10 @@
 //! The checker finds what is wrong: journals and observations that don't fit.
 
+use std::collections::BTreeSet;
+
 use super::{
     checker::{JobTrouble, Observed, Violation, check, lapsed},
-    journal::{Candidate, Fate, Journal, KeyState, Known},
+    journal::{Candidate, Fate, Journal, KeyState, Known, Passwords},
     witness::{Event, What},
 };
 
@@ -32,6 +34,12 @@ fn honest() -> (Journal, Observed) {
     journal
         .keys
         .insert(text("bb"), Known::certain(KeyState::Absent));
+    let passwords = Passwords {
+        now: Known::certain(text("new")),
+        all: [text("old"), text("new")].into(),
+    };
+    journal.passwords.insert(text("web"), passwords);
+    observed.passwords.insert(text("web"), [text("new")].into());
     journal.queued.insert(text("d1"));
     for (key_hash, fate) in [
         ("k1", Fate::Acknowledged),
@@ -169,6 +177,18 @@ fn keys_that_are_otherwise_than_acknowledged_are_found() {
     assert_eq!(with(&[]), [KeyState::Absent]);
     assert_eq!(with(&[("aa", false)]), [KeyState::Inactive]);
     assert_eq!(with(&[("aa", true), ("bb", true)]), [KeyState::Active]);
+}
+
+#[test]
+fn an_account_is_opened_by_the_acknowledged_password_only() {
+    for open in [&["old"][..], &["old", "new"], &[]] {
+        let open: BTreeSet<String> = open.iter().map(|one| text(one)).collect();
+        let wrong = found(|_, observed| {
+            observed.passwords.insert(text("web"), open.clone());
+        });
+        let (user, found) = (text("web"), open);
+        assert_eq!(wrong, [Violation::PasswordsAre { user, found }]);
+    }
 }
 
 #[test]

@@ -17,10 +17,12 @@
     reason = "tests"
 )]
 
+mod assembly;
 mod balancer;
 mod checker;
 mod client;
 mod deployment;
+mod dice;
 mod doctored;
 mod journal;
 #[path = "../running_server/mod.rs"]
@@ -41,10 +43,12 @@ use pinyto_postgres_cluster::Instance;
 use serde_json::json;
 use tokio::time::sleep;
 
+use assembly::AUTHOR;
 use balancer::Balancer;
 use checker::{Observed, check, lapsed};
-use client::{AUTHOR, Client, Dice};
+use client::Client;
 use deployment::{Deployment, JOBS, SERVERS};
+use dice::Dice;
 use journal::{Journal, Tally};
 use running_server::numbers;
 use witness::Event;
@@ -73,7 +77,7 @@ impl Crowd {
         let token = author
             .log_in(AUTHOR, &device, keys::server().public_key())
             .await;
-        let save = json!({"token": token, "original_name": "", "data": client::assembly()});
+        let save = json!({"token": token, "original_name": "", "data": assembly::source()});
         author.expect("/save_assembly", save).await;
         let (stop, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
         let clients = (0..CLIENTS).map(|n| tokio::spawn(Client::register(n, address, started)));
@@ -120,6 +124,7 @@ async fn examine(
         for server in deployment.addresses() {
             client.try_tokens(server).await;
         }
+        observed.passwords.extend(client.try_passwords().await);
         let (documents, keys) = client.look().await;
         let user = client.journal.user.clone();
         observed.documents.insert(user.clone(), documents);
@@ -162,12 +167,13 @@ fn summarize(journals: &[Journal], observed: &Observed, tally: Tally) {
     let sum = |count: fn(&Journal) -> usize| journals.iter().map(count).sum::<usize>();
     println!("{tally:?}");
     println!(
-        "{} documents known, {} of unknown fate, {} tokens ended, {} keys, {} jobs queued, \
+        "{} documents known, {} of unknown fate, {} tokens ended, {} keys, {} passwords, {} jobs queued, \
         {} candidates for {} names",
         sum(|journal| journal.documents.len()),
         sum(|journal| journal.attempted.len()),
         sum(|journal| journal.dead.len()),
         sum(|journal| journal.keys.len()),
+        sum(|journal| journal.passwords.values().map(|one| one.all.len()).sum()),
         sum(|journal| journal.queued.len()),
         sum(|journal| journal.candidates.len()),
         observed.owners.len(),
@@ -188,7 +194,7 @@ async fn nothing_acknowledged_is_lost_while_servers_are_killed_and_the_database_
     let crowd = Crowd::start(&deployment, &postgres).await;
 
     let (end, mut dice) = (Instant::now() + seconds(15), Dice::new(1));
-    let (mut kills, mut restarts) = (0, 0);
+    let (mut kills, mut restarts, mut turn) = (0, 0, 0);
     while Instant::now() < end || kills < 3 || restarts < 1 {
         // A part of the experiment: harm comes at another moment each time.
         sleep(Duration::from_millis(300 + dice.roll(900))).await;
@@ -199,7 +205,8 @@ async fn nothing_acknowledged_is_lost_while_servers_are_killed_and_the_database_
             deployment.kill_server(*victim);
             kills += 1;
         }
-        if dice.roll(3) == 0 {
+        turn += 1;
+        if turn % 3 == 2 {
             postgres.restart_immediately().await;
             restarts += 1;
         }
