@@ -9,6 +9,8 @@
     reason = "a test that panics fails"
 )]
 
+mod query_speed;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -16,14 +18,15 @@ use std::{
 
 use pinyto_core::{
     assembly::AssemblyRef,
-    document::{Document, ScanLimits, Scope, Search, Searched},
+    document::Scope,
     query::{Direction, Query},
     store::Store as _,
     testing::given,
     user::User,
 };
 use pinyto_store::sqlite::SqliteStore;
-use serde_json::{Value, json};
+use query_speed::{NONE, book, count, first, is_indexed, median, save, scattered, search};
+use serde_json::json;
 
 /// Of the disk this is built on; a temporary directory may be in memory.
 fn directory() -> tempfile::TempDir {
@@ -34,38 +37,6 @@ async fn store(directory: &tempfile::TempDir) -> Arc<SqliteStore> {
     let path = directory.path().join("pinyto.db");
     let url = format!("sqlite:{}?mode=rwc", path.display());
     Arc::new(SqliteStore::open(url).await.unwrap())
-}
-
-/// A number that looks like chance.
-const fn scattered(n: u64) -> u64 {
-    n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
-}
-
-fn book(n: u64, assembly: &AssemblyRef) -> Document {
-    let data = json!({
-        "isbn": format!("978{:010}", scattered(n) % 10_000_000_000),
-        "title": format!("Title of number {n}"),
-        "authors": ["Some Body", format!("Author {}", n % 5_000)],
-        "year": 1900 + scattered(n) % 120,
-        "place": {"room": n % 7, "shelf": n % 31},
-        "text": "x".repeat(150),
-    });
-    let mut document = given::document(n, assembly, data);
-    let kind = ["book", "book", "book", "book", "lending"][usize::try_from(n % 5).unwrap()];
-    document.fields.insert("type".into(), kind.into());
-    document.time = given::at(i64::try_from(n).unwrap());
-    document
-}
-
-async fn save(store: &SqliteStore, author: &User, indexes: &[&str]) -> AssemblyRef {
-    let indexes = indexes.iter().map(|path| given::path(path)).collect();
-    let source = given::source("Books").with_indexes(indexes).unwrap();
-    let saved = store
-        .assemblies()
-        .save(author.id, "Books", &source, given::NO_LIMITS, given::at(0))
-        .await;
-    saved.unwrap();
-    given::assembly_ref(&format!("{}/Books", author.name))
 }
 
 /// CPU time of this process, exact to 10 ms.
@@ -101,105 +72,6 @@ async fn fill(
     started.elapsed()
 }
 
-/// Whether the path's index can be asked: no document has to be looked at.
-async fn is_indexed(store: &SqliteStore, scope: Scope, path: &str) -> bool {
-    let query = given::query(&json!({path: "nothing like this"}));
-    let limits = ScanLimits {
-        examined: 0,
-        ..given::NO_SCAN_LIMITS
-    };
-    let counted = store.documents().count(scope, &query, limits).await;
-    matches!(counted.unwrap(), Searched::Found(..))
-}
-
-fn median(mut times: Vec<Duration>) -> (Duration, Duration) {
-    times.sort();
-    (times[times.len() / 2], times[times.len() - 1])
-}
-
-/// What a figure must not exceed, in milliseconds, if anything.
-type Target = Option<f64>;
-
-const NONE: Target = None;
-
-async fn search(
-    store: &SqliteStore,
-    scope: Scope,
-    what: &str,
-    target: Target,
-    search: impl Fn(u64) -> Search,
-) {
-    let (mut times, mut last) = (Vec::new(), None);
-    for round in 0..40 {
-        let search = search(scattered(round) % 1000);
-        let started = Instant::now();
-        let searched = store
-            .documents()
-            .search(scope, &search, given::NO_SCAN_LIMITS)
-            .await;
-        times.push(started.elapsed());
-        last = Some(searched.unwrap());
-        if started.elapsed() > Duration::from_secs(1) {
-            break;
-        }
-    }
-    let (found, scan) = match last {
-        Some(Searched::Found(found, scan)) => (found.len(), scan),
-        other => panic!("{other:?}"),
-    };
-    report(what, target, times, found as u64, scan.examined);
-}
-
-async fn count(
-    store: &SqliteStore,
-    scope: Scope,
-    what: &str,
-    target: Target,
-    query: impl Fn(u64) -> Query,
-) {
-    let (mut times, mut last) = (Vec::new(), None);
-    for round in 0..40 {
-        let query = query(scattered(round) % 1000);
-        let started = Instant::now();
-        let counted = store
-            .documents()
-            .count(scope, &query, given::NO_SCAN_LIMITS)
-            .await;
-        times.push(started.elapsed());
-        last = Some(counted.unwrap());
-        if started.elapsed() > Duration::from_secs(1) {
-            break;
-        }
-    }
-    let (found, scan) = match last {
-        Some(Searched::Found(found, scan)) => (found, scan),
-        other => panic!("{other:?}"),
-    };
-    report(what, target, times, found, scan.examined);
-}
-
-fn report(what: &str, target: Target, times: Vec<Duration>, found: u64, examined: u64) {
-    let (median, worst) = median(times);
-    println!(
-        "{what:<64} p50 {:>9.3} ms, worst {:>9.3} ms; found {found}, looked at {examined}",
-        median.as_secs_f64() * 1e3,
-        worst.as_secs_f64() * 1e3,
-    );
-    if let Some(target) = target {
-        assert!(
-            median.as_secs_f64() * 1e3 < target,
-            "{what}: not below {target} ms"
-        );
-    }
-}
-
-fn first(query: &Value, sort: Option<(&str, Direction)>) -> Search {
-    Search {
-        limit: 20,
-        ..given::search(query, sort)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes and a quiet machine"]
 async fn queries() {
@@ -209,7 +81,7 @@ async fn queries() {
     let store = store(&directory).await;
     let ann = given::user(store.as_ref(), "ann", 1).await;
     let bob = given::user(store.as_ref(), "bob", 2).await;
-    let books = save(&store, &ann, &[]).await;
+    let books = save(store.as_ref(), &ann, &[]).await;
     for user in [&ann, &bob] {
         given::installed(store.as_ref(), user, &books).await;
     }
@@ -220,9 +92,9 @@ async fn queries() {
         &["data.isbn"],
         &["data.isbn", "data.year", "data.authors", "data.title"],
     ] {
-        save(&store, &ann, indexes).await;
+        save(store.as_ref(), &ann, indexes).await;
         for path in indexes {
-            while !is_indexed(&store, Scope::all_of(ann.id), path).await {
+            while !is_indexed(store.as_ref(), Scope::all_of(ann.id), path).await {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -252,7 +124,7 @@ async fn queries() {
     let own = Scope::stored_by(ann.id, books_id);
     let isbn = |n: u64| format!("978{:010}", scattered(n * 5) % 10_000_000_000);
     let (up, down) = (Direction::Ascending, Direction::Descending);
-    let s = &store;
+    let s = store.as_ref();
     search(s, scope, "find type and indexed value", Some(5.0), |n| {
         first(&json!({"type": "book", "data.isbn": isbn(n)}), None)
     })
@@ -375,7 +247,7 @@ async fn queries() {
 
     let started = Instant::now();
     save(
-        &store,
+        store.as_ref(),
         &ann,
         &[
             "data.isbn",
@@ -394,7 +266,7 @@ async fn queries() {
         waits.push(before.elapsed());
         n += 1;
         if n.is_multiple_of(100) {
-            is_built = is_indexed(&store, scope, "data.place.shelf").await;
+            is_built = is_indexed(store.as_ref(), scope, "data.place.shelf").await;
         }
     }
     let took = started.elapsed();

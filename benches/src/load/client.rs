@@ -121,11 +121,25 @@ pub(crate) async fn repeat(
     path: &'static str,
     body: Bytes,
 ) -> Load {
+    spread(&[address], connections, duration, path, &[body]).await
+}
+
+/// The same, the connections spread over servers and over bodies.
+pub(crate) async fn spread(
+    addresses: &[SocketAddr],
+    connections: usize,
+    duration: Duration,
+    path: &'static str,
+    bodies: &[Bytes],
+) -> Load {
     let stop = Arc::new(AtomicBool::new(false));
     let mut tasks = Vec::new();
     let begin = Instant::now();
-    for _ in 0..connections {
-        let (stop, body) = (stop.clone(), body.clone());
+    for number in 0..connections {
+        let stop = stop.clone();
+        let address = addresses[number % addresses.len()];
+        // Each user asks every server.
+        let body = bodies[number / addresses.len() % bodies.len()].clone();
         tasks.push(tokio::spawn(async move {
             let mut connection = Connection::open(address).await;
             let mut latencies = Vec::new();

@@ -13,9 +13,11 @@
 mod baseline;
 mod client;
 mod code;
+mod databases;
 mod process;
 mod scenarios;
 mod targets;
+mod wire;
 
 use std::{env, process::ExitCode, time::Duration};
 
@@ -30,6 +32,11 @@ fn main() -> ExitCode {
             let seconds = seconds.map_or(5, |text| text.parse().expect("seconds per scenario"));
             let only = env::args().nth(2);
             let duration = Duration::from_secs(seconds);
+            // Has servers and a database of its own.
+            if only.as_deref() == Some("databases") {
+                runtime.block_on(databases::run(duration));
+                return ExitCode::SUCCESS;
+            }
             let targets = runtime.block_on(scenarios::run(duration, only.as_deref()));
             targets.conclude()
         }

@@ -22,6 +22,11 @@ const TICKS_PER_SECOND: f64 = 100.0;
 impl Process {
     /// The reference server, built beside this program, with an empty database in `folder`.
     pub(crate) fn pinyto(folder: &Path, key_stock: usize) -> Self {
+        Self::pinyto_on(folder, key_stock, None)
+    }
+
+    /// The same, with the database at this URL instead.
+    pub(crate) fn pinyto_on(folder: &Path, key_stock: usize, database: Option<&str>) -> Self {
         let server = env::current_exe().unwrap().with_file_name("pinyto-server");
         assert!(
             server.exists(),
@@ -40,6 +45,9 @@ impl Process {
             .env("PINYTO_LOG", log)
             .env("PINYTO_THROTTLE", "off");
         command.arg("--key-stock").arg(key_stock.to_string());
+        if let Some(url) = database {
+            command.arg("--database").arg(url);
+        }
         Self::start(command, |command, address| {
             command.arg("--listen").arg(address.to_string());
         })
@@ -81,28 +89,13 @@ impl Process {
 
     /// CPU time of it and of the processes it has started, those that have ended included.
     pub(crate) fn family_cpu_time(&self) -> Duration {
-        let own = self.child.id().to_string();
-        let ended = ended_children_cpu_time(&own);
-        let living = self.children().into_iter().map(|child| cpu_time(&child));
-        self.cpu_time() + ended + living.sum::<Duration>()
+        family_cpu_time(&self.child.id().to_string())
     }
 
     /// Resident memory in MiB of each process it has started.
     pub(crate) fn children_resident_mib(&self) -> Vec<f64> {
-        let children = self.children();
+        let children = children(&self.child.id().to_string());
         children.iter().map(|child| resident_mib(child)).collect()
-    }
-
-    /// The processes it has started, by any of its threads.
-    fn children(&self) -> Vec<String> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let mut children = Vec::new();
-        for task in tasks {
-            let list = fs::read_to_string(task.unwrap().path().join("children"));
-            let list = list.unwrap_or_default();
-            children.extend(list.split_whitespace().map(str::to_owned));
-        }
-        children
     }
 
     /// Resident memory in MiB.
@@ -122,6 +115,24 @@ impl Process {
             assert!(Instant::now() < deadline, "the server doesn't come to rest");
         }
     }
+}
+
+/// CPU time of a process and of those it has started, those that have ended included.
+pub(crate) fn family_cpu_time(process: &str) -> Duration {
+    let living = children(process).into_iter().map(|child| cpu_time(&child));
+    cpu_time(process) + ended_children_cpu_time(process) + living.sum::<Duration>()
+}
+
+/// The processes it has started, by any of its threads.
+fn children(process: &str) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let mut children = Vec::new();
+    for task in tasks {
+        let list = fs::read_to_string(task.unwrap().path().join("children"));
+        let list = list.unwrap_or_default();
+        children.extend(list.split_whitespace().map(str::to_owned));
+    }
+    children
 }
 
 /// CPU time of this process so far.

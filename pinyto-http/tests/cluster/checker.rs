@@ -7,9 +7,10 @@
 //! - of the claims of one entry for one due time at most one is completed, and none follows it;
 //! - claims of one job of one user never overlap: each follows the completion, the failure or
 //!   the expiry of the one before;
-//! - code runs only under a claim.
+//! - code runs only under a claim (one that has expired may still have a last run).
 //!
-//! So a job runs again only if its run failed, or if its server died and the lease expired.
+//! So a job runs again only if its run failed, or if its server died (or could not reach the
+//! database) and the lease expired. How often that may have been, the test knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,8 @@ pub(crate) struct Observed {
     pub(crate) documents: BTreeMap<String, BTreeMap<String, String>>,
     /// Of each user: whether the key with this hash is active, over HTTP.
     pub(crate) keys: BTreeMap<String, BTreeMap<String, bool>>,
+    /// Of each account with a password: those that open it.
+    pub(crate) passwords: BTreeMap<String, BTreeSet<String>>,
     /// The hashes of all keys of each user, from the database.
     pub(crate) owners: BTreeMap<String, Vec<String>>,
     /// What the trigger has noted.
@@ -66,6 +69,13 @@ pub(crate) enum Violation {
     },
     SessionLost {
         user: String,
+    },
+    PasswordRefused {
+        user: String,
+    },
+    PasswordsAre {
+        user: String,
+        found: BTreeSet<String>,
     },
     SeveralTold {
         name: String,
@@ -117,6 +127,7 @@ pub(crate) fn check(journals: &[Journal], observed: &Observed) -> Vec<Violation>
         wrong.extend(journal.violations.iter().cloned());
         documents(journal, observed, &mut wrong);
         keys(journal, observed, &mut wrong);
+        passwords(journal, observed, &mut wrong);
         queued(journal, observed, &mut wrong);
     }
     owners(journals, observed, &mut wrong);
@@ -174,6 +185,17 @@ fn keys(journal: &Journal, observed: &Observed, wrong: &mut Vec<Violation>) {
     }
 }
 
+/// Exactly one opens an account, and one that it may be.
+fn passwords(journal: &Journal, observed: &Observed, wrong: &mut Vec<Violation>) {
+    for (user, passwords) in &journal.passwords {
+        let found = observed.passwords.get(user).cloned().unwrap_or_default();
+        if found.len() != 1 || !found.is_subset(&passwords.now.possible) {
+            let user = user.clone();
+            wrong.push(Violation::PasswordsAre { user, found });
+        }
+    }
+}
+
 /// What was queued has been planned, and then has either been completed or still is to be tried.
 fn queued(journal: &Journal, observed: &Observed, wrong: &mut Vec<Violation>) {
     let mut ends = BTreeMap::new();
@@ -225,19 +247,50 @@ fn owners(journals: &[Journal], observed: &Observed, wrong: &mut Vec<Violation>)
     }
 }
 
-/// A claim that has not ended.
-struct Open {
+/// What runs of one job of one user.
+#[derive(Default)]
+struct Running {
+    /// The claim that was made last, unless it has ended.
+    claim: Option<Claim>,
+    /// Claims whose leases have expired: their servers have died, or could not reach the database in
+    /// time. By entry and lease.
+    lapsed: BTreeSet<(i64, String)>,
+    /// Runs that have begun and belong to these.
+    runs: usize,
+}
+
+struct Claim {
     entry: i64,
     lease: String,
     expires: i64,
-    runs: u32,
+}
+
+impl Running {
+    fn claims(&self) -> usize {
+        self.lapsed.len() + usize::from(self.claim.is_some())
+    }
+
+    /// Ends the claim; says whether there was one.
+    fn end(&mut self, entry: i64, lease: &str) -> bool {
+        if self.lapsed.remove(&(entry, lease.to_owned())) {
+            return true;
+        }
+        let is_ours = |claim: &mut Claim| claim.entry == entry && claim.lease == lease;
+        self.claim.take_if(is_ours).is_some()
+    }
+}
+
+/// How many leases have expired, with the run or before it.
+pub(crate) fn lapsed(events: &[Event]) -> usize {
+    let count = |what| events.iter().filter(|event| event.what == what).count();
+    count(What::Claimed).saturating_sub(count(What::Completed) + count(What::Failed))
 }
 
 fn jobs(events: &[Event], wrong: &mut Vec<Violation>) {
-    let mut open: BTreeMap<(i64, &str), Open> = BTreeMap::new();
+    let mut running: BTreeMap<(i64, &str), Running> = BTreeMap::new();
     let mut completed = BTreeSet::new();
     for event in events {
-        let of = (event.user, event.job.as_str());
+        let job = running.entry((event.user, &event.job)).or_default();
         let mut is_wrong = |what| {
             wrong.push(Violation::Job {
                 user: event.user,
@@ -250,48 +303,49 @@ fn jobs(events: &[Event], wrong: &mut Vec<Violation>) {
         match event.what {
             What::Planned | What::Removed => {}
             What::Claimed => {
-                if open.get(&of).is_some_and(|one| event.at < one.expires) {
-                    is_wrong(JobTrouble::Overlaps);
+                if let Some(former) = job.claim.take() {
+                    if event.at < former.expires {
+                        is_wrong(JobTrouble::Overlaps);
+                    }
+                    job.lapsed.insert((former.entry, former.lease));
                 }
                 if completed.contains(&due) {
                     is_wrong(JobTrouble::ClaimedAfterCompletion);
                 }
-                let claim = Open {
+                job.claim = Some(Claim {
                     entry: event.entry,
                     lease: event.lease.clone(),
                     expires: event.expires,
-                    runs: 0,
-                };
-                open.insert(of, claim);
+                });
             }
-            What::Extended => match open.get_mut(&of) {
-                Some(one) if one.lease == event.lease => one.expires = event.expires,
+            What::Extended => match &mut job.claim {
+                Some(claim) if claim.lease == event.lease => claim.expires = event.expires,
                 _ => is_wrong(JobTrouble::Overlaps),
             },
-            What::Ran => match open.get_mut(&of) {
-                Some(one) => {
-                    one.runs += 1;
-                    if one.runs > 1 {
-                        is_wrong(JobTrouble::RanTwiceInAClaim);
-                    }
+            What::Ran => {
+                job.runs += 1;
+                match job.claims() {
+                    0 => is_wrong(JobTrouble::RanWithoutClaim),
+                    claims if job.runs > claims => is_wrong(JobTrouble::RanTwiceInAClaim),
+                    _ => {}
                 }
-                None => is_wrong(JobTrouble::RanWithoutClaim),
-            },
-            What::Completed | What::Failed => {
-                let ended = open.remove(&of);
-                let ended =
-                    ended.filter(|one| one.entry == event.entry && one.lease == event.lease);
-                let Some(ended) = ended else {
+                job.runs = job.runs.min(job.claims());
+            }
+            What::Failed => {
+                if !job.end(event.entry, &event.lease) {
                     is_wrong(JobTrouble::EndedWithoutClaim);
-                    continue;
-                };
-                if event.what == What::Completed {
-                    if ended.runs == 0 {
-                        is_wrong(JobTrouble::CompletedWithoutRun);
-                    }
-                    if !completed.insert(due) {
-                        is_wrong(JobTrouble::CompletedTwice);
-                    }
+                }
+                job.runs = job.runs.min(job.claims());
+            }
+            What::Completed => {
+                if !job.end(event.entry, &event.lease) {
+                    is_wrong(JobTrouble::EndedWithoutClaim);
+                } else if job.runs == 0 {
+                    is_wrong(JobTrouble::CompletedWithoutRun);
+                }
+                job.runs = job.runs.saturating_sub(1);
+                if !completed.insert(due) {
+                    is_wrong(JobTrouble::CompletedTwice);
                 }
             }
         }

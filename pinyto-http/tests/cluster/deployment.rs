@@ -17,7 +17,10 @@ use super::{
 pub(crate) const SERVERS: usize = 3;
 
 /// After this time another server takes over what a dead one ran.
-const LEASE: &str = "4";
+const LEASE: &str = "10";
+
+/// Jobs that each server runs at once.
+pub(crate) const JOBS: usize = 4;
 
 /// The servers, their folder, and what leads to them.
 #[derive(Clone)]
@@ -68,6 +71,7 @@ impl Deployment {
         let mut command = command(self.folder.path());
         command
             .args(["--database", &self.database, "--throttle", "off"])
+            .args(["--job-concurrency", &JOBS.to_string()])
             .args(["--job-lease-seconds", LEASE, "--code-wall-seconds", "5"])
             .stderr(log.unwrap());
         command
@@ -96,9 +100,9 @@ impl Deployment {
             std::fs::read_to_string(log).unwrap()
         });
         let logs: String = logs.collect();
-        let lines = logs.lines().filter(|line| {
-            line.contains("panicked") || line.contains("ERROR") && line.contains("orrupt")
-        });
+        let lines = logs
+            .lines()
+            .filter(|line| line.contains("panicked") || line.contains("inconsistent"));
         lines.map(str::to_owned).collect()
     }
 }

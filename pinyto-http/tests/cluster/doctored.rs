@@ -1,8 +1,10 @@
 //! The checker finds what is wrong: journals and observations that don't fit.
 
+use std::collections::BTreeSet;
+
 use super::{
-    checker::{JobTrouble, Observed, Violation, check},
-    journal::{Candidate, Fate, Journal, KeyState, Known},
+    checker::{JobTrouble, Observed, Violation, check, lapsed},
+    journal::{Candidate, Fate, Journal, KeyState, Known, Passwords},
     witness::{Event, What},
 };
 
@@ -32,6 +34,12 @@ fn honest() -> (Journal, Observed) {
     journal
         .keys
         .insert(text("bb"), Known::certain(KeyState::Absent));
+    let passwords = Passwords {
+        now: Known::certain(text("new")),
+        all: [text("old"), text("new")].into(),
+    };
+    journal.passwords.insert(text("web"), passwords);
+    observed.passwords.insert(text("web"), [text("new")].into());
     journal.queued.insert(text("d1"));
     for (key_hash, fate) in [
         ("k1", Fate::Acknowledged),
@@ -172,6 +180,18 @@ fn keys_that_are_otherwise_than_acknowledged_are_found() {
 }
 
 #[test]
+fn an_account_is_opened_by_the_acknowledged_password_only() {
+    for open in [&["old"][..], &["old", "new"], &[]] {
+        let open: BTreeSet<String> = open.iter().map(|one| text(one)).collect();
+        let wrong = found(|_, observed| {
+            observed.passwords.insert(text("web"), open.clone());
+        });
+        let (user, found) = (text("web"), open);
+        assert_eq!(wrong, [Violation::PasswordsAre { user, found }]);
+    }
+}
+
+#[test]
 fn a_name_has_exactly_the_owner_who_was_told_so() {
     let owned_by = |owners: &[&str]| {
         found(|_, observed| {
@@ -221,26 +241,42 @@ fn jobs_that_run_otherwise_than_promised_are_found() {
     };
     let overlapping = trouble(&|events| events[4].at = 29);
     assert_eq!(overlapping, [JobTrouble::Overlaps]);
-    let twice = trouble(&|events| events.insert(6, event(What::Ran, "", 0, 0)));
-    assert_eq!(twice, [JobTrouble::RanTwiceInAClaim]);
-    let afterwards = trouble(&|events| events.push(event(What::Ran, "", 0, 0)));
-    assert_eq!(afterwards, [JobTrouble::RanWithoutClaim]);
-    let never = trouble(&|events| {
-        events.remove(5);
-    });
-    assert_eq!(never, [JobTrouble::CompletedWithoutRun]);
+    let once_more = trouble(&|events| events.insert(6, event(What::Ran, "", 0, 0)));
+    assert_eq!(once_more, [JobTrouble::RanTwiceInAClaim]);
+    let by_nobody = trouble(&|events| events[6].lease = text("L3"));
+    assert_eq!(by_nobody, [JobTrouble::EndedWithoutClaim]);
     let again = trouble(&|events| {
         events.push(event(What::Claimed, "L3", 50, 60));
         events.push(event(What::Ran, "", 0, 0));
         events.push(event(What::Completed, "L3", 50, 60));
     });
-    assert_eq!(
-        again,
-        [
-            JobTrouble::ClaimedAfterCompletion,
-            JobTrouble::CompletedTwice
-        ]
-    );
-    let by_the_former = trouble(&|events| events[6].lease = text("L1"));
-    assert_eq!(by_the_former, [JobTrouble::EndedWithoutClaim]);
+    let twice = [
+        JobTrouble::ClaimedAfterCompletion,
+        JobTrouble::CompletedTwice,
+    ];
+    assert_eq!(again, twice);
+
+    // Without the server that has died.
+    let only_claim = |events: &mut Vec<Event>| drop(events.drain(1..4));
+    assert_eq!(trouble(&only_claim), []);
+    let twice = trouble(&|events| {
+        only_claim(events);
+        events.insert(3, event(What::Ran, "", 0, 0));
+    });
+    assert_eq!(twice, [JobTrouble::RanTwiceInAClaim]);
+    let never = trouble(&|events| {
+        only_claim(events);
+        events.remove(2);
+    });
+    assert_eq!(never, [JobTrouble::CompletedWithoutRun]);
+    let afterwards = trouble(&|events| {
+        only_claim(events);
+        events.push(event(What::Ran, "", 0, 0));
+    });
+    assert_eq!(afterwards, [JobTrouble::RanWithoutClaim]);
+}
+
+#[test]
+fn leases_that_expired_are_counted() {
+    assert_eq!(lapsed(&honest().1.events), 1);
 }

@@ -54,6 +54,14 @@ pub(crate) enum KeyState {
     Inactive,
 }
 
+/// The passwords of an account.
+#[derive(Clone, Debug)]
+pub(crate) struct Passwords {
+    pub(crate) now: Known<String>,
+    /// That it ever may have had.
+    pub(crate) all: BTreeSet<String>,
+}
+
 /// A try to register a name that others want, too.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -75,6 +83,8 @@ pub(crate) struct Journal {
     pub(crate) queued: BTreeSet<String>,
     /// By their hashes.
     pub(crate) keys: BTreeMap<String, Known<KeyState>>,
+    /// Of accounts with a password, by user.
+    pub(crate) passwords: BTreeMap<String, Passwords>,
     /// Tokens whose end was acknowledged, and by what.
     pub(crate) dead: Vec<(String, &'static str)>,
     pub(crate) candidates: Vec<Candidate>,

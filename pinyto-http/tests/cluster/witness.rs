@@ -7,7 +7,7 @@ use serde_json::Value;
 pub(crate) const RAN: &str = "ran";
 
 /// Comes after Pinyto's own tables.
-pub(crate) const CREATE: &str = "
+pub(crate) const CREATE: &str = r#"
     CREATE SCHEMA witness;
     CREATE TABLE witness.events (
         number     bigserial PRIMARY KEY,
@@ -63,15 +63,16 @@ pub(crate) const CREATE: &str = "
     END $$;
     CREATE TRIGGER witness AFTER INSERT OR UPDATE OR DELETE ON pinyto.job_entries
     FOR EACH ROW EXECUTE FUNCTION witness.entry_changed();
+    -- As text: no operator of json likes the U+0000 that other documents have.
     CREATE FUNCTION witness.document_inserted() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         INSERT INTO witness.events (what, user_id, job, entry, planned_at, lease, at, expires)
-        VALUES ('ran', NEW.user_id, NEW.body->'data'->>'job', 0, 0, '', 0, 0);
+        VALUES ('ran', NEW.user_id, substring(NEW.body::text FROM '"job" ?: ?"([a-z_]+)"'), 0, 0, '', 0, 0);
         RETURN NULL;
     END $$;
     CREATE TRIGGER witness AFTER INSERT ON pinyto.documents
-    FOR EACH ROW WHEN ((NEW.body->>'type') = 'ran')
-    EXECUTE FUNCTION witness.document_inserted();";
+    FOR EACH ROW WHEN (NEW.body::text LIKE '%"ran"%')
+    EXECUTE FUNCTION witness.document_inserted();"#;
 
 /// One JSON text a row, for [`Event::parse`].
 pub(crate) const READ: &str = "SELECT row_to_json(e)::text FROM witness.events e ORDER BY number";

@@ -117,6 +117,13 @@ impl Cluster {
         Ok(Some((cluster, orders)))
     }
 
+    /// The first of its processes.
+    pub(crate) fn process_id(&self) -> io::Result<u32> {
+        let file = fs::read_to_string(self.directory.join("data/postmaster.pid"))?;
+        let id = file.lines().next().and_then(|line| line.parse().ok());
+        id.ok_or_else(|| io::Error::other("postmaster.pid has no number"))
+    }
+
     pub(crate) fn url(&self, database: &str) -> String {
         let directory = self.directory.display();
         format!("postgres://pinyto@localhost/{database}?host={directory}")

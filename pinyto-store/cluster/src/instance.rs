@@ -28,7 +28,7 @@ const SETTINGS: &[&str] = &[
 /// value.
 #[derive(Debug)]
 pub struct Instance {
-    _cluster: Cluster,
+    cluster: Cluster,
     port: u16,
     orders: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
 }
@@ -86,7 +86,7 @@ impl Instance {
             return missing().map(|()| None);
         };
         let instance = Self {
-            _cluster: cluster,
+            cluster,
             port,
             orders: Mutex::new(orders),
         };
@@ -104,6 +104,20 @@ impl Instance {
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://pinyto@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The first of its processes, which has started the others.
+    ///
+    /// # Panics
+    ///
+    /// If it doesn't run.
+    #[must_use]
+    #[allow(clippy::panic, reason = "tests fail by it")]
+    pub fn process_id(&self) -> u32 {
+        match self.cluster.process_id() {
+            Ok(id) => id,
+            Err(error) => panic!("PostgreSQL doesn't run: {error}"),
+        }
     }
 
     /// Runs statements in the database `postgres`, as its owner.

@@ -1,7 +1,11 @@
 //! A user who does a bit of everything and keeps a journal.
 
+mod documents;
+mod keys;
+mod passwords;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc,
@@ -13,81 +17,28 @@ use std::{
 use pinyto_core::{
     challenge::{Challenge, DeviceKey},
     key::PublicKey,
-    testing::keys,
+    testing,
 };
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::{
+use crate::{
+    assembly::AUTHOR,
     checker::Violation,
-    journal::{Candidate, Fate, Journal, KeyState, Known},
+    dice::Dice,
+    journal::{Fate, Journal, KeyState, Known},
     running_server::{self, numbers},
-    witness::RAN,
 };
-
-/// The author of the assembly that all of them use.
-pub(crate) const AUTHOR: &str = "author";
 
 /// How long after a request without an answer it may still come about: its server may have died and
 /// left a statement in the database, which takes 10 s at most.
 const IN_FLIGHT: Duration = Duration::from_secs(15);
 
+/// How many of them also have an account with a password, which takes much time.
+const WITH_PASSWORD: u64 = 2;
+
 /// Longer than any server takes.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What the assembly's code is.
-pub(crate) fn assembly() -> Value {
-    let job = format!("db.insert({{'type': '{RAN}', 'data': {{'job': '%'}}}})\nreturn {{}}");
-    let functions = [
-        (
-            "add",
-            "return {'_id': db.insert({'type': 'note', 'data': request.json['data']})}",
-        ),
-        (
-            "change",
-            "note = db.find_document_for_id(request.json['id'])\nnote['data'] = request.json['data']\n\
-            db.save(note)\nreturn {}",
-        ),
-        (
-            "remove",
-            "db.remove({'_id': request.json['id']})\nreturn {}",
-        ),
-        (
-            "later",
-            "return {'_id': db.insert({'type': 'job', 'data': {'assembly_user': 'author', \
-            'assembly_name': 'Cluster', 'job_name': 'work'}})}",
-        ),
-        (
-            "page",
-            "return {'notes': [[n['_id'], n['data']] for n in db.find({'type': 'note'}, \
-            skip=request.json['skip'], limit=500, sorting='_id')]}",
-        ),
-    ];
-    let functions = functions.map(|(name, code)| json!({"name": name, "code": code}));
-    let jobs = [("once", 0), ("work", 0), ("every_minute", 1)];
-    let jobs = jobs.map(|(name, schedule)| {
-        json!({"name": name, "code": job.replace('%', name), "schedule": schedule})
-    });
-    json!({"name": "Cluster", "description": "", "api_functions": functions, "jobs": jobs})
-}
-
-/// Random enough, and the same for the same seed.
-#[derive(Clone)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// Below `sides`. (SplitMix64.)
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-}
 
 enum Answer {
     Ok(Value),
@@ -123,6 +74,7 @@ pub(crate) struct Client {
     session: Option<Session>,
     /// When a login or logout had no answer.
     doubt: Option<Instant>,
+    account: Option<passwords::Account>,
     next: u64,
     dice: Dice,
     started: Instant,
@@ -132,16 +84,17 @@ pub(crate) struct Client {
 impl Client {
     /// A new user who has installed the assembly, and while whom nothing fails.
     pub(crate) async fn register(number: u64, balancer: SocketAddr, started: Instant) -> Self {
-        let device = |number: u64| keys::device(number as usize % keys::DEVICES);
+        let device = |number: u64| testing::keys::device(number as usize % testing::keys::DEVICES);
         let mut client = Self {
             number,
             device: device(number),
             second: device(number + 1),
-            server: keys::server().public_key().clone(),
+            server: testing::keys::server().public_key().clone(),
             balancer,
             connection: None,
             session: None,
             doubt: None,
+            account: None,
             next: 0,
             dice: Dice::new(number),
             started,
@@ -180,6 +133,9 @@ impl Client {
             // Wherever the next connection leads.
             if self.dice.roll(4) == 0 {
                 self.connection = None;
+            }
+            if self.number < WITH_PASSWORD && self.dice.roll(8) == 0 {
+                self.use_password().await;
             }
             match self.dice.roll(100) {
                 0..36 => self.store().await,
@@ -346,198 +302,6 @@ impl Client {
         }
     }
 
-    fn data(&mut self) -> Value {
-        self.next += 1;
-        json!({"client": self.number, "number": self.next, "text": "\u{0}ö -0.0 \\u0000", "f": -0.5})
-    }
-
-    async fn store(&mut self) {
-        let data = self.data();
-        let body = json!({"type": "note", "data": data});
-        let stored = self.call("/author/Cluster/store", body).await;
-        self.inserted(&data, &stored);
-    }
-
-    async fn add(&mut self) {
-        let data = self.data();
-        let added = self.function("add", json!({"data": data})).await;
-        self.inserted(&data, &added);
-    }
-
-    fn inserted(&mut self, data: &Value, answer: &Answer) {
-        let text = data.to_string();
-        match answer {
-            Answer::Ok(answer) => {
-                let id = answer["_id"].as_str().unwrap().to_owned();
-                let known = Known::certain(Some(text));
-                self.journal.documents.insert(id, known);
-            }
-            Answer::Unknown => {
-                self.journal.attempted.insert(text);
-            }
-            Answer::Refused(_) => {}
-        }
-    }
-
-    /// A function may have done something before it failed.
-    async fn function(&mut self, name: &str, body: Value) -> Answer {
-        let answer = self.call(&format!("/author/Cluster/{name}"), body).await;
-        match answer {
-            Answer::Refused(400) => Answer::Unknown,
-            Answer::Ok(_) => {
-                self.journal.tally.calls += 1;
-                answer
-            }
-            _ => answer,
-        }
-    }
-
-    /// A document that certainly is there.
-    fn some_document(&mut self) -> Option<String> {
-        let count = self.journal.documents.len() as u64;
-        let from = self.dice.roll(count.max(1)) as usize;
-        let of_user = self.journal.documents.iter().skip(from);
-        let mut there = of_user
-            .filter(|(_, known)| known.is_certain() && !known.possible.contains(&None))
-            .map(|(id, _)| id.clone());
-        there.next()
-    }
-
-    async fn change(&mut self) {
-        let Some(id) = self.some_document() else {
-            return;
-        };
-        let data = self.data();
-        let changed = self
-            .function("change", json!({"id": id, "data": data}))
-            .await;
-        self.changed(&id, Some(data.to_string()), &changed);
-    }
-
-    async fn remove(&mut self) {
-        if let Some(id) = self.some_document() {
-            let removed = self.function("remove", json!({"id": id})).await;
-            self.changed(&id, None, &removed);
-        }
-    }
-
-    fn changed(&mut self, id: &str, to: Option<String>, answer: &Answer) {
-        let known = self.journal.documents.get_mut(id).unwrap();
-        update(known, to, answer);
-    }
-
-    async fn queue(&mut self) {
-        let queued = if self.dice.roll(2) == 0 {
-            self.function("later", json!({})).await
-        } else {
-            let data =
-                json!({"assembly_user": AUTHOR, "assembly_name": "Cluster", "job_name": "work"});
-            let body = json!({"type": "job", "data": data});
-            self.call("/author/Cluster/store", body).await
-        };
-        if let Answer::Ok(answer) = queued {
-            let id = answer["_id"].as_str().unwrap().to_owned();
-            self.journal.queued.insert(id);
-        }
-    }
-
-    /// Adds a key, or changes one of those that were added.
-    async fn change_key(&mut self) {
-        let ours = [&self.device, &self.second].map(|key| key.key_hash().as_str().to_owned());
-        let certain: BTreeMap<_, _> = self
-            .journal
-            .keys
-            .iter()
-            .filter(|(hash, known)| known.is_certain() && !ours.contains(hash))
-            .filter_map(|(hash, known)| Some((hash.clone(), *known.possible.first()?)))
-            .filter(|(_, state)| *state != KeyState::Absent)
-            .collect();
-        let some = certain.into_iter().nth(self.dice.roll(6) as usize);
-        let Some((hash, state)) = some else {
-            self.next += 1;
-            let key = keys::synthetic(self.number * 1_000_000 + self.next);
-            let added = self
-                .call("/register_new_key", json!({"public_key": numbers(&key)}))
-                .await;
-            let hash = key.key_hash().as_str().to_owned();
-            let known = self.journal.keys.entry(hash);
-            update(
-                known.or_insert_with(|| Known::certain(KeyState::Absent)),
-                KeyState::Active,
-                &added,
-            );
-            return;
-        };
-        let (path, to, body) = match (state, self.dice.roll(3)) {
-            (_, 0) => ("/delete_key", KeyState::Absent, json!({"key_hash": hash})),
-            (KeyState::Active, _) => (
-                "/set_key_active",
-                KeyState::Inactive,
-                json!({"key_hash": hash, "active_state": false}),
-            ),
-            _ => (
-                "/set_key_active",
-                KeyState::Active,
-                json!({"key_hash": hash, "active_state": true}),
-            ),
-        };
-        let changed = self.call(path, body).await;
-        update(self.journal.keys.get_mut(&hash).unwrap(), to, &changed);
-    }
-
-    /// Logs in with the second key and takes it out of use, which ends that session.
-    async fn use_second_key(&mut self) {
-        let hash = self.second.key_hash().as_str().to_owned();
-        if !self.journal.keys[&hash].is_certain() {
-            return;
-        }
-        let body = json!({"username": self.journal.user, "key_hash": hash});
-        let Answer::Ok(challenge) = self.post("/authenticate", &body).await else {
-            return;
-        };
-        self.journal.tally.logins += 1;
-        let token = self.answer(&self.second, challenge);
-        for active in [false, true] {
-            let body = json!({"key_hash": hash, "active_state": active});
-            let changed = self.call("/set_key_active", body).await;
-            let to = if active {
-                KeyState::Active
-            } else {
-                KeyState::Inactive
-            };
-            let known = self.journal.keys.get_mut(&hash).unwrap();
-            update(known, to, &changed);
-            match changed.fate() {
-                Fate::Acknowledged if !active => {
-                    self.has_ended(token.clone(), "the key's deactivation")
-                        .await;
-                }
-                Fate::Acknowledged => {}
-                Fate::Refused | Fate::Unknown => return,
-            }
-        }
-    }
-
-    /// Wants a name that others want at the same moment.
-    async fn race(&mut self) {
-        self.next += 1;
-        let key = keys::synthetic(self.number * 1_000_000 + self.next);
-        let name = format!("race_{}", self.started.elapsed().as_millis() / 500);
-        let body = json!({"username": name, "public_key": numbers(&key)});
-        let fate = self.post("/register", &body).await;
-        let fate = match fate {
-            // Not the name is the reason.
-            Answer::Refused(status) if status != 409 => return,
-            answer => answer.fate(),
-        };
-        let key_hash = key.key_hash().as_str().to_owned();
-        self.journal.candidates.push(Candidate {
-            name,
-            key_hash,
-            fate,
-        });
-    }
-
     /// In the end, when nothing fails any more: everything that is there of this user.
     pub(crate) async fn look(&mut self) -> (BTreeMap<String, String>, BTreeMap<String, bool>) {
         self.connection = None;
@@ -567,6 +331,24 @@ impl Client {
             (hash, key["active"].as_bool().unwrap())
         });
         (documents, keys.collect())
+    }
+
+    /// Which of the passwords that the accounts ever had open them.
+    pub(crate) async fn try_passwords(&mut self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut open = BTreeMap::new();
+        for (user, passwords) in self.journal.passwords.clone() {
+            let mut right = BTreeSet::new();
+            for password in passwords.all {
+                let account = json!({"username": user, "password": password});
+                match self.post("/keyserver/authenticate", &account).await {
+                    Answer::Ok(_) => drop(right.insert(password)),
+                    Answer::Refused(403) => {}
+                    other => panic!("{:?}", other.fate()),
+                }
+            }
+            open.insert(user, right);
+        }
+        open
     }
 
     /// Asks this server about the present token and the last of those that have ended.
