@@ -106,6 +106,9 @@ class Machine:
         self.write("/etc/hosts", f"127.0.0.1 localhost\n{address} {name}\n")
         tool = (ROOT / ".ci" / "setup_systemctl.py").read_text()
         self.write("/usr/local/sbin/systemctl", tool, 0o755)
+        # Packages are on the machine that is copied.
+        installed = '#!/bin/sh\nfor word; do case $word in -*|install) ;; *) dpkg -s "$word" >/dev/null || exit;; esac; done\n'
+        self.write("/usr/local/sbin/apt-get", installed, 0o755)
         self.shell = subprocess.Popen(
             [*self.enter, "bash"],
             stdin=subprocess.PIPE,

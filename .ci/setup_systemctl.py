@@ -71,6 +71,10 @@ class Ours:
     def reload(self):
         os.kill(int(self.pid_file.read_text()), signal.SIGHUP)
 
+    def kill(self):
+        """As if the machine were gone."""
+        os.kill(int(self.pid_file.read_text()), signal.SIGKILL)
+
 
 class Haproxy:
     pid_file = STATE / "haproxy.pid"
@@ -83,6 +87,10 @@ class Haproxy:
             HAPROXY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         self.pid_file.write_text(str(process.pid))
+        while not pathlib.Path("/run/haproxy/admin.sock").exists():
+            if process.poll() is not None:
+                sys.exit(pathlib.Path("/var/log/haproxy.log").read_text())
+            time.sleep(0.02)
 
     def stop(self):
         end(self.pid_file, 10)
@@ -96,6 +104,10 @@ class Haproxy:
 
 
 class Postgresql:
+    def kill(self):
+        data = next(pathlib.Path("/var/lib/postgresql").glob("*/main"))
+        os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
     def __getattr__(self, action):
         def ask():
             version = next(pathlib.Path("/etc/postgresql").iterdir()).name
@@ -125,7 +137,7 @@ def end(pid_file, seconds):
 
 
 def service(name):
-    name = name.removesuffix(".service")
+    name = name.removesuffix(".service").split("@")[0]
     known = {"haproxy": Haproxy, "postgresql": Postgresql}
     return known[name]() if name in known else Ours(name)
 
