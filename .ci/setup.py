@@ -172,17 +172,21 @@ def run(*command):
 
 
 def copy(machines, here, command):
-    """What scp does, without a login: FILES... MACHINE:PATH."""
-    *files, (target, path) = [
-        word.split(":", 1) if ":" in word else word for word in shlex.split(command)[1:]
-    ]
-    for file in files:
-        _, folder = here.do("pwd")
-        source = shlex.quote(os.path.join(folder, file))
-        content = here.pipe(f"cat {source}", stdout=subprocess.PIPE).stdout
-        mode = here.pipe(f"stat -c %a {source}", stdout=subprocess.PIPE, text=True).stdout.strip()
-        to = shlex.quote(os.path.join(path, os.path.basename(file)) if path.endswith("/") else path)
-        machines[target].pipe(f"cat > {to} && chmod {mode} {to}", input=content)
+    """What scp does, without a login."""
+    def place(word):
+        name, colon, path = word.rpartition(":")
+        _, folder = (0, "/root") if colon else here.do("pwd")
+        # Not joined by pathlib, which drops the last slash.
+        return (machines[name] if colon else here), os.path.join(folder, path)
+
+    *sources, target = [place(word) for word in shlex.split(command)[1:]]
+    for machine, path in sources:
+        source = shlex.quote(path)
+        content = machine.pipe(f"cat {source}", stdout=subprocess.PIPE).stdout
+        mode = machine.pipe(f"stat -c %a {source}", stdout=subprocess.PIPE, text=True).stdout.strip()
+        there, to = target
+        to = shlex.quote(to + os.path.basename(path) if to.endswith("/") else to)
+        there.pipe(f"cat > {to} && chmod {mode} {to}", input=content)
 
 
 def follow(page, machines):

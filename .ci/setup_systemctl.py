@@ -150,6 +150,8 @@ def main():
         action = "start" if "--now" in sys.argv else None
     if action in (None, "daemon-reload"):
         return
+    if action == "try-reload-or-restart":
+        action, names = "reload", [name for name in names if Ours(name).pid_file.exists()]
     for name in names:
         # A timer would only start its service at night.
         if not name.endswith(".timer"):
