@@ -12,6 +12,7 @@ program is the one that was built before.
 Exit code 3: this machine can't do that (it takes root, namespaces, PostgreSQL and HAProxy).
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -39,6 +40,8 @@ PAGES = {
         "db2": "10.0.0.22",
     },
 }
+# Seconds for one command. Most take none.
+PATIENCE = 60
 SERVERS = ["one", "two", "three"]
 PROMPT = re.compile(r"([a-z0-9]+)[#$] (.*)")
 
@@ -135,7 +138,9 @@ class Machine:
         """So that the next page has the names and the network."""
         inside = subprocess.run(["ip", "netns", "pids", self.name], stdout=subprocess.PIPE, text=True)
         for process in inside.stdout.split():
-            os.kill(int(process), signal.SIGKILL)
+            # Some end with the one that started them.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
         run("ip", "netns", "delete", self.name)
 
     def write(self, path, content, mode=0o644):
@@ -205,7 +210,9 @@ def follow(page, machines):
             if command.startswith("scp "):
                 copy(machines, here, command)
                 continue
+            signal.alarm(PATIENCE)
             code, got = here.do(command)
+            signal.alarm(0)
             print(got, f"({time.monotonic() - begun:.1f} s)", flush=True)
             if code != 0:
                 sys.exit(f"{page}: {name}# {command}\nended with {code}")
@@ -216,6 +223,10 @@ def follow(page, machines):
 
 def inside():
     """In namespaces of our own, as their first process."""
+    def give_up(*_):
+        sys.exit("that takes too long")
+
+    signal.signal(signal.SIGALRM, give_up)
     # Nothing has to be removed: it goes with the namespaces.
     lab = pathlib.Path("/mnt")
     run("mount", "-t", "tmpfs", "tmpfs", lab)
