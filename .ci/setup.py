@@ -108,7 +108,7 @@ class Machine:
 
         self.write("/etc/hosts", f"127.0.0.1 localhost\n{address} {name}\n")
         tool = (ROOT / ".ci" / "setup_systemctl.py").read_text()
-        self.write("/usr/local/sbin/systemctl", tool, 0o755)
+        self.write("/usr/local/sbin/systemctl", f"#!{sys.executable}\n{tool}", 0o755)
         # Packages are on the machine that is copied.
         installed = '#!/bin/sh\nfor word; do case $word in -*|install) ;; *) dpkg -s "$word" >/dev/null || exit;; esac; done\n'
         self.write("/usr/local/sbin/apt-get", installed, 0o755)
@@ -130,9 +130,8 @@ class Machine:
         (folder / "target" / "release").mkdir(parents=True)
         shutil.copy(PROGRAM, folder / "target" / "release")
         if self.name.startswith("db"):
-            version = sorted(os.listdir("/usr/lib/postgresql"))[-1]
             self.do("rm -rf /etc/postgresql/* /var/lib/postgresql/*")
-            self.do(f"pg_createcluster {version} main && systemctl start postgresql")
+            self.do(f"pg_createcluster {postgresql()} main && systemctl start postgresql")
 
     def end(self):
         """So that the next page has the names and the network."""
@@ -169,6 +168,11 @@ class Machine:
         return subprocess.run([*self.enter, "sh", "-c", command], check=True, **given)
 
 
+def postgresql():
+    """The version of this machine's PostgreSQL."""
+    return max(os.listdir("/usr/lib/postgresql"), key=int)
+
+
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -195,7 +199,8 @@ def copy(machines, here, command):
 
 
 def follow(page, machines):
-    text = (ROOT / page).read_text()
+    # What Debian 12 has.
+    text = re.sub(r"\b15([/ -]main)", postgresql() + r"\1", (ROOT / page).read_text())
     todo = steps(text)
     if len(todo) < 10:
         sys.exit(f"the console blocks of {page} were not found")

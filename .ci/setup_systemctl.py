@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Stands in for systemctl where no systemd runs: does of it what the setup pages need.
 
 Of our own units it reads what matters for how the program runs: user, state, privileges, command.
