@@ -12,16 +12,18 @@
 //! | documents | [`DocumentRepository`] |
 //! | runs | [`RunRepository`] |
 //! | jobs | [`JobRepository`] |
+//! | failed tries | [`FailureRepository`] |
 //!
 //! [`MemoryStore`](crate::memory::MemoryStore) is one; the crate `pinyto-store` has one on SQLite.
 //!
 //! # How to write one
 //!
-//! 1. Implement the eight traits. Each method is one *atomic intent*: it checks its precondition and
+//! 1. Implement the nine traits. Each method is one *atomic intent*: it checks its precondition and
 //!    acts in one transaction, and says by its outcome what became of it. Everything that must
 //!    hold when callers race (one owner per name, the last active key, one session per key) is
 //!    decided there; no rule of the services depends on two calls in a row.
-//! 2. Return only after the change is durable. Acknowledged means durable.
+//! 2. Return only after the change is durable. Acknowledged means durable. (Failed tries are the
+//!    exception: losing them when the database crashes is no harm.)
 //! 3. Report [`StoreError::Unavailable`] for what may work later and [`StoreError::Corrupt`] for
 //!    what can't have been written by us. Never hand out half a transaction with an error.
 //! 4. Take time from the arguments, never from a clock of your own.
@@ -33,7 +35,7 @@ use async_trait::async_trait;
 use crate::{
     assembly::AssemblyRepository, document::DocumentRepository, job::JobRepository,
     key::KeyRepository, keyserver::KeyserverRepository, run::RunRepository,
-    session::SessionRepository, user::UserRepository,
+    session::SessionRepository, throttle::FailureRepository, user::UserRepository,
 };
 
 /// Everything that is kept. See the [module](self) on how to write one.
@@ -62,6 +64,9 @@ pub trait Store: Send + Sync {
 
     /// What is to be run.
     fn jobs(&self) -> &dyn JobRepository;
+
+    /// Failed tries, of which all servers are to know.
+    fn failures(&self) -> &dyn FailureRepository;
 
     /// Whether the store can be reached: succeeds if a read does.
     ///

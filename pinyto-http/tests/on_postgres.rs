@@ -94,3 +94,49 @@ async fn tables_are_made_by_a_command_of_their_own() {
     assert!(run("check").contains("it is up to date"));
     assert!(run("migrate").contains("are up to date"));
 }
+
+/// How a login ends, and how many seconds to wait.
+async fn guess(server: &RunningServer, user: &str, password: &str) -> (u16, Option<u64>) {
+    let body = json!({"username": user, "password": password});
+    let mut client = server.client().await;
+    let (status, pause, _) = client
+        .post_for_pause("/keyserver/authenticate", &body)
+        .await;
+    (status, pause)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_guesses_at_one_server_is_refused_by_all() {
+    let database = pinyto_postgres_cluster::database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--database", database.url()];
+    let first = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let second = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    for user in ["hugo", "erna"] {
+        let body = json!({"username": user, "password": "correct horse"});
+        first
+            .client()
+            .await
+            .expect("/keyserver/register", body)
+            .await;
+    }
+    for _ in 0..10 {
+        assert_eq!(guess(&first, "hugo", "wrong horses").await, (403, None));
+    }
+    for password in ["wrong horses", "correct horse"] {
+        for server in [&second, &first] {
+            let (status, pause) = guess(server, "hugo", password).await;
+            assert_eq!(status, 429);
+            assert!(pause.is_some_and(|seconds| (1..=30).contains(&seconds)));
+        }
+    }
+    assert_eq!(guess(&second, "erna", "correct horse").await.0, 200);
+    // A restart forgets nothing.
+    assert!(first.stop().success());
+    second.kill();
+    let third = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let (status, pause) = guess(&third, "hugo", "correct horse").await;
+    assert_eq!(status, 429);
+    assert!(pause.is_some_and(|seconds| (1..=30).contains(&seconds)));
+    assert!(third.stop().success());
+}

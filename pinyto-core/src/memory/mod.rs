@@ -7,6 +7,7 @@ mod key;
 mod keyserver;
 mod run;
 mod session;
+mod throttle;
 mod user;
 
 use std::{
@@ -29,6 +30,7 @@ use crate::{
     run::{Run, RunId, RunRepository, WriterId},
     session::{Session, SessionRepository},
     store::{Store, StoreError},
+    throttle::{FailureRepository, Subject},
     usage::Usage,
     user::{User, UserName, UserRepository},
 };
@@ -57,6 +59,8 @@ struct State {
     job_entries: job::JobEntries,
     /// When each user had her last turn, and its number.
     job_turns: BTreeMap<UserId, (Timestamp, i64)>,
+    /// When each subject of failed tries will have paid for them.
+    failures: BTreeMap<Subject, Timestamp>,
 }
 
 struct UserState {
@@ -123,6 +127,10 @@ impl Store for MemoryStore {
     }
 
     fn jobs(&self) -> &dyn JobRepository {
+        self
+    }
+
+    fn failures(&self) -> &dyn FailureRepository {
         self
     }
 

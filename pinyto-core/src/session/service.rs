@@ -45,6 +45,7 @@ impl Cloud {
             drop(self.begin_try(None)?);
             // The same work as for a user who exists.
             self.challenge(self.server_public_key().clone()).await?;
+            self.settle(None, true).await?;
         }
         self.audit(Event::LoginFailed, Some(user), None);
         Err(Error::AuthenticationFailed)
@@ -144,7 +145,12 @@ impl Cloud {
         match opened {
             Ok(found) => Ok(found.await.map_err(|_| Error::ShuttingDown)??),
             Err(InvalidRequestToken::Unavailable(error)) => Err(error.into()),
-            Err(_) => Ok(None),
+            Err(error) => {
+                if error.was_costly() {
+                    self.share_failure(None).await;
+                }
+                Ok(None)
+            }
         }
     }
 
@@ -158,7 +164,7 @@ impl Cloud {
         let found = self.store().sessions().find_by_token(&token).await?;
         let displaces = |session: &Session| self.remembered().insert(text, session.id);
         if found.as_ref().is_none_or(displaces) {
-            self.count_failure(None);
+            self.count_failure(None).await;
         }
         Ok(found)
     }
@@ -175,8 +181,8 @@ impl Cloud {
         Ok(())
     }
 
-    /// Deletes the sessions that have expired; says how many. Expired sessions are dead anyway;
-    /// call this now and then so that they don't pile up.
+    /// Deletes the sessions that have expired, and says how many, and the failed tries that no
+    /// longer count. Neither has any effect; call this now and then so that they don't pile up.
     ///
     /// # Errors
     ///
@@ -186,7 +192,10 @@ impl Cloud {
         let lifetime = settings
             .session_idle
             .saturating_add(settings.session_renewal());
-        let moment = self.now().saturating_sub(lifetime);
-        Ok(self.store().sessions().end_unused_since(moment).await?)
+        let now = self.now();
+        let moment = now.saturating_sub(lifetime);
+        let ended = self.store().sessions().end_unused_since(moment).await?;
+        self.store().failures().forget_paid(now).await?;
+        Ok(ended)
     }
 }

@@ -13,9 +13,10 @@
 //! | `migration.rs` | bringing the tables up to date |
 //! | `error.rs` | what an error of the database means |
 //! | `document/` | documents: `change.rs` changes them together with usage and indexes, `search.rs` answers queries, `index.rs` keeps the indexes |
-//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
+//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/`, `throttle.rs` | the statements, each beside the function that runs it |
 
 mod assembly;
+mod backup;
 mod document;
 mod error;
 mod job;
@@ -28,6 +29,7 @@ mod run;
 mod session;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod user;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -42,6 +44,7 @@ use pinyto_core::{
     run::RunRepository,
     session::SessionRepository,
     store::{Store, StoreError},
+    throttle::FailureRepository,
     user::UserRepository,
 };
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
@@ -197,6 +200,10 @@ impl Store for PostgresStore {
     }
 
     fn jobs(&self) -> &dyn JobRepository {
+        self
+    }
+
+    fn failures(&self) -> &dyn FailureRepository {
         self
     }
 

@@ -15,6 +15,7 @@ mod key_change;
 mod keyserver;
 mod run;
 mod session;
+mod throttle;
 mod user;
 
 use std::{future::Future, sync::Arc};
@@ -295,6 +296,19 @@ macro_rules! __store_contract {
                 a_failing_job_keeps_its_document
                 what_is_put_back_counts_as_no_try
                 a_run_that_takes_its_server_along_each_time_is_given_up
+            }
+            throttle {
+                a_burst_may_fail_and_then_one_per_interval
+                a_settled_try_tells_when_all_failures_are_paid_for
+                a_try_that_succeeds_costs_nothing
+                who_has_failed_too_often_may_not_succeed_either
+                a_try_that_is_refused_counts_for_nobody
+                of_failures_at_once_no_more_are_told_than_a_burst
+                successes_at_once_are_all_told
+                a_clock_set_back_locks_nobody_out_for_long
+                quotas_of_any_size_can_be_kept
+                who_owes_nothing_any_more_is_forgotten
+                of_a_group_those_who_owe_least_are_forgotten
             }
         }
     };

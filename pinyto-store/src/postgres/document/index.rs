@@ -51,7 +51,7 @@ const ROUND: Duration = Duration::from_secs(60);
 /// that the table of documents is indexed by itself are left out. There is a bound to what each
 /// document costs: nobody has more than 64 indexes, those that are going included. Who is to have
 /// more gets them when others have gone (queries are only slower without).
-const REFRESH: &str = "
+pub(in super::super) const REFRESH: &str = "
     WITH concerned AS MATERIALIZED (SELECT DISTINCT unnest($1::bigint[]) AS user_id),
     wanted AS MATERIALIZED (
         SELECT i.user_id, p.path, min(i.assembly_id) AS first

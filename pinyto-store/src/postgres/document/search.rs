@@ -307,7 +307,7 @@ impl<'a> Reading<'a> {
         let (condition, _) = self.translate();
         // A count that comes here has been left open by SQL for some documents.
         let all_match = condition == Truth::Always;
-        let mut judge = Judge::new(self.evaluations, self.query, all_match, self.deadline());
+        let mut judge = Judge::new(self.evaluations, self.query, self.deadline());
         let mut turn = Instant::now();
         let mut skip = 0;
         loop {
@@ -344,8 +344,12 @@ impl<'a> Reading<'a> {
                     time,
                     body,
                 };
+                let mut candidate = Candidate::new(row, size);
+                if all_match {
+                    candidate = candidate.known_to_match();
+                }
                 let wants_more;
-                (gather, wants_more) = judge.judge(Candidate::new(row, size), gather).await?;
+                (gather, wants_more) = judge.judge(candidate, gather).await?;
                 if !wants_more {
                     return Ok(gather);
                 }

@@ -1,11 +1,13 @@
 //! What can only be seen from inside. The store as others see it is tested in `tests/`.
 
+mod backup;
 mod failures;
 mod indexes;
 mod locks;
 mod migrations;
 mod queries;
 mod round_trips;
+mod throttle;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,7 @@
 //! How often a call waits for the server: counted on the wire, between the store and PostgreSQL.
 
 use std::{
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use pinyto_core::{
+    FailureQuota,
     assembly::AssemblyRepository,
     document::{DocumentRepository, NewEntry, Scope},
     job::{Claim, JobRepository, LeaseId},
@@ -18,6 +20,7 @@ use pinyto_core::{
     run::{RunRepository, RunRetention},
     session::SessionRepository,
     testing::given,
+    throttle::{Attempt, FailureRepository, Subject},
     user::UserRepository,
 };
 use serde_json::json;
@@ -129,6 +132,11 @@ fn socket(url: &str) -> Option<PathBuf> {
     Some(Path::new(directory).join(".s.PGSQL.5432"))
 }
 
+const QUOTA: FailureQuota = FailureQuota {
+    burst: NonZeroU32::MIN.saturating_add(9),
+    interval: Duration::from_secs(30),
+};
+
 /// Each call is made twice, since each statement has to be prepared once per connection; the second
 /// one is counted.
 #[tokio::test]
@@ -169,6 +177,14 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
         now: given::at(10),
         until: given::at(20),
         limit: 1,
+    };
+    let attempt = |n: u64, failed| Attempt {
+        subjects: [1, 2]
+            .map(|kind| u128::from(n) << 64 | kind)
+            .map(|subject| (Subject::from_bytes(subject.to_be_bytes()), QUOTA))
+            .to_vec(),
+        failed,
+        at: given::at(0),
     };
     let mut counted = Vec::new();
     for round in 0..2 {
@@ -238,6 +254,11 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
             "jobs.claim_due",
             store.claim_due(&claim(u8::try_from(round).unwrap()))
         );
+        count!("failures.settle", store.settle(&attempt(round, true)));
+        count!(
+            "failures.settle a success",
+            store.settle(&attempt(round, false))
+        );
         count!("assemblies.uninstall", store.uninstall(ann.id, &notes));
         count!(
             "assemblies.install",
@@ -266,6 +287,8 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
         ("runs.record", 7),
         ("jobs.next_due", 1),
         ("jobs.claim_due", 12),
+        ("failures.settle", 1),
+        ("failures.settle a success", 1),
         ("assemblies.uninstall", 4),
         ("assemblies.install", 7),
     ];
