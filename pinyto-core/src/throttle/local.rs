@@ -16,7 +16,6 @@ use super::{
 use crate::{
     challenge::ServerKey,
     clock::{Clock, Timestamp},
-    crypto::CryptoError,
     user::UserName,
 };
 
@@ -40,16 +39,16 @@ impl Throttle {
         settings: &ThrottleSettings,
         clock: Arc<dyn Clock>,
         server_key: &ServerKey,
-    ) -> Result<Self, CryptoError> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             settings: settings.clone(),
             clock,
-            subjects: Subjects::new(server_key)?,
+            subjects: Subjects::new(server_key),
             counts: Mutex::new(Counts {
                 accounts: Failures::new(settings.account),
                 addresses: Failures::new(settings.address),
             }),
-        })
+        }
     }
 
     pub(super) fn check(
@@ -212,9 +211,14 @@ fn network(address: IpAddr) -> IpAddr {
 struct Subjects(Hkdf<Sha256>);
 
 impl Subjects {
-    fn new(server_key: &ServerKey) -> Result<Self, CryptoError> {
-        let secret = server_key.to_pkcs8_der()?;
-        Ok(Self(Hkdf::new(Some(b"pinyto failed tries"), &secret)))
+    /// A key that keeps its private half to itself (in hardware, say) gives its public one:
+    /// servers still count together, but who has the database can try names and addresses out.
+    fn new(server_key: &ServerKey) -> Self {
+        let salt = Some(b"pinyto failed tries".as_slice());
+        Self(match server_key.to_pkcs8_der() {
+            Ok(secret) => Hkdf::new(salt, &secret),
+            Err(_) => Hkdf::new(salt, server_key.public_key().key_hash().as_str().as_bytes()),
+        })
     }
 
     fn of_account(&self, name: &UserName) -> Subject {
@@ -254,7 +258,7 @@ mod tests {
     fn servers_with_one_key_call_a_subject_the_same_and_others_otherwise() {
         let subjects = |pem: &str| {
             let key = ServerKey::from_pem(crate::crypto::default_backend(), pem).unwrap();
-            Subjects::new(&key).unwrap()
+            Subjects::new(&key)
         };
         let (one, same) = (subjects(keys::server_pem()), subjects(keys::server_pem()));
         let other = subjects(&keys::device(0).to_pkcs8_pem().unwrap());
