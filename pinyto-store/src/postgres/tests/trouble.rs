@@ -30,11 +30,7 @@ use tokio::{
 };
 
 use super::{
-    super::{
-        PostgresOptions, PostgresStore,
-        error::Failure,
-        pool::{Intent, Lock},
-    },
+    super::{PostgresOptions, PostgresStore, error::Failure, lock::Lock, pool::Intent},
     number, settled, store,
 };
 
