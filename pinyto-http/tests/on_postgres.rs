@@ -218,6 +218,8 @@ async fn while_the_database_is_stopped_requests_get_503_and_afterwards_all_is_th
     assert_eq!((none.len(), failed), (0, 1));
 
     database.start_again().await;
+    // The former connection was idle for long.
+    let mut client = server.client().await;
     assert_eq!(client.get("/readyz").await.0, 200);
     client.expect("/list_keys", list.clone()).await;
     let statistics = client.expect("/statistics", list).await;

@@ -2,7 +2,7 @@
 //! what of one server's doing is in force on another.
 
 #![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{sync::Arc, time::Duration};
 

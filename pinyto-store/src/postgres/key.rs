@@ -9,7 +9,7 @@ use pinyto_core::{
 };
 use sqlx::PgConnection;
 
-use super::{Intent, PostgresStore, error::Failure, pool::Lock, session::may_act};
+use super::{Intent, PostgresStore, error::Failure, lock::Lock, session::may_act};
 use crate::row::{
     Corrupt, corrupt,
     key::{KeyRow, MatchingRow, SelectedRow, end_of, matching, selected},

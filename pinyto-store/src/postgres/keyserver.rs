@@ -16,7 +16,7 @@ use super::{
     Intent, PostgresStore,
     error::Failure,
     key::{NewKeyValues, key_values},
-    pool::Lock,
+    lock::Lock,
     session::may_act,
     user::{new_key, new_user},
 };

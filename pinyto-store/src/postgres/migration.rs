@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, migrate::MigrateError};
 
-use super::pool::migrations_lock;
+use super::lock::migrations_lock;
 use crate::migrations::{Migrations, migrator, newest_of};
 
 /// Which migrations have run. In our own schema, so that an embedder can keep her tables and

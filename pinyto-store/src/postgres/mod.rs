@@ -9,7 +9,7 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `pool.rs` | transactions, locks, and what is tried again |
+//! | `pool.rs`, `lock.rs` | transactions, what is tried again, and what is locked in which order |
 //! | `connections.rs`, `hosts.rs` | connections, and to which server |
 //! | `migration.rs` | bringing the tables up to date |
 //! | `reads.rs` | what is read for a session, in one statement with its look-up |
@@ -26,6 +26,7 @@ mod hosts;
 mod job;
 mod key;
 mod keyserver;
+mod lock;
 mod migration;
 mod options;
 mod pool;

@@ -194,9 +194,7 @@ impl SessionReads for PostgresStore {
         let read = self.read_for(find, |rows| {
             let row = rows.into_iter().next();
             let read = row.map(|row| Ok((Usage::try_from(row.usage)?, row.counts.into())));
-            Ok(read
-                .transpose()
-                .map_err(|corrupt| Failure::Corrupt(corrupt))?)
+            Ok(read.transpose().map_err(Failure::Corrupt)?)
         });
         // A session has a user.
         Ok(read

@@ -13,7 +13,7 @@ use pinyto_core::{
 };
 use sqlx::PgConnection;
 
-use super::{Intent, PostgresStore, error::Failure, pool::Lock};
+use super::{Intent, PostgresStore, error::Failure, lock::Lock};
 use crate::row::run::{NewRun, RunRow, figure, nanos};
 
 macro_rules! select_runs {

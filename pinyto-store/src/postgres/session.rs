@@ -8,7 +8,7 @@ use pinyto_core::{
 };
 use sqlx::PgConnection;
 
-use super::{Intent, PostgresStore, error::Failure, pool::Lock};
+use super::{Intent, PostgresStore, error::Failure, lock::Lock};
 use crate::row::session::SessionRow;
 
 macro_rules! select_sessions {

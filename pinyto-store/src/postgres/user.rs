@@ -14,7 +14,7 @@ use super::{
     Intent, PostgresStore,
     error::Failure,
     key::{NewKeyValues, key_values},
-    pool::Lock,
+    lock::Lock,
 };
 use crate::row::user::{UsageRow, UserRow};
 

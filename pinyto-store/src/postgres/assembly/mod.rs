@@ -13,7 +13,7 @@ use pinyto_core::{
 };
 use sqlx::PgConnection;
 
-use super::{Intent, PostgresStore, document::index, error::Failure, job, pool::Lock};
+use super::{Intent, PostgresStore, document::index, error::Failure, job, lock::Lock};
 use crate::row::assembly::{AssemblyRow, InstalledRow, SummaryRow};
 use save::{Delete, Save};
 

@@ -10,7 +10,7 @@ use pinyto_core::{
 use sqlx::PgConnection;
 
 use super::{
-    super::{Intent, document::index, error::Failure, job, pool::Lock},
+    super::{Intent, document::index, error::Failure, job, lock::Lock},
     count, reached,
 };
 use crate::row::corrupt;

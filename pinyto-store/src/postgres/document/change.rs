@@ -19,12 +19,7 @@ use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
 use super::{
-    super::{
-        PostgresStore,
-        error::Failure,
-        job,
-        pool::{Intent, Lock},
-    },
+    super::{PostgresStore, error::Failure, job, lock::Lock, pool::Intent},
     listing::Listings,
     setup::{KnownSetups, Setup},
 };

@@ -9,15 +9,12 @@
 //!
 //! Each server has such a task. What one leaves undone, the others take up.
 
+mod chunk;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use pinyto_core::{
-    document::{Document, tree_size},
-    id::UserId,
-    query::Path,
-    store::StoreError,
-};
+use pinyto_core::{id::UserId, store::StoreError};
 use sqlx::PgConnection;
 use tokio::{
     sync::{Mutex, mpsc},
@@ -28,21 +25,13 @@ use tokio::{
 use super::{
     super::{
         error::Failure,
-        pool::{Database, Intent, Lock},
+        lock::Lock,
+        pool::{Database, Intent},
     },
     change::ROUNDS,
-    listing::Batch,
 };
-use crate::{
-    query::{entry, evaluation::Evaluations},
-    row::{corrupt, document::DocumentRow},
-};
-
-/// How many documents get their entries in one transaction.
-const CHUNK: i64 = 500;
-
-/// How many bytes of documents get their entries in one transaction, about.
-const CHUNK_BYTES: i64 = 1024 * 1024;
+use crate::query::evaluation::Evaluations;
+use chunk::{Chunk, INDEX, IndexRow, VERSIONS, read_chunk, read_rows};
 
 /// How many entries go in one transaction.
 const CLEARED: i64 = 2000;
@@ -256,15 +245,6 @@ struct Step {
     works_out: bool,
 }
 
-#[derive(sqlx::FromRow)]
-struct IndexRow {
-    path: String,
-    state: String,
-    built_to: Vec<u8>,
-}
-
-const INDEX: &str = "SELECT path, state, built_to FROM pinyto.indexes WHERE id = $1";
-
 #[async_trait]
 impl Intent for Step {
     /// Whether it was done, or there is nothing to do; else what was prepared doesn't fit.
@@ -287,17 +267,6 @@ impl Intent for Step {
     }
 }
 
-/// The next documents, at least one, and whether these are the last.
-const DOCUMENTS: &str = "
-    SELECT d.id, d.assembly_id, d.assembly, d.time, d.body::text AS body,
-           d.xmin::text || d.ctid::text AS version, d.number = d.count AND d.count < $3 AS is_last
-    FROM (
-        SELECT n.*, row_number() OVER (ORDER BY n.id) AS number, count(*) OVER () AS count,
-               sum(n.size) OVER (ORDER BY n.id) - n.size AS bytes
-        FROM (SELECT *, xmin, ctid FROM pinyto.documents WHERE user_id = $1 AND id > $2
-              ORDER BY id LIMIT $3) n) d
-    WHERE d.bytes < $4 ORDER BY d.id";
-
 const LIST: &str = "
     INSERT INTO pinyto.index_entries (index_id, key, document_id, assembly_id, role)
     SELECT $1, e.key, e.document_id, e.assembly_id, e.role
@@ -307,103 +276,6 @@ const LIST: &str = "
 
 const PROGRESS: &str = "
     UPDATE pinyto.indexes SET built_to = $2, state = $3, traits = traits | $4 WHERE id = $1";
-
-#[derive(sqlx::FromRow)]
-struct ListedRow {
-    assembly_id: i64,
-    is_last: bool,
-    /// The transaction that has made the row, and its place.
-    version: String,
-    #[sqlx(flatten)]
-    document: DocumentRow,
-}
-
-/// Documents that are to get their entries, and the index they get them in.
-struct Rows {
-    path: Path,
-    from: Vec<u8>,
-    rows: Vec<ListedRow>,
-}
-
-/// The next documents without entries. `None` if the index isn't being built.
-async fn read_chunk(
-    db: &mut PgConnection,
-    index: i64,
-    user: UserId,
-) -> Result<Option<Rows>, Failure> {
-    let row: Option<IndexRow> = sqlx::query_as(INDEX)
-        .bind(index)
-        .fetch_optional(&mut *db)
-        .await?;
-    let Some(row) = row.filter(|row| row.state == "building") else {
-        return Ok(None);
-    };
-    read_rows(db, user, row).await.map(Some)
-}
-
-async fn read_rows(db: &mut PgConnection, user: UserId, index: IndexRow) -> Result<Rows, Failure> {
-    let path = Path::parse(&index.path).map_err(corrupt("pinyto_indexes.path"))?;
-    let rows = sqlx::query_as(DOCUMENTS)
-        .bind(user.get())
-        .bind(index.built_to.as_slice())
-        .bind(CHUNK)
-        .bind(CHUNK_BYTES)
-        .fetch_all(db)
-        .await?;
-    Ok(Rows {
-        path,
-        from: index.built_to,
-        rows,
-    })
-}
-
-/// The entries of some documents, worked out for them as they were.
-struct Chunk {
-    /// After which document they begin, and with which they end.
-    from: Vec<u8>,
-    to: Vec<u8>,
-    is_last: bool,
-    versions: Vec<String>,
-    batch: Batch,
-}
-
-impl Chunk {
-    /// On a thread for it: they are many, or one is large.
-    async fn of(rows: Rows, evaluations: &Evaluations) -> Result<Self, StoreError> {
-        let sizes = rows.rows.iter().map(|row| tree_size(&row.document.body));
-        let memory = sizes.sum();
-        Ok(evaluations.run(memory, None, |_| Self::now(rows)).await?)
-    }
-
-    fn now(Rows { path, from, rows }: Rows) -> Self {
-        let mut chunk = Self {
-            to: from.clone(),
-            from,
-            is_last: true,
-            versions: Vec::new(),
-            batch: Batch::default(),
-        };
-        for row in rows {
-            let id = row.document.id.clone();
-            let listing = match Document::try_from(row.document) {
-                Ok(document) => entry::listing(&path, &document),
-                // Queries that use the index find it, and say what is wrong.
-                Err(_) => entry::unreadable(),
-            };
-            chunk.batch.add(&id, row.assembly_id, listing);
-            chunk.to = id;
-            chunk.is_last = row.is_last;
-            chunk.versions.push(row.version);
-        }
-        chunk
-    }
-}
-
-/// The versions of the documents of user $1 after $2 up to $3, and whether there are more.
-const VERSIONS: &str = "
-    SELECT ARRAY(SELECT xmin::text || ctid::text FROM pinyto.documents
-                 WHERE user_id = $1 AND id > $2 AND id <= $3 ORDER BY id),
-           EXISTS (SELECT 1 FROM pinyto.documents WHERE user_id = $1 AND id > $3)";
 
 impl Step {
     /// Gives the next documents their entries.

@@ -16,7 +16,7 @@ use super::{
         Intent,
         document::{Prepared, Remove},
         error::Failure,
-        pool::Lock,
+        lock::Lock,
     },
     row::{entry_columns, write},
 };

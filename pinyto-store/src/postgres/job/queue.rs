@@ -10,7 +10,7 @@ use pinyto_core::{
 };
 use sqlx::PgConnection;
 
-use super::super::{Intent, error::Failure, pool::Lock};
+use super::super::{Intent, error::Failure, lock::Lock};
 
 /// The assembly, if the user has it installed, whether it has the job, and how many runs are queued
 /// for her.

@@ -30,11 +30,7 @@ use tokio::{
 };
 
 use super::{
-    super::{
-        PostgresOptions, PostgresStore,
-        error::Failure,
-        pool::{Intent, Lock},
-    },
+    super::{PostgresOptions, PostgresStore, error::Failure, lock::Lock, pool::Intent},
     number, settled, store,
 };
 
@@ -311,9 +307,13 @@ async fn a_server_that_takes_no_more_connections_is_waited_for() {
     let store = PostgresStore::open(PostgresOptions::new(url.as_str()).patience(QUICK));
     let store = store.await.unwrap();
     let ann = given::user(&store, "ann", 1).await;
-    let full = "ALTER ROLE app CONNECTION LIMIT 0;
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
-    server.execute(full).await;
+    server.execute("ALTER ROLE app CONNECTION LIMIT 0").await;
+    // In another transaction: until the first is committed, they would come back.
+    server
+        .execute(
+            "SELECT pg_terminate_backend(pid, 9999) FROM pg_stat_activity WHERE usename = 'app'",
+        )
+        .await;
     let listed = store.list(ann.id).await;
     assert!(is_unavailable(&listed), "{listed:?}");
     assert_eq!(reason(&store).await, Some("it takes no more connections"));

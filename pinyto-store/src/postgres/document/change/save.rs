@@ -9,11 +9,7 @@ use pinyto_core::{
 use sqlx::PgConnection;
 
 use super::{
-    super::super::{
-        PostgresStore,
-        error::Failure,
-        pool::{Intent, Lock},
-    },
+    super::super::{PostgresStore, error::Failure, lock::Lock, pool::Intent},
     ROUNDS, SMALL_STORED, max_bytes,
     prepare::{Before, New, Prepared, Work, before},
     text,
