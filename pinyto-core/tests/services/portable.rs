@@ -58,7 +58,7 @@ async fn import(
 }
 
 fn document(n: u64) -> Document {
-    let assembly = given::assembly_ref(if n % 2 == 0 {
+    let assembly = given::assembly_ref(if n.is_multiple_of(2) {
         "ann/Notes"
     } else {
         "bob/Shared"

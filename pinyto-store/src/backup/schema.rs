@@ -17,7 +17,7 @@ pub(crate) struct Table {
     pub(crate) columns: &'static [Column],
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,

@@ -49,6 +49,8 @@ pub enum Moving {
         assembly: Option<AssemblyRef>,
         /// `--type`: of documents that have none.
         kind: Option<String>,
+        /// `--max-line-mib`: the longest line that is read, in bytes.
+        max_line: usize,
     },
 }
 
@@ -138,7 +140,8 @@ pub(super) fn commands() -> Vec<Command> {
                 "type",
                 "TYPE",
                 "The type of documents of MongoDB's that have none",
-            )),
+            ))
+            .arg(max_line()),
     ]
 }
 
@@ -170,6 +173,7 @@ impl Moving {
                     Some("") => return Err(ConfigError::new("--type must not be empty.")),
                     kind => kind.map(str::to_owned),
                 },
+                max_line: max_line(matches)?,
             },
         })
     }

@@ -158,9 +158,10 @@ impl Origin {
         })
     }
 
-    /// Its lines.
-    pub(super) fn lines(self) -> Lines {
+    /// Its lines, of at most `max` bytes.
+    pub(super) fn lines(self, max: usize) -> Lines {
         Lines {
+            max,
             from: BufReader::with_capacity(BUFFER, self.from),
             line: Vec::new(),
             number: 0,
@@ -172,6 +173,7 @@ impl Origin {
 /// Lines of text, of a bounded length.
 pub(super) struct Lines {
     from: BufReader<tokio::fs::File>,
+    max: usize,
     line: Vec<u8>,
     number: u64,
     /// How many bytes were read.
@@ -179,9 +181,6 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The longest line, in bytes: twice the largest document of MongoDB's.
-    const MAX: usize = 32 * 1024 * 1024;
-
     /// The next line without its end.
     ///
     /// # Errors
@@ -202,8 +201,8 @@ impl Lines {
             }
             let end = read.iter().position(|byte| *byte == b'\n');
             let part = read.get(..end.unwrap_or(read.len())).unwrap_or_default();
-            if self.line.len() + part.len() > Self::MAX {
-                let most = Self::MAX;
+            if self.line.len() + part.len() > self.max {
+                let most = self.max;
                 return Err(format!("Line {number} is longer than {most} bytes."));
             }
             self.line.extend_from_slice(part);

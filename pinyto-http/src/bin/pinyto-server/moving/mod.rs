@@ -38,11 +38,13 @@ async fn perform(settings: &Settings, moving: &Moving) -> Result<(), String> {
             user,
             assembly,
             kind,
+            max_line,
         } => {
             let wanted = user::Import {
                 user: user.clone(),
                 assembly: assembly.clone(),
                 kind: kind.clone(),
+                max_line: *max_line,
             };
             user::import(settings, file, wanted).await
         }

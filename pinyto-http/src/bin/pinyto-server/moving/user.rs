@@ -78,6 +78,7 @@ pub(super) struct Import {
     pub(super) user: Option<UserName>,
     pub(super) assembly: Option<AssemblyRef>,
     pub(super) kind: Option<String>,
+    pub(super) max_line: usize,
 }
 
 pub(super) async fn import(
@@ -96,7 +97,7 @@ pub(super) async fn import(
         how = how.kind(kind);
     }
     let database = open(settings).await?;
-    let imported = read(&database, place, how).await;
+    let imported = read(&database, place, how, wanted.max_line).await;
     database.close().await;
     let imported = imported?;
     if imported.made_user {
@@ -117,14 +118,19 @@ pub(super) async fn import(
     Ok(())
 }
 
-async fn read(database: &Database, place: &Place, how: ImportSettings) -> Result<Imported, String> {
+async fn read(
+    database: &Database,
+    place: &Place,
+    how: ImportSettings,
+    max_line: usize,
+) -> Result<Imported, String> {
     let store = database.store();
     let origin = Origin::open(place)?;
     let length = origin.length;
     // What can be read twice is looked at before anything is changed.
     if length.is_some() && matches!(place, Place::File(_)) {
         let mut preview = Preview::new(how.clone());
-        let mut lines = Origin::open(place)?.lines();
+        let mut lines = Origin::open(place)?.lines(max_line);
         while let Some(line) = lines.next().await? {
             preview.line(line).map_err(|error| error.to_string())?;
         }
@@ -138,14 +144,14 @@ async fn read(database: &Database, place: &Place, how: ImportSettings) -> Result
     }
     let mut import = UserImport::new(store, how, SystemClock.now());
     let mut bar = Bar::new("import", "bytes", length);
-    let (mut lines, mut number) = (origin.lines(), 0_u64);
+    let (mut lines, mut number) = (origin.lines(max_line), 0_u64);
     while let Some(line) = lines.next().await? {
         let taken = import.line(line).await;
         if let Err(error) = taken {
             drop(bar);
             let stored = import.so_far().new.documents;
             return Err(format!(
-                "{error} {stored} documents are stored; the same lines can be imported again."
+                "{error} At least {stored} documents are stored; the same lines can be imported again."
             ));
         }
         number += 1;
