@@ -211,7 +211,8 @@ impl CloudBuilder {
     /// # Errors
     ///
     /// [`Error::InvalidHashCost`] if [`Settings::hash_cost`] is out of range;
-    /// [`Error::Randomness`] if there is none.
+    /// [`Error::Randomness`] if there is none; [`Error::Crypto`] if the server's key doesn't give
+    /// away its private half, from which other secrets are derived.
     pub fn build(self) -> Result<Cloud, Error> {
         let Self {
             store,
@@ -234,7 +235,7 @@ impl CloudBuilder {
             inner: Arc::new(Inner {
                 document_ids,
                 remembered: RememberedTokens::new(settings.remembered_tokens),
-                throttle: Throttle::new(&settings.throttle, clock.clone()),
+                throttle: Throttle::new(&settings.throttle, clock.clone(), &server_key)?,
                 key_stock: Arc::new(KeyStock::new(rsa.clone(), settings.key_stock)),
                 rsa_workers: Workers::new(cores, settings.queue),
                 password_workers: Workers::new(cores, settings.queue / 4),
@@ -287,7 +288,7 @@ impl Cloud {
         self.inner.server_key.public_key()
     }
 
-    /// Whether the store can be reached.
+    /// Whether the store can be used, also to write.
     ///
     /// # Errors
     ///

@@ -161,7 +161,7 @@ pub enum Error {
 
     /// The store is away or inconsistent.
     #[error("The database is not available. Try again later.")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// [`Settings::hash_cost`](crate::Settings::hash_cost) is out of range.
     #[error("Passwords can't be hashed at that cost: it is at least 8 KiB of memory and one pass.")]
     InvalidHashCost,
@@ -183,6 +183,15 @@ pub(crate) fn seconds(duration: Duration) -> u64 {
         .as_secs()
         .saturating_add(u64::from(duration.subsec_nanos() > 0))
         .max(1)
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy { retry_after } => Self::Busy { retry_after },
+            failed => Self::Store(failed),
+        }
+    }
 }
 
 impl From<CodeError> for Error {
@@ -246,8 +255,10 @@ impl Error {
             Self::RuntimeUnavailable => "code_runtime_unavailable",
             Self::Throttled { .. } => "throttled",
             Self::QuotaExceeded { .. } => "quota_exceeded",
-            Self::Busy { .. } => "busy",
-            Self::Store(StoreError::Unavailable { .. }) => "database_unavailable",
+            Self::Busy { .. } | Self::Store(StoreError::Busy { .. }) => "busy",
+            Self::Store(StoreError::Unavailable { .. } | StoreError::NotReady { .. }) => {
+                "database_unavailable"
+            }
             Self::Store(StoreError::Corrupt { .. }) => "database_inconsistent",
             Self::InvalidHashCost | Self::Crypto(_) | Self::Randomness(_) => "internal",
             Self::ShuttingDown => "shutting_down",
@@ -261,8 +272,11 @@ impl Error {
         match self {
             Self::Throttled { retry_after }
             | Self::QuotaExceeded { retry_after, .. }
-            | Self::Busy { retry_after } => Some(Duration::from_secs(seconds(*retry_after))),
-            Self::Store(StoreError::Unavailable { .. })
+            | Self::Busy { retry_after }
+            | Self::Store(StoreError::Busy { retry_after }) => {
+                Some(Duration::from_secs(seconds(*retry_after)))
+            }
+            Self::Store(StoreError::Unavailable { .. } | StoreError::NotReady { .. })
             | Self::RuntimeUnavailable
             | Self::ShuttingDown => Some(Duration::from_secs(5)),
             _ => None,

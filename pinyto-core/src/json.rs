@@ -43,7 +43,7 @@ pub fn object(text: &str) -> serde_json::Result<Map<String, Value>> {
 /// # Errors
 ///
 /// As [`value`].
-pub(crate) fn depth(text: &str) -> serde_json::Result<usize> {
+pub fn depth(text: &str) -> serde_json::Result<usize> {
     read(text, |reader| Depth.deserialize(reader))
 }
 

@@ -49,6 +49,8 @@
 //! | [`query`] | the language that documents are asked for in: what it means, and how documents are ordered |
 //! | [`egress`] | what that code may fetch from other servers |
 //! | [`clock`], [`randomness`] | time and randomness, handed in |
+//! | [`throttle`] | how failed tries are slowed down, on all servers together |
+//! | [`portable`] | one user's data as lines of JSON: out of one cloud, into another |
 //! | [`usage`], [`audit`] | metering; the audit log |
 //! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
 //!
@@ -77,6 +79,7 @@ pub mod json;
 pub mod key;
 pub mod keyserver;
 pub mod memory;
+pub mod portable;
 pub mod query;
 mod quota;
 pub mod randomness;
@@ -87,7 +90,7 @@ pub mod slots;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod throttle;
+pub mod throttle;
 pub mod usage;
 pub mod user;
 mod value_memory;

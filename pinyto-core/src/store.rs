@@ -12,28 +12,40 @@
 //! | documents | [`DocumentRepository`] |
 //! | runs | [`RunRepository`] |
 //! | jobs | [`JobRepository`] |
+//! | failed tries | [`FailureRepository`] |
+//! | what is read for a session | [`SessionReads`] |
 //!
 //! [`MemoryStore`](crate::memory::MemoryStore) is one; the crate `pinyto-store` has one on SQLite.
 //!
 //! # How to write one
 //!
-//! 1. Implement the eight traits. Each method is one *atomic intent*: it checks its precondition and
+//! 1. Implement the nine traits. Each method is one *atomic intent*: it checks its precondition and
 //!    acts in one transaction, and says by its outcome what became of it. Everything that must
 //!    hold when callers race (one owner per name, the last active key, one session per key) is
 //!    decided there; no rule of the services depends on two calls in a row.
-//! 2. Return only after the change is durable. Acknowledged means durable.
-//! 3. Report [`StoreError::Unavailable`] for what may work later and [`StoreError::Corrupt`] for
+//! 2. Return only after the change is durable. Acknowledged means durable. (Failed tries are the
+//!    exception: losing them when the database crashes is no harm.)
+//! 3. Report [`StoreError::Unavailable`] for what may work later, [`StoreError::Busy`] for what had
+//!    to wait too long for its turn and [`StoreError::Corrupt`] for
 //!    what can't have been written by us. Never hand out half a transaction with an error.
 //! 4. Take time from the arguments, never from a clock of your own.
-//! 5. Implement [`Store`] and run the contract suite over it (feature `testing`, see
+//! 5. Implement [`SessionReads`], of which only one method is not provided, and [`Store`], and run the contract suite over it (feature `testing`, see
 //!    `pinyto_core::store_contract!`).
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::{
-    assembly::AssemblyRepository, document::DocumentRepository, job::JobRepository,
-    key::KeyRepository, keyserver::KeyserverRepository, run::RunRepository,
-    session::SessionRepository, user::UserRepository,
+    assembly::AssemblyRepository,
+    document::DocumentRepository,
+    job::JobRepository,
+    key::KeyRepository,
+    keyserver::KeyserverRepository,
+    run::RunRepository,
+    session::{SessionReads, SessionRepository},
+    throttle::FailureRepository,
+    user::UserRepository,
 };
 
 /// Everything that is kept. See the [module](self) on how to write one.
@@ -63,11 +75,18 @@ pub trait Store: Send + Sync {
     /// What is to be run.
     fn jobs(&self) -> &dyn JobRepository;
 
-    /// Whether the store can be reached: succeeds if a read does.
+    /// Failed tries, of which all servers are to know.
+    fn failures(&self) -> &dyn FailureRepository;
+
+    /// What is read for a session, with its look-up.
+    fn reads(&self) -> &dyn SessionReads;
+
+    /// Whether the store can be used: succeeds if a write would, as far as that can be told without
+    /// one.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] if it can't.
+    /// [`StoreError::NotReady`] or [`StoreError::Unavailable`] if it can't.
     async fn ping(&self) -> Result<(), StoreError>;
 }
 
@@ -76,13 +95,25 @@ pub trait Store: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store can't be reached, is full, busy or shutting down. Nothing was changed; the same
-    /// call may succeed later.
+    /// The store can't be reached, is full or shutting down. Nothing was changed, unless the
+    /// connection to it broke in a commit; the same call may succeed later.
     #[error("the store is not available")]
     Unavailable {
         /// For the log.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store can't serve at present: what a ping says.
+    #[error("the store is not available: {reason}")]
+    NotReady {
+        /// Why, in words that anybody may read: `it can't be reached`.
+        reason: &'static str,
+    },
+    /// So much is to be done that the call was not begun.
+    #[error("the store has too much to do")]
+    Busy {
+        /// How long to wait before another try.
+        retry_after: Duration,
     },
     /// The store holds something that was not written by this library.
     #[error("the store is inconsistent at {place}: {detail}")]
@@ -99,6 +130,14 @@ impl StoreError {
     pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable {
             source: source.into(),
+        }
+    }
+
+    /// A [`StoreError::Busy`], for those who have waited in vain for their turn.
+    #[must_use]
+    pub const fn busy() -> Self {
+        Self::Busy {
+            retry_after: Duration::from_secs(2),
         }
     }
 

@@ -7,7 +7,7 @@ use pinyto_core::{
     Cloud, Error, Room,
     assembly::{CallRequest, InvalidCallRequest},
     challenge::RequestToken,
-    session::Session,
+    session::{Session, SessionClaim},
 };
 use warp::{Filter, Rejection};
 
@@ -83,6 +83,34 @@ impl Incoming {
         })
     }
 
+    /// Who says to ask, where nothing else matters: for what is read for a session.
+    pub(crate) async fn claim(mut self) -> Result<Asked<(), SessionClaim>, ApiError> {
+        let OnlyToken { token } = self.decode()?;
+        Ok(Asked {
+            session: self.cloud.claim(self.token(token.as_ref())?).await?,
+            cloud: self.cloud,
+            request: (),
+        })
+    }
+
+    /// Who says to ask, and what for; otherwise as [`Incoming::authenticate`].
+    pub(crate) async fn claim_for<T: Request>(
+        mut self,
+    ) -> Result<Asked<T, SessionClaim>, ApiError> {
+        let OnlyToken { token } = decode(&self.body.bytes)?;
+        let session = self.cloud.claim(self.token(token.as_ref())?).await?;
+        let request = self.decode();
+        let cloud = self.cloud;
+        match request {
+            Ok(request) => Ok(Asked {
+                request,
+                cloud,
+                session,
+            }),
+            Err(error) => Err(refusal(&cloud, session, error).await),
+        }
+    }
+
     /// As [`Incoming::authenticate`], for what may hold many values: there is room for them as long
     /// as the second part lives.
     pub(crate) async fn authenticate_large<T: Request>(
@@ -102,13 +130,16 @@ impl Incoming {
     }
 
     /// Who calls a function, and everything that was sent for it.
-    pub(crate) async fn call(self) -> Result<Asked<CallRequest>, ApiError> {
+    pub(crate) async fn call(self) -> Result<Asked<CallRequest, SessionClaim>, ApiError> {
         let OnlyToken { token } = decode(&self.body.bytes)?;
-        let session = self.session(token).await?;
+        let session = self.cloud.claim(self.token(token.as_ref())?).await?;
         let request = str::from_utf8(&self.body.bytes)
             .map_err(|_| InvalidCallRequest)
-            .and_then(CallRequest::from_json)
-            .map_err(|_| Undecodable::NotObject("it is none".to_owned()))?;
+            .and_then(CallRequest::from_json);
+        let Ok(request) = request else {
+            let error = Undecodable::NotObject("it is none".to_owned());
+            return Err(refusal(&self.cloud, session, error).await);
+        };
         Ok(Asked {
             request,
             cloud: self.cloud,
@@ -117,17 +148,39 @@ impl Incoming {
     }
 
     async fn session(&self, in_body: Option<TokenText>) -> Result<Session, Error> {
-        let in_body = in_body.as_ref().map(|TokenText(token)| token);
-        let token = in_body.or(self.bearer.as_ref());
-        self.cloud.session(token.ok_or(Error::UnknownToken)?).await
+        self.cloud.session(self.token(in_body.as_ref())?).await
+    }
+
+    fn token<'a>(&'a self, in_body: Option<&'a TokenText>) -> Result<&'a RequestToken, Error> {
+        let in_body = in_body.map(|TokenText(token)| token);
+        in_body.or(self.bearer.as_ref()).ok_or(Error::UnknownToken)
     }
 }
 
-/// What somebody with a session asks for.
-pub(crate) struct Asked<T> {
+/// What somebody with a session asks for, or with the claim to have one.
+pub(crate) struct Asked<T, S = Session> {
     pub(crate) cloud: Cloud,
-    pub(crate) session: Session,
+    pub(crate) session: S,
     pub(crate) request: T,
+}
+
+impl<T: Send> Asked<T, SessionClaim> {
+    /// The answer where nothing has to be read to know that it can't be: `error`, but only to those
+    /// with a session.
+    pub(crate) async fn refusal(self, error: impl Into<ApiError> + Send) -> ApiError {
+        refusal(&self.cloud, self.session, error).await
+    }
+}
+
+async fn refusal(
+    cloud: &Cloud,
+    session: SessionClaim,
+    error: impl Into<ApiError> + Send,
+) -> ApiError {
+    match cloud.session_of(session).await {
+        Ok(_) => error.into(),
+        Err(no_session) => no_session.into(),
+    }
 }
 
 /// The token in a header `Authorization`, if it is `Bearer` and ASCII; any other is ignored.

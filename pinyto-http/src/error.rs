@@ -6,7 +6,7 @@ use http::{
     HeaderValue, StatusCode,
     header::{ALLOW, RETRY_AFTER},
 };
-use pinyto_core::{Error, runtime::CodeError};
+use pinyto_core::{Error, runtime::CodeError, store::StoreError};
 use warp::reply::{Reply, Response};
 
 use crate::{
@@ -134,6 +134,24 @@ impl ApiError {
     pub(crate) fn internal(cause: &dyn StdError) -> Self {
         tracing::error!(code = "internal", error = %Chain(cause), "a request failed");
         Self::new("internal", FAILED)
+    }
+
+    /// The answer to those who watch: with the reason, where the store has one for everybody.
+    pub(crate) fn not_ready(error: Error) -> Self {
+        let sentence = match &error {
+            Error::Store(StoreError::NotReady { reason }) => {
+                Some(format!("The database is not available: {reason}."))
+            }
+            _ => None,
+        };
+        let answer = Self::from(error);
+        match sentence {
+            Some(sentence) => Self {
+                sentence: sentence.into(),
+                ..answer
+            },
+            None => answer,
+        }
     }
 
     pub(crate) fn unknown_route() -> Self {

@@ -141,3 +141,25 @@ async fn what_a_killed_server_had_acknowledged_is_there_afterwards() {
     }
     store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_forgets_no_failed_tries() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = RunningServer::start(folder.path());
+    let mut client = server.client().await;
+    let login = |password| json!({"username": "hugo", "password": password});
+    client
+        .expect("/keyserver/register", login("correct horse"))
+        .await;
+    let path = "/keyserver/authenticate";
+    for _ in 0..10 {
+        let (status, _) = client.post(path, &login("wrong horses")).await;
+        assert_eq!(status, 403);
+    }
+    server.kill();
+    let server = RunningServer::start(folder.path());
+    let mut client = server.client().await;
+    let (status, pause, _) = client.post_for_pause(path, &login("correct horse")).await;
+    assert_eq!(status, 429);
+    assert!(pause.is_some_and(|seconds| (1..=30).contains(&seconds)));
+}

@@ -1,13 +1,17 @@
 //! Servers whose data is in PostgreSQL.
 
 #![cfg(all(feature = "server", feature = "postgres"))]
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod running_server;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use pinyto_core::testing::keys;
+use pinyto_postgres_cluster::Instance;
 use running_server::{RunningServer, command};
 use serde_json::{Value, json};
 
@@ -93,4 +97,139 @@ async fn tables_are_made_by_a_command_of_their_own() {
     assert!(run("migrate").contains("are up to date"));
     assert!(run("check").contains("it is up to date"));
     assert!(run("migrate").contains("are up to date"));
+}
+
+/// How a login ends, and how many seconds to wait.
+async fn guess(server: &RunningServer, user: &str, password: &str) -> (u16, Option<u64>) {
+    let body = json!({"username": user, "password": password});
+    let mut client = server.client().await;
+    let (status, pause, _) = client
+        .post_for_pause("/keyserver/authenticate", &body)
+        .await;
+    (status, pause)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_guesses_at_one_server_is_refused_by_all() {
+    let database = pinyto_postgres_cluster::database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--database", database.url()];
+    let first = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let second = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    for user in ["hugo", "erna"] {
+        let body = json!({"username": user, "password": "correct horse"});
+        first
+            .client()
+            .await
+            .expect("/keyserver/register", body)
+            .await;
+    }
+    for _ in 0..10 {
+        assert_eq!(guess(&first, "hugo", "wrong horses").await, (403, None));
+    }
+    for password in ["wrong horses", "correct horse"] {
+        for server in [&second, &first] {
+            let (status, pause) = guess(server, "hugo", password).await;
+            assert_eq!(status, 429);
+            assert!(pause.is_some_and(|seconds| (1..=30).contains(&seconds)));
+        }
+    }
+    assert_eq!(guess(&second, "erna", "correct horse").await.0, 200);
+    // A restart forgets nothing.
+    assert!(first.stop().success());
+    second.kill();
+    let third = RunningServer::start_with_fixed_key(folder.path(), &arguments);
+    let (status, pause) = guess(&third, "hugo", "correct horse").await;
+    assert_eq!(status, 429);
+    assert!(pause.is_some_and(|seconds| (1..=30).contains(&seconds)));
+    assert!(third.stop().success());
+}
+
+/// Stores at least once, until the time is over; gives what was acknowledged and how often that failed.
+async fn store_until(server: &RunningServer, token: &str, until: Instant) -> (Vec<String>, u64) {
+    let (mut acknowledged, mut failed) = (Vec::new(), 0);
+    let mut client = server.client().await;
+    loop {
+        let body = json!({"token": token, "type": "t", "data": [1, 2, 3]});
+        let (status, pause, answer) = client.post_for_pause("/pinyto/Todo/store", &body).await;
+        match status {
+            200 => acknowledged.push(answer["_id"].as_str().unwrap().to_owned()),
+            503 => {
+                assert!(matches!(pause, Some(1..=30)), "{pause:?} {answer}");
+                assert_eq!(answer["code"], "database_unavailable");
+                failed += 1;
+            }
+            _ => panic!("{status} {answer}"),
+        }
+        if Instant::now() > until {
+            return (acknowledged, failed);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_stopped_requests_get_503_and_afterwards_all_is_there() {
+    let Some(database) = Instance::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let url = database.url("postgres");
+    let server = RunningServer::start_with_fixed_key(folder.path(), &["--database", &url]);
+    let mut client = server.client().await;
+    let (device, server_key) = (keys::device(0), keys::server());
+    client.register("owner", device.public_key()).await;
+    let token = client
+        .log_in("owner", &device, server_key.public_key())
+        .await;
+    let install = json!({"token": token, "author": "pinyto", "name": "Todo"});
+    client.expect("/install_assembly", install).await;
+
+    // Restarts, which are bridged; then one that takes longer than anybody waits.
+    let until = Instant::now() + Duration::from_secs(4);
+    let restarts = async {
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            database.restart_immediately().await;
+        }
+    };
+    let ((acknowledged, _), ()) = tokio::join!(store_until(&server, &token, until), restarts);
+    database.stop_immediately();
+    let begun = Instant::now();
+    let list = json!({"token": token});
+    let mut asking = server.client().await;
+    let (refused, ready) = tokio::join!(
+        client.post_for_pause("/list_keys", &list),
+        asking.get("/readyz"),
+    );
+    let (status, pause, answer) = refused;
+    assert_eq!(
+        (status, &answer["code"]),
+        (503, &json!("database_unavailable"))
+    );
+    assert_eq!(pause, Some(5), "{answer}");
+    let expected = "The database is not available: it can't be reached.";
+    assert_eq!((ready.0, &ready.1["error"]), (503, &json!(expected)));
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+    let (none, failed) = store_until(&server, &token, Instant::now()).await;
+    assert_eq!((none.len(), failed), (0, 1));
+
+    database.start_again().await;
+    assert_eq!(client.get("/readyz").await.0, 200);
+    client.expect("/list_keys", list.clone()).await;
+    let statistics = client.expect("/statistics", list).await;
+    let stored = "SELECT encode(id, 'hex') FROM pinyto.documents";
+    let stored: HashSet<String> = database.texts(stored).await.into_iter().collect();
+    assert!(acknowledged.len() > 20, "{acknowledged:?}");
+    for id in &acknowledged {
+        assert!(stored.contains(id), "{id}");
+    }
+    let sum = database
+        .texts("SELECT sum(size)::text FROM pinyto.documents")
+        .await;
+    assert_eq!(sum, [statistics["current_storage"].to_string()]);
+    assert!(server.stop().success());
 }

@@ -37,15 +37,17 @@
 //! # What it promises
 //!
 //! - **Acknowledged is durable.** A call that changes something returns after the commit, which
-//!   by default is on the disk (SQLite: `Synchronous`; PostgreSQL: `synchronous_commit`).
+//!   by default is on the disk (SQLite: `Synchronous`; PostgreSQL: `synchronous_commit`). In
+//!   PostgreSQL, failed tries are not in the write-ahead log and are forgotten if it crashes.
 //! - **All or nothing.** Each call is one transaction. An error means that nothing was changed,
-//!   with one exception that no database can avoid: when the disk fails during a commit, what was
-//!   written may come to light again after a crash.
+//!   with one exception that no database can avoid: when the disk fails, or the connection breaks,
+//!   during a commit, what was written may come to light later. (A failed try that PostgreSQL
+//!   refuses may count for its address or account for a moment.)
 //! - **The truth of the moment.** What another process on the same database has changed is seen by
 //!   the next call. SQLite: what was looked up is remembered only while nobody has committed
 //!   anything. PostgreSQL: it is asked each time.
-//! - **Nobody waits forever.** A call that doesn't get its turn fails as unavailable. A full disk
-//!   or a lock held by somebody else does, too; the store works again as soon as they let it.
+//! - **Nobody waits forever.** A call that doesn't get its turn fails as busy or unavailable. A
+//!   full disk or a lock held by somebody else does the latter; the store works again as soon as they let it.
 //!
 //! # How it goes about it
 //!
@@ -73,11 +75,13 @@
 //! | `postgres-tls` | no | encrypted connections to it |
 //!
 //! Database files belong on a local disk: SQLite's locks don't work on network file systems. Don't
-//! move or replace the file while a store has it open. To back up a running database use SQLite's
-//! `VACUUM INTO` or `.backup`, not a copy of the file.
+//! move or replace the file while a store has it open, and don't copy it: [`backup`] says how a
+//! database is backed up while it is used, and how it is moved into another.
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod backup;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod migrations;
 #[cfg(feature = "postgres")]

@@ -58,7 +58,7 @@ impl Turns {
 
     async fn wait(&self, slots: &Arc<Slots>, user: UserId) -> Result<Slot, StoreError> {
         let slot = timeout(self.patience, slots.take(user)).await;
-        slot.map_err(|_| StoreError::unavailable("too many queries wait"))
+        slot.map_err(|_| StoreError::busy())
     }
 }
 
@@ -125,6 +125,6 @@ mod tests {
         let second = turns.take(HER, || query(Duration::ZERO));
         let both = async { tokio::join!(first, second) };
         let (_, second) = both.await;
-        assert!(matches!(second, Err(StoreError::Unavailable { .. })));
+        assert!(matches!(second, Err(StoreError::Busy { .. })));
     }
 }

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
 use std::{
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,11 +19,13 @@ use std::{
 };
 
 use pinyto_core::{
+    FailureQuota,
     document::{DocumentRepository, Scope},
     key::KeyRepository,
     query::Direction,
     session::SessionRepository,
     testing::given,
+    throttle::{Attempt, FailureRepository, Subject},
 };
 use pinyto_store::postgres::PostgresStore;
 use serde_json::json;
@@ -123,5 +126,37 @@ async fn how_many_calls_a_second() {
             "documents.search of the last 10, {callers:2} callers: {:6}/s",
             searches.await
         );
+        for (name, failed, begin) in [
+            ("failures", true, callers << 40),
+            ("refusals", true, callers << 40),
+            ("successes", false, callers << 50),
+        ] {
+            let calls = Arc::clone(&store);
+            let settled = rate(callers, move |n| {
+                let store = Arc::clone(&calls);
+                async move {
+                    store.settle(&attempt(begin + n, failed)).await.unwrap();
+                }
+            });
+            println!("{name} settled, {callers:2} callers: {:6}/s", settled.await);
+        }
+    }
+}
+
+/// At an account and from an address that are others each time.
+fn attempt(n: u64, failed: bool) -> Attempt {
+    let quota = FailureQuota {
+        burst: NonZeroU32::MIN,
+        interval: Duration::from_secs(30),
+    };
+    // Scattered as digests are.
+    let subject = |n: u64| {
+        let scattered = u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        (Subject::from_bytes(scattered.to_be_bytes()), quota)
+    };
+    Attempt {
+        subjects: vec![subject(2 * n), subject(2 * n + 1)],
+        failed,
+        at: given::at(0),
     }
 }

@@ -4,7 +4,13 @@ use super::{
     Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, CallAnswer, CallRequest,
     InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
 };
-use crate::{cloud::Cloud, error::Error, id::UserId, runtime::CodeError, session::Session};
+use crate::{
+    cloud::Cloud,
+    error::Error,
+    id::UserId,
+    runtime::CodeError,
+    session::{Session, SessionClaim},
+};
 
 /// The most assemblies that one call of [`Cloud::list_all_assemblies`] gives.
 pub const MAX_LISTED: u64 = 1000;
@@ -105,16 +111,13 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the store failed.
+    /// [`Error::UnknownToken`] if the session has ended.
     pub async fn list_own_assemblies(
         &self,
-        session: &Session,
+        session: impl Into<SessionClaim> + Send,
     ) -> Result<Vec<AssemblySource>, Error> {
-        Ok(self
-            .store()
-            .assemblies()
-            .list_of_author(session.user.id)
-            .await?)
+        let read = self.store().reads().own_assemblies(session.into().0);
+        Ok(self.admitted(read.await?).await?.1)
     }
 
     /// All assemblies, oldest first, from the one after `skip` others, `count` (and
@@ -122,51 +125,45 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the store failed.
+    /// [`Error::UnknownToken`] if the session has ended.
     pub async fn list_all_assemblies(
         &self,
-        _session: &Session,
+        session: impl Into<SessionClaim> + Send,
         skip: u64,
         count: u64,
     ) -> Result<Vec<AssemblySummary>, Error> {
-        Ok(self
-            .store()
-            .assemblies()
-            .list_all(skip, count.min(MAX_LISTED))
-            .await?)
+        let (session, count) = (session.into().0, count.min(MAX_LISTED));
+        let read = self.store().reads().all_assemblies(session, skip, count);
+        Ok(self.admitted(read.await?).await?.1)
     }
 
     /// The assemblies that the user has installed, oldest first.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the store failed.
+    /// [`Error::UnknownToken`] if the session has ended.
     pub async fn list_installed_assemblies(
         &self,
-        session: &Session,
+        session: impl Into<SessionClaim> + Send,
     ) -> Result<Vec<AssemblySummary>, Error> {
-        Ok(self
-            .store()
-            .assemblies()
-            .list_installed(session.user.id)
-            .await?)
+        let read = self.store().reads().installed_assemblies(session.into().0);
+        Ok(self.admitted(read.await?).await?.1)
     }
 
     /// An assembly with its source, which everybody may read.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownAssembly`] if there is none.
+    /// [`Error::UnknownAssembly`] if there is none; [`Error::UnknownToken`] if the session has
+    /// ended.
     pub async fn assembly_source(
         &self,
-        _session: &Session,
+        session: impl Into<SessionClaim> + Send,
         assembly: &AssemblyRef,
     ) -> Result<Assembly, Error> {
-        self.store()
-            .assemblies()
-            .find(assembly)
-            .await?
-            .ok_or(Error::UnknownAssembly)
+        let read = self.store().reads().assembly(session.into().0, assembly);
+        let (_, found) = self.admitted(read.await?).await?;
+        found.ok_or(Error::UnknownAssembly)
     }
 
     /// Installs an assembly for the user. Installing it again changes nothing.
@@ -227,10 +224,10 @@ impl Cloud {
     ///
     /// [`Error::AssemblyNotInstalled`], [`Error::UnknownFunction`],
     /// [`Error::CodeExecutionDisabled`] if this cloud has no runtime, [`Error::CodeFailed`],
-    /// [`Error::InvalidAnswer`], [`Error::Busy`].
+    /// [`Error::InvalidAnswer`], [`Error::Busy`]; [`Error::UnknownToken`] if the session has ended.
     pub async fn call_function(
         &self,
-        session: &Session,
+        session: impl Into<SessionClaim> + Send,
         assembly: &AssemblyRef,
         function: &str,
         request: &CallRequest,
@@ -238,12 +235,10 @@ impl Cloud {
         // What can't be a name is none of its functions, but first it has to be installed.
         let name = AssemblyName::parse(function);
         let looked_for = name.clone().unwrap_or_else(|_| assembly.name.clone());
-        let found = self
-            .store()
-            .assemblies()
-            .find_function(session.user.id, assembly, &looked_for)
-            .await?
-            .ok_or(Error::AssemblyNotInstalled)?;
+        let reads = self.store().reads();
+        let read = reads.function(session.into().0, assembly, &looked_for);
+        let (session, found) = self.admitted(read.await?).await?;
+        let found = found.ok_or(Error::AssemblyNotInstalled)?;
         let (Ok(name), Some(code)) = (name, found.code) else {
             return Err(Error::UnknownFunction);
         };
@@ -251,7 +246,7 @@ impl Cloud {
         self.check_quota(session.user.id).await?;
         let task = Task {
             run: self.new_run_id(),
-            user: session.user.clone(),
+            user: session.user,
             assembly: found.assembly,
             assembly_name: assembly.clone(),
             only_own_data: found.only_own_data,

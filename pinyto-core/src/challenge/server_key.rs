@@ -65,7 +65,12 @@ impl ServerKey {
     ///
     /// That the backend failed.
     pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, CryptoError> {
-        pkcs8_to_pem(&self.0.private.to_pkcs8_der()?)
+        pkcs8_to_pem(&self.to_pkcs8_der()?)
+    }
+
+    /// The private key as PKCS#8 DER, which is the same from every backend.
+    pub(crate) fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        self.0.private.to_pkcs8_der()
     }
 
     /// The public half, which clients pin.

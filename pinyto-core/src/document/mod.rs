@@ -14,6 +14,7 @@ pub use repository::{
 };
 pub use search::{QueryLimits, Scan, ScanLimit, ScanLimits, Search, Searched};
 use serde_json::{Map, Value};
+pub(crate) use service::is_deeper_than;
 pub use service::{NewDocument, Statistics};
 pub(crate) use services::CallServices;
 pub use text::{document_text, tree_size};

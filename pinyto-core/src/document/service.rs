@@ -6,7 +6,7 @@ use crate::{
     cloud::Cloud,
     error::Error,
     job::{EnqueueOutcome, JobRef},
-    session::Session,
+    session::{Session, SessionClaim},
     usage::Usage,
 };
 
@@ -159,18 +159,16 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownToken`] if the user is gone.
-    pub async fn statistics(&self, session: &Session) -> Result<Statistics, Error> {
-        let user = session.user.id;
+    /// [`Error::UnknownToken`] if the session has ended.
+    pub async fn statistics(
+        &self,
+        session: impl Into<SessionClaim> + Send,
+    ) -> Result<Statistics, Error> {
+        let session = session.into().0;
         // What she has used a moment ago counts, too.
         self.flush_runs().await?;
-        let usage = self
-            .store()
-            .users()
-            .usage(user)
-            .await?
-            .ok_or(Error::UnknownToken)?;
-        let assemblies = self.store().assemblies().counts(user).await?;
+        let read = self.store().reads().statistics(session).await?;
+        let (_, (usage, assemblies)) = self.admitted(read).await?;
         Ok(Statistics {
             usage: usage.at(self.now()),
             assemblies,

@@ -1,5 +1,9 @@
 use super::{EnqueueOutcome, JobRef, JobState};
-use crate::{cloud::Cloud, error::Error, session::Session};
+use crate::{
+    cloud::Cloud,
+    error::Error,
+    session::{Session, SessionClaim},
+};
 
 /// The most jobs that one call gives.
 pub const MAX_LISTED: u64 = 1000;
@@ -37,15 +41,16 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the store failed.
+    /// [`Error::UnknownToken`] if the session has ended.
     pub async fn list_jobs(
         &self,
-        session: &Session,
+        session: impl Into<SessionClaim> + Send,
         skip: u64,
         count: u64,
     ) -> Result<Vec<JobState>, Error> {
-        let (jobs, user) = (self.store().jobs(), session.user.id);
-        let count = count.min(MAX_LISTED);
-        Ok(jobs.list_of_user(user, self.now(), skip, count).await?)
+        let (session, count) = (session.into().0, count.min(MAX_LISTED));
+        let reads = self.store().reads();
+        let read = reads.list_jobs(session, self.now(), skip, count).await?;
+        Ok(self.admitted(read).await?.1)
     }
 }

@@ -1,5 +1,10 @@
 use super::{AddKeyOutcome, Key, KeyChange, KeyHash, NewKey};
-use crate::{audit::Event, cloud::Cloud, error::Error, session::Session};
+use crate::{
+    audit::Event,
+    cloud::Cloud,
+    error::Error,
+    session::{Session, SessionClaim},
+};
 
 /// A key as its owner sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,9 +20,13 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the store failed.
-    pub async fn list_keys(&self, session: &Session) -> Result<Vec<ListedKey>, Error> {
-        let keys = self.store().keys().list(session.user.id).await?;
+    /// [`Error::UnknownToken`] if the session has ended.
+    pub async fn list_keys(
+        &self,
+        session: impl Into<SessionClaim> + Send,
+    ) -> Result<Vec<ListedKey>, Error> {
+        let read = self.store().reads().list_keys(session.into().0);
+        let (session, keys) = self.admitted(read.await?).await?;
         let listed = |key: Key| ListedKey {
             current: key.id == session.key,
             key,

@@ -103,6 +103,7 @@ impl Cloud {
                 sealing_key.map_err(hash_error)
             })
             .await??;
+        self.settle(Some(name), sealing_key.is_none()).await?;
         let (Some(account), Some(sealing_key)) = (account, sealing_key) else {
             self.audit(Event::KeyserverLoginFailed, Some(name), None);
             return Err(Error::WrongPassword);
@@ -115,7 +116,7 @@ impl Cloud {
         } = self.answer_challenge(&account, sealing_key).await?;
         let Some(session) = self.replace_session(account.key, &session_token).await? else {
             self.audit(Event::KeyserverLoginFailed, Some(name), None);
-            self.count_failure(Some(name));
+            self.count_failure(Some(name)).await;
             return Err(Error::WrongPassword);
         };
         self.remembered().insert(token.digest(), session);

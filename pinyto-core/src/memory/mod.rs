@@ -7,6 +7,7 @@ mod key;
 mod keyserver;
 mod run;
 mod session;
+mod throttle;
 mod user;
 
 use std::{
@@ -27,8 +28,9 @@ use crate::{
     key::{Key, KeyRepository},
     keyserver::{KeyserverRepository, PasswordHash, SealedKey},
     run::{Run, RunId, RunRepository, WriterId},
-    session::{Session, SessionRepository},
+    session::{Session, SessionReads, SessionRepository},
     store::{Store, StoreError},
+    throttle::{FailureRepository, Subject},
     usage::Usage,
     user::{User, UserName, UserRepository},
 };
@@ -57,6 +59,8 @@ struct State {
     job_entries: job::JobEntries,
     /// When each user had her last turn, and its number.
     job_turns: BTreeMap<UserId, (Timestamp, i64)>,
+    /// When each subject of failed tries will have paid for them.
+    failures: BTreeMap<Subject, Timestamp>,
 }
 
 struct UserState {
@@ -126,8 +130,22 @@ impl Store for MemoryStore {
         self
     }
 
+    fn failures(&self) -> &dyn FailureRepository {
+        self
+    }
+
+    fn reads(&self) -> &dyn SessionReads {
+        self
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+impl SessionReads for MemoryStore {
+    fn store(&self) -> &dyn Store {
+        self
     }
 }
 

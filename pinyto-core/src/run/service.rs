@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     id::UserId,
     quota::hour_of,
-    session::Session,
+    session::SessionClaim,
 };
 
 /// The most runs that one call gives.
@@ -117,28 +117,36 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the store failed.
+    /// [`Error::UnknownToken`] if the session has ended.
     pub async fn list_runs(
         &self,
-        session: &Session,
+        session: impl Into<SessionClaim> + Send,
         assembly: Option<&AssemblyRef>,
         skip: u64,
         count: u64,
     ) -> Result<Vec<Run>, Error> {
+        let (session, count) = (session.into().0, count.min(MAX_LISTED));
         self.try_flush().await;
-        let (runs, user) = (self.store().runs(), session.user.id);
-        let count = count.min(MAX_LISTED);
-        Ok(runs.list_of_user(user, assembly, skip, count).await?)
+        let reads = self.store().reads();
+        let read = reads.list_runs(session, assembly, skip, count).await?;
+        Ok(self.admitted(read).await?.1)
     }
 
     /// One run for the user.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownRun`] if there is none (any more), or it was for somebody else.
-    pub async fn find_run(&self, session: &Session, run: RunId) -> Result<Run, Error> {
+    /// [`Error::UnknownRun`] if there is none (any more), or it was for somebody else;
+    /// [`Error::UnknownToken`] if the session has ended.
+    pub async fn find_run(
+        &self,
+        session: impl Into<SessionClaim> + Send,
+        run: RunId,
+    ) -> Result<Run, Error> {
+        let session = session.into().0;
         self.try_flush().await;
-        let found = self.store().runs().find(session.user.id, run).await?;
+        let read = self.store().reads().find_run(session, run).await?;
+        let (_, found) = self.admitted(read).await?;
         found.ok_or(Error::UnknownRun)
     }
 
@@ -148,19 +156,22 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownAssembly`] if she has written no assembly of that name.
+    /// [`Error::UnknownAssembly`] if she has written no assembly of that name;
+    /// [`Error::UnknownToken`] if the session has ended.
     pub async fn list_runs_of_own_assembly(
         &self,
-        session: &Session,
+        session: impl Into<SessionClaim> + Send,
         assembly: &AssemblyName,
         skip: u64,
         count: u64,
     ) -> Result<Vec<AuthorRun>, Error> {
+        let (session, count) = (session.into().0, count.min(MAX_LISTED));
         self.try_flush().await;
-        let (runs, author) = (self.store().runs(), session.user.id);
-        let count = count.min(MAX_LISTED);
-        let found = runs.list_of_author(author, assembly, skip, count).await?;
+        let reads = self.store().reads();
+        let read = reads.runs_of_own_assembly(session, assembly, skip, count);
+        let (session, found) = self.admitted(read.await?).await?;
         let found = found.ok_or(Error::UnknownAssembly)?.into_iter();
+        let author = session.user.id;
         Ok(found.map(|run| AuthorRun::of(run, author)).collect())
     }
 

@@ -1,9 +1,11 @@
 //! Sessions: what a user has after she has answered a challenge.
 
+mod reads;
 mod remembered;
 mod repository;
 mod service;
 
+pub use reads::{ReadFor, SessionReads};
 pub use repository::{NewSession, ReplaceOutcome, SessionRepository};
 
 pub(crate) use remembered::RememberedTokens;
@@ -33,6 +35,21 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it was last used, exact to [`Settings::session_renewal`](crate::Settings::session_renewal).
     pub last_used_at: Timestamp,
+}
+
+/// What a token claims to be: a session that lived when its token was decrypted, and may have ended
+/// since.
+///
+/// Proves nothing by itself. Whatever is read for it has as its precondition that it lives, so that
+/// no look-up is needed before; for everything else there is
+/// [`Cloud::session_of`](crate::Cloud::session_of). A [`Session`] claims itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionClaim(pub(crate) SessionId);
+
+impl From<&Session> for SessionClaim {
+    fn from(session: &Session) -> Self {
+        Self(session.id)
+    }
 }
 
 /// Who changes what opens an account, and on whose word.

@@ -1,4 +1,4 @@
-use super::{NewSession, ReplaceOutcome, Session};
+use super::{NewSession, ReadFor, ReplaceOutcome, Session, SessionClaim};
 use crate::{
     audit::Event,
     challenge::{
@@ -45,6 +45,7 @@ impl Cloud {
             drop(self.begin_try(None)?);
             // The same work as for a user who exists.
             self.challenge(self.server_public_key().clone()).await?;
+            self.settle(None, true).await?;
         }
         self.audit(Event::LoginFailed, Some(user), None);
         Err(Error::AuthenticationFailed)
@@ -90,15 +91,53 @@ impl Cloud {
     /// [`Error::UnknownToken`] if there is none (any more); [`Error::Throttled`] after too many
     /// tokens from one address that were none; [`Error::Busy`].
     pub async fn session(&self, token: &RequestToken) -> Result<Session, Error> {
+        let found = match self.known_session(token)? {
+            Some(session) => self.store().sessions().find(session).await?,
+            None => self.session_by_decryption(token).await?,
+        };
+        self.admit(found.ok_or(Error::UnknownToken)?).await
+    }
+
+    /// What a request token claims: the session whose token it is, which may have ended. Asks the
+    /// store for tokens only whose text is not remembered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::session`].
+    pub async fn claim(&self, token: &RequestToken) -> Result<SessionClaim, Error> {
+        if let Some(session) = self.known_session(token)? {
+            return Ok(SessionClaim(session));
+        }
+        let found = self.session_by_decryption(token).await?;
+        Ok(SessionClaim(found.ok_or(Error::UnknownToken)?.id))
+    }
+
+    /// The session that is claimed, if it lives; renews it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownToken`] if it doesn't.
+    pub async fn session_of(&self, claim: SessionClaim) -> Result<Session, Error> {
+        let found = self.store().sessions().find(claim.0).await?;
+        self.admit(found.ok_or(Error::UnknownToken)?).await
+    }
+
+    /// What was read for a session, if that lives; renews it.
+    pub(crate) async fn admitted<T: Send>(&self, read: ReadFor<T>) -> Result<(Session, T), Error> {
+        let (session, read) = read.ok_or(Error::UnknownToken)?;
+        Ok((self.admit(session).await?, read))
+    }
+
+    /// The session whose token's text is remembered.
+    fn known_session(&self, token: &RequestToken) -> Result<Option<SessionId>, Error> {
         if token.expose().len() > RequestToken::MAX_LENGTH {
             return Err(Error::UnknownToken);
         }
-        let sessions = self.store().sessions();
-        let found = match self.remembered().get(&token.digest()) {
-            Some(session) => sessions.find(session).await?,
-            None => self.session_by_decryption(token).await?,
-        };
-        let session = found.ok_or(Error::UnknownToken)?;
+        Ok(self.remembered().get(&token.digest()))
+    }
+
+    /// Refuses a session of the store's that has expired, and renews any other.
+    async fn admit(&self, session: Session) -> Result<Session, Error> {
         let (now, settings) = (self.now(), self.settings());
         let unused = now.saturating_since(session.last_used_at);
         if unused
@@ -109,7 +148,7 @@ impl Cloud {
             return Err(Error::UnknownToken);
         }
         if unused >= settings.session_renewal() && !unused.is_zero() {
-            match sessions.renew(session.id, now).await {
+            match self.store().sessions().renew(session.id, now).await {
                 Ok(()) => {
                     return Ok(Session {
                         last_used_at: now,
@@ -144,7 +183,12 @@ impl Cloud {
         match opened {
             Ok(found) => Ok(found.await.map_err(|_| Error::ShuttingDown)??),
             Err(InvalidRequestToken::Unavailable(error)) => Err(error.into()),
-            Err(_) => Ok(None),
+            Err(error) => {
+                if error.was_costly() {
+                    self.share_failure(None).await;
+                }
+                Ok(None)
+            }
         }
     }
 
@@ -158,7 +202,7 @@ impl Cloud {
         let found = self.store().sessions().find_by_token(&token).await?;
         let displaces = |session: &Session| self.remembered().insert(text, session.id);
         if found.as_ref().is_none_or(displaces) {
-            self.count_failure(None);
+            self.count_failure(None).await;
         }
         Ok(found)
     }
@@ -175,8 +219,8 @@ impl Cloud {
         Ok(())
     }
 
-    /// Deletes the sessions that have expired; says how many. Expired sessions are dead anyway;
-    /// call this now and then so that they don't pile up.
+    /// Deletes the sessions that have expired, and says how many, and the failed tries that no
+    /// longer count. Neither has any effect; call this now and then so that they don't pile up.
     ///
     /// # Errors
     ///
@@ -186,7 +230,10 @@ impl Cloud {
         let lifetime = settings
             .session_idle
             .saturating_add(settings.session_renewal());
-        let moment = self.now().saturating_sub(lifetime);
-        Ok(self.store().sessions().end_unused_since(moment).await?)
+        let now = self.now();
+        let moment = now.saturating_sub(lifetime);
+        let ended = self.store().sessions().end_unused_since(moment).await?;
+        self.store().failures().forget_paid(now).await?;
+        Ok(ended)
     }
 }

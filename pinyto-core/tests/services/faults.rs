@@ -21,9 +21,10 @@ use pinyto_core::{
     },
     memory::MemoryStore,
     run::{HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention},
-    session::{NewSession, ReplaceOutcome, Session, SessionRepository},
+    session::{NewSession, ReplaceOutcome, Session, SessionReads, SessionRepository},
     store::{Store, StoreError},
     testing::rsa::{Counting, Toy},
+    throttle::{Attempt, FailureRepository, Settled},
     user::{NewUser, RegisterOutcome, UserName, UserRepository},
 };
 use tokio::sync::Semaphore;
@@ -65,6 +66,7 @@ pub(crate) struct FaultyStore {
     pub(crate) recorded: Fault,
     pub(crate) complete: Fault,
     pub(crate) release: Fault,
+    pub(crate) settle: Fault,
     /// Leases are neither extended nor refused: there is no answer.
     pub(crate) extend: Fault,
     /// Who holds the permit holds up the look-ups of sessions by token.
@@ -93,6 +95,7 @@ impl World {
             recorded: Fault::default(),
             complete: Fault::default(),
             release: Fault::default(),
+            settle: Fault::default(),
             extend: Fault::default(),
             look_up: Semaphore::new(1),
         });
@@ -151,8 +154,22 @@ impl Store for FaultyStore {
         self
     }
 
+    fn failures(&self) -> &dyn FailureRepository {
+        self
+    }
+
+    fn reads(&self) -> &dyn SessionReads {
+        self
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
+    }
+}
+
+impl SessionReads for FaultyStore {
+    fn store(&self) -> &dyn Store {
+        self
     }
 }
 
@@ -382,5 +399,17 @@ impl RsaPrivateKey for FaultyKey {
 
     fn sign_pss_sha256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         self.key.sign_pss_sha256(message)
+    }
+}
+
+#[async_trait]
+impl FailureRepository for FaultyStore {
+    async fn settle(&self, attempt: &Attempt) -> Result<Settled, StoreError> {
+        self.settle.in_store()?;
+        self.store.failures().settle(attempt).await
+    }
+
+    async fn forget_paid(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.store.failures().forget_paid(now).await
     }
 }

@@ -164,7 +164,9 @@ impl World {
     }
 
     /// The same, set otherwise.
-    pub(crate) fn scripted_with(script: &Arc<Scripted>, settings: Settings) -> Self {
+    pub(crate) fn scripted_with(script: &Arc<Scripted>, mut settings: Settings) -> Self {
+        // Longer than jobs wait.
+        settings.session_idle = Settings::default().session_idle;
         let (store, clock) = (Arc::new(MemoryStore::new()), ManualClock::default());
         Self::running(script, store, clock, settings)
     }

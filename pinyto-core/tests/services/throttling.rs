@@ -12,11 +12,11 @@ use tokio::task::JoinHandle;
 
 use crate::support::{World, code, password, settings};
 
-const RIGHT: &str = "correct horse";
-const WRONG: &str = "wrong horses";
-const INTERVAL: Duration = Duration::from_secs(30);
+pub(crate) const RIGHT: &str = "correct horse";
+pub(crate) const WRONG: &str = "wrong horses";
+pub(crate) const INTERVAL: Duration = Duration::from_secs(30);
 
-fn strict() -> Settings {
+pub(crate) fn strict() -> Settings {
     let quota = |burst, interval| FailureQuota {
         burst: NonZeroU32::new(burst).unwrap(),
         interval,
@@ -37,7 +37,7 @@ async fn world_with(settings: Settings) -> World {
     world
 }
 
-async fn attempt(cloud: &Cloud, name: &str, text: &str) -> Result<RequestToken, Error> {
+pub(crate) async fn attempt(cloud: &Cloud, name: &str, text: &str) -> Result<RequestToken, Error> {
     let attempt = Password::attempt(text);
     cloud
         .keyserver_authenticate(&given::name(name), attempt)
@@ -45,7 +45,7 @@ async fn attempt(cloud: &Cloud, name: &str, text: &str) -> Result<RequestToken, 
 }
 
 /// Looks like a request token, but decrypts to nothing.
-fn bad_token(n: u8) -> RequestToken {
+pub(crate) fn bad_token(n: u8) -> RequestToken {
     RequestToken::new(STANDARD.encode([n; 512]))
 }
 

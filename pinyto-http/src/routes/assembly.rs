@@ -74,32 +74,33 @@ async fn delete(incoming: Incoming) -> Result<Response, ApiError> {
 }
 
 async fn list_own(incoming: Incoming) -> Result<Response, ApiError> {
-    let Asked { cloud, session, .. } = incoming.identify().await?;
-    Ok(reply::json(&cloud.list_own_assemblies(&session).await?))
+    let Asked { cloud, session, .. } = incoming.claim().await?;
+    Ok(reply::json(&cloud.list_own_assemblies(session).await?))
 }
 
 async fn list_all(incoming: Incoming) -> Result<Response, ApiError> {
-    let asked = incoming.authenticate::<ListAllAssemblies>().await?;
+    let asked = incoming.claim_for::<ListAllAssemblies>().await?;
     let skip = asked.request.skip.unwrap_or(0);
     let count = asked.request.count.unwrap_or(MAX_LISTED);
     let listed = asked
         .cloud
-        .list_all_assemblies(&asked.session, skip, count)
+        .list_all_assemblies(asked.session, skip, count)
         .await?;
     Ok(reply::json(&listed))
 }
 
 async fn list_installed(incoming: Incoming) -> Result<Response, ApiError> {
-    let Asked { cloud, session, .. } = incoming.identify().await?;
-    Ok(reply::json(
-        &cloud.list_installed_assemblies(&session).await?,
-    ))
+    let Asked { cloud, session, .. } = incoming.claim().await?;
+    let installed = cloud.list_installed_assemblies(session).await?;
+    Ok(reply::json(&installed))
 }
 
 async fn source(incoming: Incoming) -> Result<Response, ApiError> {
-    let asked = incoming.authenticate::<AnyAssembly>().await?;
-    let named = reference(&asked.request).ok_or(Error::UnknownAssembly)?;
-    let assembly = asked.cloud.assembly_source(&asked.session, &named).await?;
+    let asked = incoming.claim_for::<AnyAssembly>().await?;
+    let Some(named) = reference(&asked.request) else {
+        return Err(asked.refusal(Error::UnknownAssembly).await);
+    };
+    let assembly = asked.cloud.assembly_source(asked.session, &named).await?;
     let indexes = assembly.source.indexes().iter();
     let indexes: Vec<String> = indexes.map(ToString::to_string).collect();
     Ok(reply::json(&SourceAnswer {

@@ -80,14 +80,14 @@ async fn call(
         request,
     } = incoming.call().await?;
     let answer = cloud
-        .call_function(&session, &assembly, function, &request)
+        .call_function(session, &assembly, function, &request)
         .await?;
     Ok(reply::of_function(answer))
 }
 
 async fn statistics(incoming: Incoming) -> Result<Response, ApiError> {
-    let Asked { cloud, session, .. } = incoming.identify().await?;
-    let statistics = cloud.statistics(&session).await?;
+    let Asked { cloud, session, .. } = incoming.claim().await?;
+    let statistics = cloud.statistics(session).await?;
     Ok(reply::json(&StatisticsAnswer::from(statistics)))
 }
 

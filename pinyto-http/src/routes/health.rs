@@ -14,7 +14,7 @@ calls! {
     }
 }
 
-/// Whether the process lives, and whether the database can be reached.
+/// Whether the process lives, and whether the database can be used.
 #[must_use]
 pub fn health(api: Api) -> BoxedFilter<(Response,)> {
     warp::path::param()
@@ -37,6 +37,6 @@ pub fn health(api: Api) -> BoxedFilter<(Response,)> {
 async fn readyz(api: &Api) -> Response {
     match api.cloud().ready().await {
         Ok(()) => reply::json(&StatusAnswer { status: "ok" }),
-        Err(error) => ApiError::from(error).into(),
+        Err(error) => ApiError::not_ready(error).into(),
     }
 }

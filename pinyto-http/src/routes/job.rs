@@ -44,10 +44,10 @@ pub fn jobs(api: Api) -> BoxedFilter<(Response,)> {
 }
 
 async fn list(incoming: Incoming) -> Result<Response, ApiError> {
-    let asked = incoming.authenticate::<ListJobs>().await?;
+    let asked = incoming.claim_for::<ListJobs>().await?;
     let skip = asked.request.skip.unwrap_or(0);
     let count = asked.request.count.unwrap_or(MAX_LISTED);
-    let jobs = asked.cloud.list_jobs(&asked.session, skip, count).await?;
+    let jobs = asked.cloud.list_jobs(asked.session, skip, count).await?;
     let jobs: Vec<JobStateAnswer<'_>> = jobs.iter().map(JobStateAnswer::from).collect();
     Ok(reply::json(&jobs))
 }

@@ -46,8 +46,8 @@ pub fn keys(api: Api) -> BoxedFilter<(Response,)> {
 }
 
 async fn list_keys(incoming: Incoming) -> Result<Response, ApiError> {
-    let Asked { cloud, session, .. } = incoming.identify().await?;
-    Ok(reply::json(&KeyList(cloud.list_keys(&session).await?)))
+    let Asked { cloud, session, .. } = incoming.claim().await?;
+    Ok(reply::json(&KeyList(cloud.list_keys(session).await?)))
 }
 
 async fn register_new_key(incoming: Incoming) -> Result<Response, ApiError> {

@@ -46,40 +46,48 @@ pub fn runs(api: Api) -> BoxedFilter<(Response,)> {
 }
 
 async fn list(incoming: Incoming) -> Result<Response, ApiError> {
-    let asked = incoming.authenticate::<ListRuns>().await?;
-    let named = match asked.request.assembly()? {
-        None => None,
-        Some((author, name)) => match (UserName::parse(author), AssemblyName::parse(name)) {
+    let asked = incoming.claim_for::<ListRuns>().await?;
+    let named = match asked.request.assembly() {
+        Err(error) => return Err(asked.refusal(error).await),
+        Ok(None) => None,
+        Ok(Some((author, name))) => match (UserName::parse(author), AssemblyName::parse(name)) {
             (Ok(author), Ok(name)) => Some(AssemblyRef { author, name }),
-            // What can't be a name has never run.
-            _ => return Ok(reply::json(&[(); 0])),
+            _ => {
+                asked.cloud.session_of(asked.session).await?;
+                // What can't be a name has never run.
+                return Ok(reply::json(&[(); 0]));
+            }
         },
     };
     let skip = asked.request.skip.unwrap_or(0);
     let count = asked.request.count.unwrap_or(MAX_LISTED);
     let (cloud, session) = (asked.cloud, asked.session);
     let runs = cloud
-        .list_runs(&session, named.as_ref(), skip, count)
+        .list_runs(session, named.as_ref(), skip, count)
         .await?;
     let runs: Vec<RunAnswer<'_>> = runs.iter().map(RunAnswer::from).collect();
     Ok(reply::json(&runs))
 }
 
 async fn get(incoming: Incoming) -> Result<Response, ApiError> {
-    let asked = incoming.authenticate::<GetRun>().await?;
-    let id = asked.request.id.parse().map_err(|_| Error::UnknownRun)?;
-    let run = asked.cloud.find_run(&asked.session, id).await?;
+    let asked = incoming.claim_for::<GetRun>().await?;
+    let Ok(id) = asked.request.id.parse() else {
+        return Err(asked.refusal(Error::UnknownRun).await);
+    };
+    let run = asked.cloud.find_run(asked.session, id).await?;
     Ok(reply::json(&RunAnswer::from(&run)))
 }
 
 async fn list_of_assembly(incoming: Incoming) -> Result<Response, ApiError> {
-    let asked = incoming.authenticate::<ListAssemblyRuns>().await?;
-    let name = AssemblyName::parse(&asked.request.name).map_err(|_| Error::UnknownAssembly)?;
+    let asked = incoming.claim_for::<ListAssemblyRuns>().await?;
+    let Ok(name) = AssemblyName::parse(&asked.request.name) else {
+        return Err(asked.refusal(Error::UnknownAssembly).await);
+    };
     let skip = asked.request.skip.unwrap_or(0);
     let count = asked.request.count.unwrap_or(MAX_LISTED);
     let (cloud, session) = (asked.cloud, asked.session);
     let runs = cloud
-        .list_runs_of_own_assembly(&session, &name, skip, count)
+        .list_runs_of_own_assembly(session, &name, skip, count)
         .await?;
     let runs: Vec<AuthorRunAnswer<'_>> = runs.iter().map(AuthorRunAnswer::from).collect();
     Ok(reply::json(&runs))

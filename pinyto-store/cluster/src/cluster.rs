@@ -43,6 +43,8 @@ const KEEPER: &str = r#"
     serve "$@"
     while read -r order; do
         case $order in
+        stop) kill -QUIT $server; wait $server; server= ;;
+        start) serve "$@" ;;
         restart) kill -QUIT $server; wait $server; serve "$@" ;;
         kill) kill -KILL $server $(cat /proc/$server/task/$server/children); wait $server; server= ;;
         esac

@@ -166,6 +166,24 @@ impl Instance {
         }
     }
 
+    /// As `pg_ctl stop --mode immediate`: it is ended at once.
+    pub fn stop_immediately(&self) {
+        self.order("stop");
+    }
+
+    /// Starts one again that was stopped; returns when it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it doesn't.
+    #[allow(clippy::panic, reason = "tests fail by it")]
+    pub async fn start_again(&self) {
+        self.order("start");
+        if let Err(error) = self.wait_until_ready().await {
+            panic!("PostgreSQL doesn't come back: {error}");
+        }
+    }
+
     /// Kills all of its processes at once. It doesn't come back.
     pub fn kill(&self) {
         self.order("kill");

@@ -19,6 +19,7 @@
 
 mod cluster;
 mod instance;
+mod round_trips;
 
 use std::{
     io::Write as _,
@@ -33,6 +34,7 @@ use tokio::sync::OnceCell;
 
 use cluster::Cluster;
 pub use instance::Instance;
+pub use round_trips::RoundTrips;
 
 /// The server that tests use.
 enum Server {

@@ -33,18 +33,32 @@ pub(super) fn key_values(new: &NewKey) -> Result<NewKeyValues, Corrupt> {
 }
 
 macro_rules! select_keys {
-    ($more:literal, $from:literal) => {
+    ($more:literal, $($from:tt)+) => {
         concat!(
             "SELECT k.id, k.user_id, k.active, k.created_at, k.last_used_at, k.label,
                     k.fingerprint, k.modulus, k.exponent",
             $more,
             " FROM ",
-            $from
+            $($from)+
         )
     };
 }
+pub(super) use select_keys;
 
-const LIST: &str = select_keys!("", "pinyto.keys k WHERE k.user_id = $1 ORDER BY k.id");
+/// The keys of `$user`.
+macro_rules! list_keys {
+    ($user:literal) => {
+        $crate::postgres::key::select_keys!(
+            "",
+            "pinyto.keys k WHERE k.user_id = ",
+            $user,
+            " ORDER BY k.id"
+        )
+    };
+}
+pub(super) use list_keys;
+
+const LIST: &str = list_keys!("$1");
 
 const MATCHING: &str = select_keys!(
     ", u.name AS user_name",
@@ -191,13 +205,16 @@ impl Intent for Delete {
     }
 }
 
+pub(super) fn keys(rows: Vec<KeyRow>) -> Result<Vec<Key>, StoreError> {
+    let keys = rows.into_iter().map(Key::try_from);
+    Ok(keys.collect::<Result<_, _>>().map_err(Failure::from)?)
+}
+
 #[async_trait]
 impl KeyRepository for PostgresStore {
     async fn list(&self, user: UserId) -> Result<Vec<Key>, StoreError> {
         let list = || sqlx::query_as::<_, KeyRow>(LIST).bind(user.get());
-        let rows = self.database.all(list).await?;
-        let keys = rows.into_iter().map(Key::try_from);
-        Ok(keys.collect::<Result<_, _>>().map_err(Failure::from)?)
+        keys(self.database.all(list).await?)
     }
 
     async fn matching(

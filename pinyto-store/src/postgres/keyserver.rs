@@ -46,8 +46,9 @@ const REGISTER: &str = concat!(
 impl Intent for Register {
     type Outcome = RegisterOutcome;
 
+    /// None, but a transaction: the second time the name would be taken.
     fn locks(&self) -> Option<Vec<Lock>> {
-        None
+        Some(Vec::new())
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<RegisterOutcome, Failure> {

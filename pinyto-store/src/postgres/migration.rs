@@ -13,11 +13,18 @@ const TABLE: &str = "pinyto.migrations";
 const OLDEST_SERVER: i32 = 140_000;
 
 /// Our migrations.
-pub(super) const MIGRATIONS: &Migrations = &[(
-    1,
-    "begin",
-    include_str!("../../migrations/postgres/0001_begin.sql"),
-)];
+pub(super) const MIGRATIONS: &Migrations = &[
+    (
+        1,
+        "begin",
+        include_str!("../../migrations/postgres/0001_begin.sql"),
+    ),
+    (
+        2,
+        "failures",
+        include_str!("../../migrations/postgres/0002_failures.sql"),
+    ),
+];
 
 /// Why a database can't be used: one sentence for the operator.
 #[derive(Debug, thiserror::Error)]

@@ -9,25 +9,32 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `pool.rs` | connections, transactions, locks, and what is tried again |
+//! | `pool.rs` | transactions, locks, and what is tried again |
+//! | `connections.rs`, `hosts.rs` | connections, and to which server |
 //! | `migration.rs` | bringing the tables up to date |
+//! | `reads.rs` | what is read for a session, in one statement with its look-up |
 //! | `error.rs` | what an error of the database means |
 //! | `document/` | documents: `change.rs` changes them together with usage and indexes, `search.rs` answers queries, `index.rs` keeps the indexes |
-//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
+//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/`, `throttle.rs` | the statements, each beside the function that runs it |
 
 mod assembly;
+mod backup;
+mod connections;
 mod document;
 mod error;
+mod hosts;
 mod job;
 mod key;
 mod keyserver;
 mod migration;
 mod options;
 mod pool;
+mod reads;
 mod run;
 mod session;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod user;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -40,18 +47,20 @@ use pinyto_core::{
     key::KeyRepository,
     keyserver::KeyserverRepository,
     run::RunRepository,
-    session::SessionRepository,
+    session::{SessionReads, SessionRepository},
     store::{Store, StoreError},
+    throttle::FailureRepository,
     user::UserRepository,
 };
-use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
-use tokio::time::timeout;
+use sqlx::{Connection as _, PgConnection};
 
 pub use migration::OpenError;
 pub use options::PostgresOptions;
 
 use crate::{DatabaseState, migrations::newest_of, query::evaluation::Evaluations, turns::Turns};
+use connections::Connections;
 use document::{Indexer, KnownSetups};
+use hosts::Hosts;
 use pool::{Database, Intent, queries_at_once};
 
 /// How long an answer to a ping may take.
@@ -67,16 +76,15 @@ pub struct PostgresStore {
     indexer: Indexer,
 }
 
-/// What operators know a database by; without the password.
-fn name_of(connect: &PgConnectOptions) -> String {
-    let database = connect.get_database().unwrap_or(connect.get_username());
-    match connect.get_socket() {
-        Some(socket) => format!("{database} at {}", socket.display()),
-        None => format!(
-            "{database} at {}:{}",
-            connect.get_host(),
-            connect.get_port()
-        ),
+/// A connection, and what operators know the database by.
+async fn connect(hosts: &Hosts) -> Result<(PgConnection, String), OpenError> {
+    let database = hosts.name();
+    match hosts.connect().await {
+        Ok(connection) => Ok((connection, database)),
+        Err(failure) => Err(OpenError::Connection {
+            database,
+            source: failure.into(),
+        }),
     }
 }
 
@@ -92,15 +100,16 @@ impl PostgresStore {
     /// [`OpenError`], with one sentence for the operator.
     pub async fn open(options: impl Into<PostgresOptions> + Send) -> Result<Self, OpenError> {
         let options = options.into();
-        let connect = options.connect()?;
-        Self::migrate_with(&connect).await?;
-        let pool = options.pool().connect_lazy_with(connect);
-        let database = Database::new(pool, options.connections, options.patience);
+        let hosts = options.hosts()?;
+        Self::migrate_with(&hosts).await?;
+        let connections = Connections::new(hosts, options.pool(), options.patience);
+        let database = Database::new(connections, options.connections, options.patience);
         let database = Arc::new(database);
+        let evaluations = Evaluations::new(options.connections);
         Ok(Self {
-            indexer: Indexer::start(Arc::clone(&database)),
+            indexer: Indexer::start(Arc::clone(&database), evaluations.clone()),
             setups: KnownSetups::default(),
-            evaluations: Evaluations::new(options.connections),
+            evaluations,
             query_turns: Turns::new(queries_at_once(options.connections), options.patience),
             database,
         })
@@ -113,16 +122,11 @@ impl PostgresStore {
     ///
     /// [`OpenError`], with one sentence for the operator.
     pub async fn migrate(options: impl Into<PostgresOptions> + Send) -> Result<(), OpenError> {
-        Self::migrate_with(&options.into().connect()?).await
+        Self::migrate_with(&options.into().hosts()?).await
     }
 
-    async fn migrate_with(connect: &PgConnectOptions) -> Result<(), OpenError> {
-        let name = name_of(connect);
-        let connected = connect.connect().await;
-        let mut connection = connected.map_err(|error| OpenError::Connection {
-            database: name.clone(),
-            source: error.into(),
-        })?;
+    async fn migrate_with(hosts: &Hosts) -> Result<(), OpenError> {
+        let (mut connection, name) = connect(hosts).await?;
         migration::inspect(&mut connection, &name).await?;
         migration::migrate(&mut connection, &name, migration::MIGRATIONS).await?;
         // Everything is committed.
@@ -138,13 +142,7 @@ impl PostgresStore {
     pub async fn inspect(
         options: impl Into<PostgresOptions> + Send,
     ) -> Result<DatabaseState, OpenError> {
-        let connect = options.into().connect()?;
-        let name = name_of(&connect);
-        let connected = connect.connect().await;
-        let mut connection = connected.map_err(|error| OpenError::Connection {
-            database: name.clone(),
-            source: error.into(),
-        })?;
+        let (mut connection, name) = connect(&options.into().hosts()?).await?;
         let found = migration::inspect(&mut connection, &name).await;
         let _ = connection.close().await;
         let (found, known) = (found?, newest_of(migration::MIGRATIONS));
@@ -200,15 +198,21 @@ impl Store for PostgresStore {
         self
     }
 
+    fn failures(&self) -> &dyn FailureRepository {
+        self
+    }
+
+    fn reads(&self) -> &dyn SessionReads {
+        self
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         if !self.indexer.is_serving() {
             return Err(StoreError::unavailable("a task of the store has ended"));
         }
-        let read = || sqlx::query_as::<_, (i64,)>("SELECT count(*) FROM pinyto.migrations");
         // Whoever asks wants to know now.
-        let pinged = timeout(PING, self.database.one(read)).await;
-        pinged.unwrap_or_else(|late| Err(StoreError::unavailable(late)))?;
-        Ok(())
+        let ready = self.database.is_ready(PING).await;
+        ready.map_err(|reason| StoreError::NotReady { reason })
     }
 }
 

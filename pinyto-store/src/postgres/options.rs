@@ -1,10 +1,13 @@
 //! Which database is used, and how.
 
-use std::{str::FromStr as _, time::Duration};
+use std::time::Duration;
 
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions, postgres::PgPoolOptions};
 
-use super::OpenError;
+use super::{
+    OpenError,
+    hosts::{self, Hosts},
+};
 
 /// Which database to use, and how. Anything that is text becomes one with the defaults:
 ///
@@ -33,6 +36,10 @@ impl PostgresOptions {
     /// The database at `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, as `libpq` writes
     /// it (`?host=/run/postgresql` is a Unix socket). What is left out is taken from `PGHOST`,
     /// `PGUSER` and their like, the password also from the file `.pgpass`.
+    ///
+    /// There may be several servers, `postgres://USER@HOST1:PORT1,HOST2:PORT2/DATABASE` (or
+    /// `?host=...,...`): the first one that can be written is used, and when it can't be any more,
+    /// the next. A standby is never read from, since it may be behind.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -94,12 +101,14 @@ impl PostgresOptions {
     }
 
     /// How to connect.
-    pub(super) fn connect(&self) -> Result<PgConnectOptions, OpenError> {
-        let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
-        if !matches!(scheme, Some("postgres" | "postgresql")) {
-            return Err(OpenError::Url);
-        }
-        let options = PgConnectOptions::from_str(&self.url).map_err(|_| OpenError::Url)?;
+    pub(super) fn hosts(&self) -> Result<Hosts, OpenError> {
+        let servers = hosts::parse(&self.url)?.into_iter();
+        Ok(Hosts::new(
+            servers.map(|one| self.with_settings(one)).collect(),
+        ))
+    }
+
+    fn with_settings(&self, options: PgConnectOptions) -> PgConnectOptions {
         let named = options.get_application_name().is_some();
         let options = if named {
             options
@@ -115,10 +124,10 @@ impl PostgresOptions {
         } else {
             options
         };
-        Ok(options
+        options
             // Numbers come in binary; and a proxy between may not know the setting.
             .extra_float_digits(None)
-            .disable_statement_logging())
+            .disable_statement_logging()
     }
 
     pub(super) fn pool(&self) -> PgPoolOptions {

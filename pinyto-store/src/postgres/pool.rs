@@ -1,4 +1,4 @@
-//! Connections, transactions, and the one place where something is tried again.
+//! Transactions, and the one place where something is tried again.
 //!
 //! # Locks
 //!
@@ -7,23 +7,25 @@
 //! holder of the lock has done, or by changing the row in its only statement. Who needs more locks
 //! takes them in the order of [`Lock`], so that nobody waits in a circle.
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use pinyto_core::{id::UserId, store::StoreError};
+use pinyto_core::{id::UserId, slots::Slots, store::StoreError};
 use sqlx::{
-    AssertSqlSafe, Connection as _, FromRow, PgConnection, PgPool, Postgres,
+    AssertSqlSafe, Connection as _, FromRow, PgConnection, Postgres,
     pool::PoolConnection,
     postgres::{PgArguments, PgRow},
     query::QueryAs,
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
+    connections::{Connections, abandon},
     error::{Failure, Trouble, trouble},
+    hosts::is_writable,
     options::millis,
 };
 
@@ -40,6 +42,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// How often something is tried that was in somebody's way or met a broken connection.
 const TRIES: u32 = 5;
+
+/// How many milliseconds who holds the locks of other users waits for another one.
+const SOON: u32 = 100;
 
 /// The first half of our advisory locks, so that an embedder's are others. (Spells "Piny".)
 const LOCK_SPACE: i32 = 0x5069_6e79;
@@ -82,9 +87,11 @@ impl Lock {
             ),
             Self::Users(users) => {
                 let users: Vec<String> = users.iter().map(|user| user.get().to_string()).collect();
+                // Who has some of them must not wait long for another.
                 format!(
-                    "SELECT 1 FROM pinyto.users WHERE id = ANY('{{{}}}') ORDER BY id \
-                    FOR NO KEY UPDATE",
+                    "SET LOCAL lock_timeout = {SOON}; \
+                    SELECT 1 FROM pinyto.users WHERE id = ANY('{{{}}}') ORDER BY id \
+                    FOR NO KEY UPDATE; SET LOCAL lock_timeout = 0",
                     users.join(",")
                 )
             }
@@ -108,8 +115,22 @@ pub(super) trait Intent: Send + Sync {
     /// What became of it.
     type Outcome: Send;
 
-    /// What is locked first. `None`: it is one statement, which is a transaction of its own.
+    /// What is locked first. `None`: it is one statement, which is a transaction of its own and may
+    /// come about twice: nobody knows what became of one whose connection broke. With no locks it is
+    /// a transaction nevertheless.
     fn locks(&self) -> Option<Vec<Lock>>;
+
+    /// The user who waits in turn with others, so that many changes of hers don't take all
+    /// connections.
+    fn user(&self) -> Option<UserId> {
+        self.locks()?.iter().find_map(|lock| match lock {
+            Lock::User(user) | Lock::Writings(user) => Some(*user),
+            Lock::Claims | Lock::WritingsShared(_) | Lock::Users(_) => None,
+        })
+    }
+
+    /// The next try follows one that may have come about.
+    fn may_be_done(&self) {}
 
     /// Does it. Nothing outside the database may be changed, since it may be done again.
     async fn run(&self, db: &mut PgConnection) -> Result<Self::Outcome, Failure>;
@@ -121,17 +142,19 @@ pub(super) fn queries_at_once(connections: u32) -> usize {
     (connections / 2).max(2) as usize
 }
 
-/// The connections.
+/// The database, as those see it who ask it.
 pub(super) struct Database {
-    pool: PgPool,
+    connections: Connections,
     patience: Duration,
     /// Of the connections that the queries of assemblies' code may have.
     for_queries: Semaphore,
+    /// Turns for changes: those of one user wait for each other, and each has a connection.
+    for_changes: Arc<Slots>,
 }
 
 /// Why a try ended without a result.
 enum Ended {
-    /// Nothing was changed, and another try may succeed.
+    /// Nothing was changed, or what was may come about twice; and another try may succeed.
     Again(Failure),
     For(Failure),
 }
@@ -140,8 +163,8 @@ impl Ended {
     /// In a transaction that is not committed.
     fn uncommitted(failure: impl Into<Failure>) -> Self {
         let failure = failure.into();
-        match &failure {
-            Failure::Sql(error) if matches!(trouble(error), Trouble::Conflict | Trouble::Lost) => {
+        match failure.trouble() {
+            Trouble::Conflict | Trouble::Lost | Trouble::ReadOnly | Trouble::Stale => {
                 Self::Again(failure)
             }
             _ => Self::For(failure),
@@ -151,20 +174,38 @@ impl Ended {
     /// At a moment from which on it may be committed.
     fn committing(failure: impl Into<Failure>) -> Self {
         let failure = failure.into();
-        match &failure {
-            Failure::Sql(error) if trouble(error) == Trouble::Conflict => Self::Again(failure),
+        match failure.trouble() {
+            Trouble::Conflict => Self::Again(failure),
             _ => Self::For(failure),
         }
+    }
+
+    fn trouble(&self) -> Trouble {
+        let (Self::Again(failure) | Self::For(failure)) = self;
+        failure.trouble()
     }
 }
 
 impl Database {
-    pub(super) fn new(pool: PgPool, connections: u32, patience: Duration) -> Self {
+    pub(super) fn new(
+        connections: Connections,
+        connections_at_most: u32,
+        patience: Duration,
+    ) -> Self {
+        let count = connections_at_most as usize;
         Self {
-            pool,
+            connections,
             patience,
-            for_queries: Semaphore::new(queries_at_once(connections)),
+            for_queries: Semaphore::new(queries_at_once(connections_at_most)),
+            // Some are left for what only reads, and waits for nobody.
+            for_changes: Slots::new(count - count / 4, count / 4),
         }
+    }
+
+    /// For tests that take them.
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// All rows of the query that `make` makes.
@@ -172,14 +213,7 @@ impl Database {
         &self,
         make: impl Fn() -> Query<'q, R> + Send + Sync,
     ) -> Result<Vec<R>, StoreError> {
-        let mut tries = 1;
-        loop {
-            match self.fetch(make()).await.map_err(Ended::uncommitted) {
-                Ok(rows) => return Ok(rows),
-                Err(Ended::Again(_)) if tries < TRIES => tries += 1,
-                Err(Ended::Again(failure) | Ended::For(failure)) => return Err(failure.into()),
-            }
-        }
+        self.reading(|| self.fetch(make())).await
     }
 
     /// The first row of the query that `make` makes, if there is one.
@@ -190,19 +224,76 @@ impl Database {
         Ok(self.all(make).await?.into_iter().next())
     }
 
-    async fn fetch<R: Row>(&self, query: Query<'_, R>) -> Result<Vec<R>, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
-        let rows = timeout(self.patience + GRACE, query.fetch_all(&mut *connection)).await;
-        rows.unwrap_or_else(|_| Err(abandon(connection)))
+    /// Reads, several times over if others are in the way or connections break.
+    pub(super) async fn reading<T, F>(&self, read: impl Fn() -> F + Send) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let since = Instant::now();
+        let mut tries = 1;
+        loop {
+            match read().await.map_err(Ended::uncommitted) {
+                Ok(read) => return Ok(read),
+                Err(Ended::Again(failure)) if self.is_to_try(tries, since) => {
+                    tracing::debug!(?failure, tries, "a query is tried again");
+                    tries += 1;
+                }
+                Err(Ended::Again(failure) | Ended::For(failure)) => return Err(failure.into()),
+            }
+        }
     }
 
-    /// Does what is intended, several times over if others are in the way.
+    fn is_to_try(&self, tries: u32, since: Instant) -> bool {
+        tries < TRIES && since.elapsed() < self.patience
+    }
+
+    async fn fetch<R: Row>(&self, query: Query<'_, R>) -> Result<Vec<R>, Failure> {
+        let mut connection = self.connections.get().await?;
+        match timeout(self.patience + GRACE, query.fetch_all(&mut *connection)).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => {
+                self.connections.judge(connection, trouble(&error));
+                Err(error.into())
+            }
+            Err(_) => Err(self.unanswered(connection)),
+        }
+    }
+
+    /// Reads on a connection, within the patience.
+    pub(super) async fn lend<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut connection = self.connections.get().await?;
+        match timeout(self.patience + GRACE, read(&mut connection)).await {
+            Ok(read) => read.inspect_err(|failure| {
+                self.connections.judge(connection, failure.trouble());
+            }),
+            Err(_) => Err(self.unanswered(connection)),
+        }
+    }
+
+    /// The server would have said that it takes too long: there is none any more.
+    fn unanswered(&self, connection: PoolConnection<Postgres>) -> Failure {
+        self.connections.forfeit(connection);
+        sqlx::Error::PoolTimedOut.into()
+    }
+
+    /// Does what is intended when it is its user's turn, several times over if others are in the way.
     pub(super) async fn write<I: Intent>(&self, intent: I) -> Result<I::Outcome, StoreError> {
+        let since = Instant::now();
+        let _turn = match intent.user() {
+            Some(user) => {
+                let turn = timeout(self.patience, self.for_changes.take(user)).await;
+                Some(turn.map_err(|_| StoreError::busy())?)
+            }
+            None => None,
+        };
         let mut tries = 1;
         loop {
             match self.attempt(&intent).await {
                 Ok(outcome) => return Ok(outcome),
-                Err(Ended::Again(failure)) if tries < TRIES => {
+                Err(Ended::Again(failure)) if self.is_to_try(tries, since) => {
                     tracing::debug!(?failure, tries, "a transaction is tried again");
                     tokio::time::sleep(PAUSE * tries).await;
                     tries += 1;
@@ -213,38 +304,75 @@ impl Database {
     }
 
     async fn attempt<I: Intent>(&self, intent: &I) -> Result<I::Outcome, Ended> {
-        let mut connection = self.pool.acquire().await.map_err(Ended::uncommitted)?;
+        let mut connection = self.connections.get().await.map_err(Ended::For)?;
         let begin = intent.locks().map(|locks| begin(&locks, self.patience));
         let work = perform(&mut connection, begin, intent);
         match timeout(self.patience + GRACE, work).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => result.inspect_err(|ended| {
+                self.connections.judge(connection, ended.trouble());
+            }),
             // The transaction is there, but failed; the driver doesn't know of it.
             Ok(Err(error)) => {
-                abandon(connection);
+                match trouble(&error) {
+                    Trouble::Lost | Trouble::ReadOnly => self.connections.forfeit(connection),
+                    _ => abandon(connection),
+                }
                 Err(Ended::uncommitted(error))
             }
-            Err(_) => Err(Ended::For(abandon(connection).into())),
+            Err(_) => Err(Ended::For(self.unanswered(connection))),
         }
     }
 
     /// A connection for a query of assemblies' code, as soon as one is free.
-    pub(super) async fn for_query(&self) -> Result<ForQuery<'_>, StoreError> {
+    pub(super) async fn for_query(&self) -> Result<ForQuery<'_>, Failure> {
         let lent = timeout(self.patience, async {
             let permit = self.for_queries.acquire().await;
             let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
             Ok(ForQuery {
-                connection: Some(self.pool.acquire().await?),
+                connection: Some(self.connections.get().await?),
+                connections: &self.connections,
                 _permit: permit,
             })
         });
-        let lent = lent.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        Ok(lent.map_err(Failure::from)?)
+        let lent = lent.await;
+        lent.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
+    }
+
+    /// Whether the database can be written, within so much time; else why not, in words that
+    /// anybody may read.
+    pub(super) async fn is_ready(&self, within: Duration) -> Result<(), &'static str> {
+        let asked = timeout(within, async {
+            let mut connection = self.connections.get().await?;
+            match is_writable(&mut connection).await {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    self.connections.forfeit(connection);
+                    Err(Failure::ReadOnly)
+                }
+                Err(error) => {
+                    self.connections.judge(connection, trouble(&error));
+                    Err(error.into())
+                }
+            }
+        });
+        let failure = match asked.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(failure)) if failure.trouble() != Trouble::Late => failure,
+            // Why it takes so long.
+            _ => match timeout(within, self.connections.probe()).await {
+                Ok(Ok(())) => return Err("no connection to it is free"),
+                Ok(Err(failure)) => failure,
+                Err(_) => return Err("it doesn't answer"),
+            },
+        };
+        tracing::warn!(?failure, "the database is not ready");
+        Err(failure.reason())
     }
 
     /// Waits for what runs, then closes the connections; later calls fail.
     pub(super) async fn close(&self) {
         self.for_queries.close();
-        self.pool.close().await;
+        self.connections.close().await;
     }
 }
 
@@ -255,7 +383,13 @@ async fn perform<I: Intent>(
     intent: &I,
 ) -> Result<Result<I::Outcome, Ended>, sqlx::Error> {
     let Some(begin) = begin else {
-        return Ok(intent.run(db).await.map_err(Ended::committing));
+        return Ok(intent.run(db).await.map_err(|failure| {
+            let ended = Ended::uncommitted(failure);
+            if ended.trouble() == Trouble::Lost {
+                intent.may_be_done();
+            }
+            ended
+        }));
     };
     let mut transaction = db.begin_with(AssertSqlSafe(begin)).await?;
     let outcome = match intent.run(&mut transaction).await {
@@ -283,16 +417,11 @@ fn begin(locks: &[Lock], patience: Duration) -> String {
     sql
 }
 
-/// Closes a connection on which something runs that nobody waits for any more.
-fn abandon(connection: PoolConnection<Postgres>) -> sqlx::Error {
-    drop(connection.detach());
-    sqlx::Error::PoolTimedOut
-}
-
 /// A connection with its share of the bound. One that is not given back is closed: something may
 /// still run on it that nobody waits for any more.
 pub(super) struct ForQuery<'a> {
     connection: Option<PoolConnection<Postgres>>,
+    connections: &'a Connections,
     _permit: SemaphorePermit<'a>,
 }
 
@@ -305,6 +434,13 @@ impl ForQuery<'_> {
     /// Gives it back, to be rolled back, for which nobody waits.
     pub(super) fn give_back(mut self) {
         self.connection.take();
+    }
+
+    /// Takes it back after trouble.
+    pub(super) fn judge(mut self, trouble: Trouble) {
+        if let Some(connection) = self.connection.take() {
+            self.connections.judge(connection, trouble);
+        }
     }
 }
 

@@ -17,26 +17,60 @@ use super::{Intent, PostgresStore, error::Failure, pool::Lock};
 use crate::row::run::{NewRun, RunRow, figure, nanos};
 
 macro_rules! select_runs {
-    ($rest:literal) => {
+    ($($rest:tt)+) => {
         concat!(
             "SELECT id, user_id, assembly_id, assembly, part_kind, part, started_at,
                     duration_nanos, cpu_nanos, failure_kind, failure_message, failure_line,
                     output, truncated, attempt
              FROM pinyto.runs WHERE ",
-            $rest
+            $($rest)+
         )
     };
 }
+pub(super) use select_runs;
 
-const FIND: &str = select_runs!("user_id = $1 AND id = $2");
+/// The run $2 of `$user`.
+macro_rules! find_run {
+    ($user:literal) => {
+        $crate::postgres::run::select_runs!("id = $2 AND user_id = ", $user)
+    };
+}
+pub(super) use find_run;
 
-const LIST_OF_USER: &str = select_runs!(
-    "user_id = $1 AND ($2::text IS NULL OR assembly = $2) ORDER BY id DESC LIMIT $4 OFFSET $3"
-);
+/// Of `$user`'s runs, only those of $2 unless that is null, $4 after the first $3.
+macro_rules! runs_of_user {
+    ($user:literal) => {
+        $crate::postgres::run::select_runs!(
+            "user_id = ",
+            $user,
+            " AND ($2::text IS NULL OR assembly = $2) ORDER BY id DESC LIMIT $4 OFFSET $3"
+        )
+    };
+}
+pub(super) use runs_of_user;
+
+/// Of the runs of `$assembly`, `$count` after the first `$skip`.
+macro_rules! runs_of_assembly {
+    ($assembly:literal, $skip:literal, $count:literal) => {
+        $crate::postgres::run::select_runs!(
+            "assembly_id = ",
+            $assembly,
+            " ORDER BY id DESC LIMIT ",
+            $count,
+            " OFFSET ",
+            $skip
+        )
+    };
+}
+pub(super) use runs_of_assembly;
+
+const FIND: &str = find_run!("$1");
+
+const LIST_OF_USER: &str = runs_of_user!("$1");
 
 const OWN_ASSEMBLY: &str = "SELECT id FROM pinyto.assemblies WHERE author_id = $1 AND name = $2";
 
-const LIST_OF_ASSEMBLY: &str = select_runs!("assembly_id = $1 ORDER BY id DESC LIMIT $3 OFFSET $2");
+const LIST_OF_ASSEMBLY: &str = runs_of_assembly!("$1", "$2", "$3");
 
 const HOUR_USAGE: &str = "
     SELECT id, hour, hour_cpu_nanos FROM pinyto.users WHERE id = ANY($1) AND hour IS NOT NULL";
@@ -195,12 +229,12 @@ impl Record {
     }
 }
 
-fn runs(rows: Vec<RunRow>) -> Result<Vec<Run>, StoreError> {
+pub(super) fn runs(rows: Vec<RunRow>) -> Result<Vec<Run>, StoreError> {
     let runs = rows.into_iter().map(Run::try_from);
     Ok(runs.collect::<Result<_, _>>().map_err(Failure::from)?)
 }
 
-fn number(number: u64) -> i64 {
+pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -162,6 +162,13 @@ impl Intent for EndUnusedSince {
     }
 }
 
+pub(super) fn found(row: Option<SessionRow>) -> Result<Option<Session>, StoreError> {
+    Ok(row
+        .map(Session::try_from)
+        .transpose()
+        .map_err(Failure::from)?)
+}
+
 #[async_trait]
 impl SessionRepository for PostgresStore {
     async fn replace(&self, session: &NewSession) -> Result<ReplaceOutcome, StoreError> {
@@ -170,21 +177,13 @@ impl SessionRepository for PostgresStore {
 
     async fn find(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
         let find = || sqlx::query_as::<_, SessionRow>(FIND).bind(session.get());
-        let row = self.database.one(find).await?;
-        Ok(row
-            .map(Session::try_from)
-            .transpose()
-            .map_err(Failure::from)?)
+        found(self.database.one(find).await?)
     }
 
     async fn find_by_token(&self, token: &SessionTokenHash) -> Result<Option<Session>, StoreError> {
         let token = token.as_bytes().as_slice();
         let find = || sqlx::query_as::<_, SessionRow>(FIND_BY_TOKEN).bind(token);
-        let row = self.database.one(find).await?;
-        Ok(row
-            .map(Session::try_from)
-            .transpose()
-            .map_err(Failure::from)?)
+        found(self.database.one(find).await?)
     }
 
     async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {

@@ -49,8 +49,9 @@ const REGISTER: &str = concat!(new_user!(), new_key!(), " SELECT id, name FROM n
 impl Intent for Register {
     type Outcome = RegisterOutcome;
 
+    /// None, but a transaction: the second time the name would be taken.
     fn locks(&self) -> Option<Vec<Lock>> {
-        None
+        Some(Vec::new())
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<RegisterOutcome, Failure> {
@@ -104,8 +105,19 @@ impl Intent for EnsureKeyless {
 
 const FIND: &str = "SELECT id, name FROM pinyto.users WHERE name = $1";
 
-const USAGE: &str = "
-    SELECT cpu_nanos, byte_seconds, bytes, calculated_at FROM pinyto.users WHERE id = $1";
+/// The columns of a [`UsageRow`].
+macro_rules! usage_columns {
+    () => {
+        "cpu_nanos, byte_seconds, bytes, calculated_at"
+    };
+}
+pub(super) use usage_columns;
+
+const USAGE: &str = concat!(
+    "SELECT ",
+    usage_columns!(),
+    " FROM pinyto.users WHERE id = $1"
+);
 
 struct BookCpuTime {
     user: UserId,
@@ -121,7 +133,7 @@ impl Intent for BookCpuTime {
     type Outcome = ();
 
     fn locks(&self) -> Option<Vec<Lock>> {
-        None
+        Some(vec![Lock::User(self.user)])
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<(), Failure> {

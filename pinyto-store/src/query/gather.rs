@@ -22,6 +22,7 @@ const MAX_SORTED_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) struct Candidate {
     row: DocumentRow,
     size: i64,
+    is_known_to_match: bool,
     document: Option<Document>,
 }
 
@@ -30,8 +31,19 @@ impl Candidate {
         Self {
             row,
             size,
+            is_known_to_match: false,
             document: None,
         }
+    }
+
+    /// Nobody has to look whether it matches.
+    pub(crate) const fn known_to_match(mut self) -> Self {
+        self.is_known_to_match = true;
+        self
+    }
+
+    pub(crate) const fn is_known_to_match(&self) -> bool {
+        self.is_known_to_match
     }
 
     pub(crate) fn body(&self) -> &str {

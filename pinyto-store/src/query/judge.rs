@@ -27,8 +27,6 @@ pub(crate) struct Judge<'a> {
     query: &'a Query,
     /// The same, for other threads; made when it is first needed.
     shared: Option<Arc<Query>>,
-    /// Whether it is known that all documents match.
-    all_match: bool,
     deadline: Option<Instant>,
     /// What is looked at where it is takes so many bytes as values.
     small: usize,
@@ -38,14 +36,12 @@ impl<'a> Judge<'a> {
     pub(crate) const fn new(
         evaluations: &'a Evaluations,
         query: &'a Query,
-        all_match: bool,
         deadline: Option<Instant>,
     ) -> Self {
         Self {
             evaluations,
             query,
             shared: None,
-            all_match,
             deadline,
             small: SMALL,
         }
@@ -57,7 +53,7 @@ impl<'a> Judge<'a> {
         mut candidate: Candidate,
         mut gather: G,
     ) -> Result<(G, bool), Stop> {
-        let needs_values = G::NEEDS_VALUES || !self.all_match;
+        let needs_values = G::NEEDS_VALUES || !candidate.is_known_to_match();
         let size = match candidate.body() {
             body if needs_values => tree_size(body),
             body => body.len(),
@@ -69,7 +65,7 @@ impl<'a> Judge<'a> {
                 None => self.small = size / 2,
             }
         }
-        let query = (!self.all_match).then(|| {
+        let query = (!candidate.is_known_to_match()).then(|| {
             let shared = self.shared.get_or_insert_with(|| self.query.clone().into());
             Arc::clone(shared)
         });
@@ -89,7 +85,7 @@ impl<'a> Judge<'a> {
         let began = Instant::now();
         let mut is_slow = || began.elapsed() > QUICK;
         let mut watch = Watch::new(&mut is_slow).quick_searches(QUICK_SEARCH);
-        let query = (!self.all_match).then_some(self.query);
+        let query = (!candidate.is_known_to_match()).then_some(self.query);
         match consider(query, candidate, gather, &mut watch) {
             Err(Stop::Evaluation(_)) => None,
             result => Some(result),

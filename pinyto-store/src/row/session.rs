@@ -10,12 +10,12 @@ use super::{Corrupt, corrupt, user::user};
 #[derive(sqlx::FromRow)]
 pub(crate) struct SessionRow {
     pub(crate) id: i64,
-    key_id: i64,
-    token_hash: Vec<u8>,
-    created_at: i64,
-    last_used_at: i64,
-    user_id: i64,
-    user_name: String,
+    pub(crate) key_id: i64,
+    pub(crate) token_hash: Vec<u8>,
+    pub(crate) created_at: i64,
+    pub(crate) last_used_at: i64,
+    pub(crate) user_id: i64,
+    pub(crate) user_name: String,
 }
 
 impl TryFrom<SessionRow> for Session {

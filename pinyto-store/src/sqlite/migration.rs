@@ -57,6 +57,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "run writers",
         include_str!("../../migrations/sqlite/0007_run_writers.sql"),
     ),
+    (
+        8,
+        "failures",
+        include_str!("../../migrations/sqlite/0008_failures.sql"),
+    ),
 ];
 
 /// The version of the tables that this program expects.

@@ -1,6 +1,7 @@
 //! The store in a SQLite file.
 
 mod assembly;
+mod backup;
 mod changes;
 mod document;
 mod error;
@@ -16,6 +17,7 @@ mod run;
 mod session;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod user;
 mod writer;
 
@@ -29,8 +31,9 @@ use pinyto_core::{
     key::KeyRepository,
     keyserver::KeyserverRepository,
     run::RunRepository,
-    session::SessionRepository,
+    session::{SessionReads, SessionRepository},
     store::{Store, StoreError},
+    throttle::FailureRepository,
     user::UserRepository,
 };
 use sqlx::Connection as _;
@@ -44,7 +47,7 @@ use {
     crate::turns::Turns,
     assembly::FunctionOfUser,
     changes::Changes,
-    document::{Indexer, KnownPaths},
+    document::{Connections, Indexer, KnownPaths},
     key::KeysOfUser,
     lookup::Lookup,
     pool::Readers,
@@ -59,7 +62,7 @@ pub struct SqliteStore {
     known_paths: Arc<KnownPaths>,
     readers: Arc<Readers>,
     /// For what assemblies' code asks, so that nobody's queries keep look-ups waiting.
-    queries: Readers,
+    queries: Connections,
     evaluations: Evaluations,
     query_turns: Turns,
     sessions_by_id: Lookup<SessionById>,
@@ -92,11 +95,9 @@ impl SqliteStore {
         ));
         // Short queries have a half of them for themselves.
         let queries_at_once = 2 * options.readers;
-        let queries = Readers::new(
-            options::reader(&connect, options.cache_kib),
-            queries_at_once,
-            options.patience,
-        );
+        let queries = Connections::new(queries_at_once, options.patience, |rows_ahead| {
+            options::reader(&connect, options.cache_kib).row_buffer_size(rows_ahead)
+        });
         let writer = Writer::start(connection, connect, options.max_group, options.patience);
         let writer = Arc::new(writer);
         Ok(Self {
@@ -176,6 +177,14 @@ impl Store for SqliteStore {
         self
     }
 
+    fn failures(&self) -> &dyn FailureRepository {
+        self
+    }
+
+    fn reads(&self) -> &dyn SessionReads {
+        self
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         let serving = self.writer.is_serving()
             && self.indexer.is_serving()
@@ -187,6 +196,13 @@ impl Store for SqliteStore {
         }
         let read = sqlx::query_as::<_, (i64,)>("SELECT count(*) FROM pinyto_migrations");
         self.readers.one(read).await.map(drop)
+    }
+}
+
+/// Sessions are remembered, so that looking one up costs next to nothing.
+impl SessionReads for SqliteStore {
+    fn store(&self) -> &dyn Store {
+        self
     }
 }
 

@@ -9,9 +9,6 @@ use sqlx::{
 
 use super::OpenError;
 
-/// How many rows are read ahead of who takes them.
-const ROWS_AHEAD: usize = 4;
-
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,7 +131,7 @@ impl SqliteOptions {
             .foreign_keys(true)
             .busy_timeout(self.busy_timeout)
             // Each row that is read ahead may be a document of several MiB.
-            .row_buffer_size(ROWS_AHEAD)
+            .row_buffer_size(2)
             .pragma("cache_size", format!("-{}", self.cache_kib))
             .disable_statement_logging())
     }

@@ -2,16 +2,19 @@
 
 use std::{
     collections::HashSet,
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use pinyto_core::{
+    FailureQuota,
     document::InsertOutcome,
     job::{Claim, Completion, LeaseId},
     key::KeyChange,
     store::{Store, StoreError},
     testing::given,
+    throttle::{Attempt, Subject},
 };
 use pinyto_store::sqlite::{SqliteOptions, SqliteStore};
 use sqlx::{Connection as _, SqliteConnection};
@@ -260,4 +263,39 @@ async fn of_jobs_that_are_due_each_is_claimed_by_one_store() {
     let again = stores[0].jobs();
     let again = again.complete(lease, &Completion::Succeeded, given::at(1));
     assert!(!again.await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_tries_at_two_stores_count_together() {
+    let place = Place::new();
+    let stores = [place.store().await, place.store().await];
+    let stores = stores.map(Arc::new);
+    let quota = FailureQuota {
+        burst: NonZeroU32::new(10).unwrap(),
+        interval: Duration::from_secs(30),
+    };
+    let attempt = move |failed| Attempt {
+        subjects: vec![(Subject::from_bytes([1; 16]), quota)],
+        failed,
+        at: given::at(0),
+    };
+    let mut tries = JoinSet::new();
+    for n in 0..40 {
+        let store = Arc::clone(&stores[n % 2]);
+        tries.spawn(async move { store.failures().settle(&attempt(true)).await });
+    }
+    let settled = tries.join_all().await;
+    let allowed = settled
+        .iter()
+        .filter(|one| one.as_ref().unwrap().is_allowed);
+    assert_eq!(allowed.count(), 10);
+    for store in stores {
+        let success = store.failures().settle(&attempt(false)).await.unwrap();
+        assert!(!success.is_allowed);
+        store.close().await;
+    }
+    let restarted = place.store().await;
+    let success = restarted.failures().settle(&attempt(false)).await.unwrap();
+    assert!(!success.is_allowed);
+    assert_eq!(success.paid_at, [given::at(300)]);
 }

@@ -483,6 +483,9 @@ fn null() -> String {
 /// The code can't do anything about it, and learns nothing.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn unavailable(error: StoreError) -> ServiceError {
+    if let StoreError::Busy { retry_after } = error {
+        return ServiceError::Ended(CodeError::Busy { retry_after });
+    }
     let error: &dyn std::error::Error = &error;
     tracing::error!(error, "a service for an assembly's code failed");
     ServiceError::Ended(CodeError::Unavailable)

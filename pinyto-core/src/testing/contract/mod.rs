@@ -15,6 +15,8 @@ mod key_change;
 mod keyserver;
 mod run;
 mod session;
+mod session_reads;
+mod throttle;
 mod user;
 
 use std::{future::Future, sync::Arc};
@@ -148,6 +150,9 @@ macro_rules! __store_contract {
                 sessions_last_used_before_a_moment_are_ended_and_counted
                 of_sessions_opened_at_once_with_one_key_one_lives
                 a_key_deactivated_while_sessions_are_opened_has_none
+            }
+            session_reads {
+                what_is_read_for_a_session_is_its_users_and_with_the_session_it_ends
             }
             keyserver {
                 an_ended_session_changes_no_password
@@ -295,6 +300,19 @@ macro_rules! __store_contract {
                 a_failing_job_keeps_its_document
                 what_is_put_back_counts_as_no_try
                 a_run_that_takes_its_server_along_each_time_is_given_up
+            }
+            throttle {
+                a_burst_may_fail_and_then_one_per_interval
+                a_settled_try_tells_when_all_failures_are_paid_for
+                a_try_that_succeeds_costs_nothing
+                who_has_failed_too_often_may_not_succeed_either
+                a_try_that_is_refused_counts_for_nobody
+                of_failures_at_once_no_more_are_told_than_a_burst
+                successes_at_once_are_all_told
+                a_clock_set_back_locks_nobody_out_for_long
+                quotas_of_any_size_can_be_kept
+                who_owes_nothing_any_more_is_forgotten
+                of_a_group_those_who_owe_least_are_forgotten
             }
         }
     };

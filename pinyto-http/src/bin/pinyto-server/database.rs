@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use pinyto_core::store::Store;
+use pinyto_core::{clock::Timestamp, store::Store};
 use pinyto_http::server::config::{Settings, SqliteSynchronous};
 #[cfg(feature = "postgres")]
 use pinyto_store::postgres::{PostgresOptions, PostgresStore};
 use pinyto_store::{
     DatabaseState,
+    backup::{Progress, RestoreOptions, Summary},
     sqlite::{SqliteOptions, SqliteStore, Synchronous},
 };
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Is told how far a backup or a restore is.
+pub(crate) type Watcher<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
 /// A database that is open.
 pub(crate) enum Database {
@@ -98,6 +103,58 @@ impl Database {
                 .await
                 .map_err(|error| error.to_string()),
         }
+    }
+
+    /// Writes a backup of it, as it is at the moment `at`.
+    ///
+    /// # Errors
+    ///
+    /// One sentence for the operator.
+    pub(crate) async fn backup(
+        settings: &Settings,
+        to: impl AsyncWrite + Send + Unpin,
+        at: Timestamp,
+        watcher: Watcher<'_>,
+    ) -> Result<Summary, String> {
+        let written = match Wanted::of(settings) {
+            Wanted::Sqlite(options) => SqliteStore::backup(options, to, at, watcher).await,
+            #[cfg(feature = "postgres")]
+            Wanted::Postgres(options) => PostgresStore::backup(options, to, at, watcher).await,
+        };
+        written.map_err(|error| error.to_string())
+    }
+
+    /// Puts a backup into it, which is empty or missing.
+    ///
+    /// # Errors
+    ///
+    /// One sentence for the operator.
+    pub(crate) async fn restore(
+        settings: &Settings,
+        from: impl AsyncRead + Send + Unpin,
+        how: &RestoreOptions,
+        watcher: Watcher<'_>,
+    ) -> Result<Summary, String> {
+        let restored = match Wanted::of(settings) {
+            Wanted::Sqlite(options) => SqliteStore::restore(options, from, how, watcher).await,
+            #[cfg(feature = "postgres")]
+            Wanted::Postgres(options) => PostgresStore::restore(options, from, how, watcher).await,
+        };
+        restored.map_err(|error| error.to_string())
+    }
+
+    /// How many indexes of documents are being made.
+    ///
+    /// # Errors
+    ///
+    /// One sentence for the operator.
+    pub(crate) async fn indexes_in_the_making(&self) -> Result<u64, String> {
+        let count = match self {
+            Self::Sqlite(store) => store.indexes_in_the_making().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => store.indexes_in_the_making().await,
+        };
+        count.map_err(|error| error.to_string())
     }
 
     /// What is kept there.

@@ -5,6 +5,7 @@ mod cloud;
 mod code;
 mod database;
 mod memory;
+mod moving;
 mod routes;
 mod run;
 mod run_assembly;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
             finish(logged(&settings, check::check(&settings, &shown)))
         }
         Ok(Invocation::Migrate(settings)) => finish(logged(&settings, migrate(&settings))),
+        Ok(Invocation::Move(settings, moving)) => {
+            finish(logged(&settings, moving::run(&settings, &moving)))
+        }
         Ok(Invocation::Serve(settings)) => finish(logged(&settings, run::run(&settings))),
         Err(error) => finish(Err(error.to_string())),
     }
@@ -121,6 +125,11 @@ fn finish(result: Result<(), String>) -> ExitCode {
 /// Prints a line to stdout; a closed pipe is no reason to fail.
 fn say(text: &str) {
     say_more(&format!("{}\n", text.trim_end()));
+}
+
+/// Prints a line to stderr; a closed one is no reason to fail.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Prints part of a line.

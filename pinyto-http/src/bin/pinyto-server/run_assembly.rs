@@ -2,7 +2,7 @@
 //!
 //! Nothing is kept but what `--write` writes: the store is in memory, and nobody logs in.
 
-use std::{fs, future, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, future, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use pinyto_core::{
@@ -29,7 +29,7 @@ use pinyto_http::{
 use serde_json::{Value, json};
 
 use self::no_key::server_key;
-use crate::{cloud::rules, code, say};
+use crate::{cloud::rules, code, complain, say};
 
 mod documents;
 mod no_key;
@@ -387,9 +387,4 @@ fn report(run: &Run) {
         run.part.name,
         run.cpu_time.as_secs_f64() * 1000.0
     ));
-}
-
-/// A line on stderr; a closed one is no reason to fail.
-fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -8,6 +8,7 @@
 //! single values, and this file turns them into the typed [`Settings`] or into one sentence about
 //! what is wrong.
 
+mod moving;
 mod read;
 mod sources;
 mod table;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use pinyto_core::egress::HostPattern;
 
+pub use moving::{Moving, Place};
 use read::{
     address, database, days, hosts, kibibytes, mebibytes, networks, number, path, precise_seconds,
     seconds, switch, wrong,
@@ -56,6 +58,8 @@ pub enum Invocation {
     Check(Box<Settings>, Vec<ShownSetting>),
     /// Bring the tables of the database up to date, and end.
     Migrate(Box<Settings>),
+    /// Move data out of the database or into it, and end.
+    Move(Box<Settings>, Moving),
 }
 
 /// One setting as `check` shows it.
@@ -246,6 +250,7 @@ pub fn load(
     match task {
         Task::Serve => return Ok(Invocation::Serve(settings)),
         Task::Migrate => return Ok(Invocation::Migrate(settings)),
+        Task::Move(moving) => return Ok(Invocation::Move(settings, moving)),
         Task::Check => {}
     }
     let shown = values

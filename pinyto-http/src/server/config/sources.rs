@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, Command, error::ErrorKind};
 
 use super::ConfigError;
+use super::moving::{self, Moving};
 use super::table::{Kind, SETTINGS, Setting, find, variable};
 
 /// Where a setting's value comes from.
@@ -40,11 +41,12 @@ pub(super) enum Given {
 }
 
 /// What the server is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     Serve,
     Check,
     Migrate,
+    Move(Moving),
 }
 
 pub(super) struct Value {
@@ -106,7 +108,8 @@ pub(super) fn collect(
     // A subcommand's matches also have what was given before it.
     let (task, matches) = match matches.subcommand() {
         Some(("migrate", matches)) => (Task::Migrate, matches),
-        Some((_, matches)) => (Task::Check, matches),
+        Some(("check", matches)) => (Task::Check, matches),
+        Some((name, matches)) => (Task::Move(Moving::read(name, matches)?), matches),
         None => (Task::Serve, &matches),
     };
     let environment = read_environment(environment)?;
@@ -199,6 +202,7 @@ fn command() -> Command {
         .subcommand(
             Command::new("migrate").about("Bring the tables of the database up to date, and end"),
         )
+        .subcommands(moving::commands())
         .disable_help_subcommand(true)
 }
 

@@ -19,7 +19,7 @@ use save::{Delete, Save};
 
 /// An assembly with everything it lists, in one row; `$from` names it `a` and its author `u`.
 macro_rules! select_assemblies {
-    ($from:literal) => {
+    ($($from:tt)+) => {
         concat!(
             "SELECT a.id, a.name, u.name AS author, a.description, a.only_own_data,
                     coalesce((SELECT json_agg(json_build_array(position, json_build_array(name, code)))
@@ -33,56 +33,137 @@ macro_rules! select_assemblies {
                         AS indexes,
                     a.http_hosts
              FROM ",
-            $from
+            $($from)+
         )
     };
 }
+pub(super) use select_assemblies;
 
 macro_rules! select_summaries {
-    ($from:literal) => {
+    ($($from:tt)+) => {
         concat!(
-            "SELECT a.name, u.name AS author, a.description FROM ",
-            $from
+            "SELECT a.id, a.name, u.name AS author, a.description FROM ",
+            $($from)+
         )
     };
 }
+pub(super) use select_summaries;
 
-const FIND: &str = select_assemblies!(
-    "pinyto.users u JOIN pinyto.assemblies a ON a.author_id = u.id
-     WHERE u.name = $1 AND a.name = $2"
-);
+/// The assembly `$name` of the author called `$author`.
+macro_rules! find_assembly {
+    ($author:literal, $name:literal) => {
+        $crate::postgres::assembly::select_assemblies!(
+            "pinyto.users u JOIN pinyto.assemblies a ON a.author_id = u.id
+             WHERE u.name = ",
+            $author,
+            " AND a.name = ",
+            $name
+        )
+    };
+}
+pub(super) use find_assembly;
 
-const FIND_FUNCTION: &str = "
-    SELECT a.id AS assembly_id, a.only_own_data, a.http_hosts, f.code
-    FROM pinyto.users u
-    JOIN pinyto.assemblies a ON a.author_id = u.id AND a.name = $3
-    JOIN pinyto.installations i ON i.user_id = $1 AND i.assembly_id = a.id
-    LEFT JOIN pinyto.functions f ON f.assembly_id = a.id AND f.name = $4
-    WHERE u.name = $2";
+/// Of the assembly $3 of the author called $2, which `$user` has installed, the function $4.
+macro_rules! find_function {
+    ($user:literal) => {
+        concat!(
+            "SELECT a.id AS assembly_id, a.only_own_data, a.http_hosts, f.code
+             FROM pinyto.users u
+             JOIN pinyto.assemblies a ON a.author_id = u.id AND a.name = $3
+             JOIN pinyto.installations i ON i.assembly_id = a.id AND i.user_id = ",
+            $user,
+            " LEFT JOIN pinyto.functions f ON f.assembly_id = a.id AND f.name = $4
+             WHERE u.name = $2"
+        )
+    };
+}
+pub(super) use find_function;
 
-const LIST_OF_AUTHOR: &str = select_assemblies!(
-    "pinyto.assemblies a JOIN pinyto.users u ON u.id = a.author_id
-     WHERE a.author_id = $1 ORDER BY a.id"
-);
+macro_rules! assemblies_of_author {
+    ($author:literal) => {
+        $crate::postgres::assembly::select_assemblies!(
+            "pinyto.assemblies a JOIN pinyto.users u ON u.id = a.author_id
+             WHERE a.author_id = ",
+            $author,
+            " ORDER BY a.id"
+        )
+    };
+}
+pub(super) use assemblies_of_author;
 
-const LIST_ALL: &str = select_summaries!(
-    "pinyto.assemblies a JOIN pinyto.users u ON u.id = a.author_id
-     ORDER BY a.id LIMIT $2 OFFSET $1"
-);
+macro_rules! all_assemblies {
+    ($skip:literal, $count:literal) => {
+        $crate::postgres::assembly::select_summaries!(
+            "pinyto.assemblies a JOIN pinyto.users u ON u.id = a.author_id
+             ORDER BY a.id LIMIT ",
+            $count,
+            " OFFSET ",
+            $skip
+        )
+    };
+}
+pub(super) use all_assemblies;
 
-const LIST_INSTALLED: &str = select_summaries!(
-    "pinyto.installations i JOIN pinyto.assemblies a ON a.id = i.assembly_id
-     JOIN pinyto.users u ON u.id = a.author_id
-     WHERE i.user_id = $1 ORDER BY i.assembly_id"
-);
+macro_rules! installed_assemblies {
+    ($user:literal) => {
+        $crate::postgres::assembly::select_summaries!(
+            "pinyto.installations i JOIN pinyto.assemblies a ON a.id = i.assembly_id
+             JOIN pinyto.users u ON u.id = a.author_id
+             WHERE i.user_id = ",
+            $user,
+            " ORDER BY i.assembly_id"
+        )
+    };
+}
+pub(super) use installed_assemblies;
 
-const COUNTS: &str = "
-    SELECT (SELECT count(*) FROM pinyto.assemblies WHERE author_id = $1),
-           (SELECT count(*) FROM pinyto.installations WHERE user_id = $1),
-           (SELECT count(*) FROM pinyto.assemblies)";
+/// The columns of a [`CountsRow`].
+macro_rules! assembly_counts {
+    ($user:literal) => {
+        concat!(
+            "(SELECT count(*) FROM pinyto.assemblies WHERE author_id = ",
+            $user,
+            ") AS own,
+            (SELECT count(*) FROM pinyto.installations WHERE user_id = ",
+            $user,
+            ") AS installed,
+            (SELECT count(*) FROM pinyto.assemblies) AS all_there_are"
+        )
+    };
+}
+pub(super) use assembly_counts;
+
+const FIND: &str = find_assembly!("$1", "$2");
+
+const FIND_FUNCTION: &str = find_function!("$1");
+
+const LIST_OF_AUTHOR: &str = assemblies_of_author!("$1");
+
+const LIST_ALL: &str = all_assemblies!("$1", "$2");
+
+const LIST_INSTALLED: &str = installed_assemblies!("$1");
+
+const COUNTS: &str = concat!("SELECT ", assembly_counts!("$1"));
 
 fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+#[derive(Default, sqlx::FromRow)]
+pub(super) struct CountsRow {
+    own: i64,
+    installed: i64,
+    all_there_are: i64,
+}
+
+impl From<CountsRow> for AssemblyCounts {
+    fn from(row: CountsRow) -> Self {
+        Self {
+            own: count(row.own),
+            installed: count(row.installed),
+            all: count(row.all_there_are),
+        }
+    }
 }
 
 fn reached(number: i64, limit: usize) -> bool {
@@ -246,11 +327,7 @@ impl AssemblyRepository for PostgresStore {
 
     async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError> {
         let list = || sqlx::query_as::<_, AssemblyRow>(LIST_OF_AUTHOR).bind(author.get());
-        let rows = self.database.all(list).await?;
-        let sources = rows
-            .into_iter()
-            .map(|row| Ok(Assembly::try_from(row)?.source));
-        Ok(sources.collect::<Result<_, Failure>>()?)
+        sources(self.database.all(list).await?)
     }
 
     async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError> {
@@ -269,13 +346,9 @@ impl AssemblyRepository for PostgresStore {
     }
 
     async fn counts(&self, user: UserId) -> Result<AssemblyCounts, StoreError> {
-        let counts = || sqlx::query_as::<_, (i64, i64, i64)>(COUNTS).bind(user.get());
-        let (own, installed, all) = self.database.one(counts).await?.unwrap_or_default();
-        Ok(AssemblyCounts {
-            own: count(own),
-            installed: count(installed),
-            all: count(all),
-        })
+        let counts = || sqlx::query_as::<_, CountsRow>(COUNTS).bind(user.get());
+        let counts = self.database.one(counts).await?;
+        Ok(counts.unwrap_or_default().into())
     }
 
     async fn install(
@@ -310,7 +383,14 @@ impl AssemblyRepository for PostgresStore {
     }
 }
 
-fn summaries(rows: Vec<SummaryRow>) -> Result<Vec<AssemblySummary>, StoreError> {
+pub(super) fn sources(rows: Vec<AssemblyRow>) -> Result<Vec<AssemblySource>, StoreError> {
+    let sources = rows
+        .into_iter()
+        .map(|row| Ok(Assembly::try_from(row)?.source));
+    Ok(sources.collect::<Result<_, Failure>>()?)
+}
+
+pub(super) fn summaries(rows: Vec<SummaryRow>) -> Result<Vec<AssemblySummary>, StoreError> {
     let summaries = rows.into_iter().map(AssemblySummary::try_from);
     Ok(summaries.collect::<Result<_, _>>().map_err(Failure::from)?)
 }

@@ -22,8 +22,8 @@ const LOCK_USERS: &str = "
         SELECT 1 FROM pinyto.assemblies a JOIN pinyto.installations i ON i.assembly_id = a.id
         WHERE a.author_id = $1 AND a.name = $2 AND i.user_id = u.id)
     FROM pinyto.users u
-    WHERE u.id = $1 OR u.id IN (
-        SELECT i.user_id
+    WHERE u.id IN (
+        SELECT $1::bigint UNION ALL SELECT i.user_id
         FROM pinyto.assemblies a JOIN pinyto.installations i ON i.assembly_id = a.id
         WHERE a.author_id = $1 AND a.name = $2)
     ORDER BY u.id FOR NO KEY UPDATE OF u";

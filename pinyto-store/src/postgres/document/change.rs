@@ -1,16 +1,18 @@
 //! What changes documents: each change is one transaction together with the user's usage and the
 //! entries in her indexes.
+//!
+//! Her row is locked meanwhile, so what takes long, how indexes list a large document, is worked out
+//! before; whether that is still right is checked then.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use pinyto_core::{
-    clock::Timestamp,
-    document::{
-        Document, DocumentId, InsertOutcome, NewEntry, QueuedJob, Replacement, SaveOutcome, Scope,
-    },
+    document::{Document, InsertOutcome, NewEntry, QueuedJob, tree_size},
     id::UserId,
-    query::Path,
     store::StoreError,
 };
 use serde_json::{Map, Value};
@@ -24,9 +26,9 @@ use super::{
         pool::{Intent, Lock},
     },
     listing::Listings,
-    setup::{KnownSetups, Setup, with_paths},
+    setup::{KnownSetups, Setup},
 };
-use crate::{query::evaluation::Evaluations, row::document::DocumentRow};
+use crate::query::evaluation::{Evaluations, SMALL};
 
 /// Accounts for `$added` bytes that came and `$removed` that went at `$at`:
 /// [`Usage::with_storage_changed`](pinyto_core::usage::Usage) to the last bit (seconds and the rest
@@ -69,6 +71,35 @@ macro_rules! note_traits {
         )
     };
 }
+
+/// Removes the entries `$indexes`, `$keys` of document $2.
+macro_rules! remove_entries {
+    ($indexes:literal, $keys:literal) => {
+        concat!(
+            "DELETE FROM pinyto.index_entries x
+            USING unnest(",
+            $indexes,
+            "::bigint[], ",
+            $keys,
+            "::bytea[]) AS e (index_id, key)
+            WHERE x.index_id = e.index_id AND x.key = e.key AND x.document_id = $2"
+        )
+    };
+}
+
+mod prepare;
+mod save;
+
+pub(in super::super) use prepare::Prepared;
+pub(in super::super) use save::Remove;
+pub(super) use save::{remove, save};
+
+/// How often a change is prepared again because somebody else was quicker. Then it is worked out while
+/// the user is locked.
+pub(super) const ROUNDS: usize = 8;
+
+/// The most bytes of a stored document that is read while its user is locked.
+pub(in super::super) const SMALL_STORED: i64 = 16 * 1024;
 
 fn size(document: &Document) -> i64 {
     i64::try_from(document.size()).unwrap_or(i64::MAX)
@@ -147,6 +178,19 @@ struct Insert<'a> {
     evaluations: &'a Evaluations,
     /// Whether nobody else may change anything of the user's meanwhile.
     locks: bool,
+    /// Whether an earlier try may have stored it.
+    may_be_done: &'a AtomicBool,
+    /// How the indexes of a setup list it.
+    prepared: Option<&'a (Arc<Setup>, Listings)>,
+    /// Whether that is worked out here if it isn't prepared.
+    works_out: bool,
+}
+
+/// What became of an insert under the condition of a setup.
+enum Tried {
+    Inserted,
+    Refused,
+    Unprepared,
 }
 
 pub(super) async fn insert(
@@ -156,29 +200,44 @@ pub(super) async fn insert(
 ) -> Result<InsertOutcome, StoreError> {
     let document = &entry.document;
     let body = text(&document.fields)?;
-    let insert = |locks| Insert {
-        user,
-        document,
-        size: size(document),
-        body: &body,
-        max_bytes: max_bytes(entry.max_bytes),
-        job: entry.job.as_ref(),
-        setups: &store.setups,
-        evaluations: &store.evaluations,
-        locks,
-    };
-    // A job depends on how many are queued.
-    let locks = entry.job.is_some();
-    if let Some(outcome) = store.write(insert(locks)).await? {
-        return Ok(outcome);
+    let may_be_done = AtomicBool::new(false);
+    let (setups, evaluations) = (&store.setups, &store.evaluations);
+    let is_large = tree_size(&body) > SMALL;
+    let mut prepared = None;
+    for round in 0..=ROUNDS {
+        // A job depends on how many are queued.
+        let locks = entry.job.is_some() || round > 0;
+        let is_prepared = is_large && locks && round < ROUNDS;
+        if is_prepared && let Some(setup) = setups.of(user) {
+            let listings = Listings::of(document, &body, &setup.indexes, evaluations).await;
+            prepared = Some((setup, listings.map_err(Failure::from)?));
+        }
+        let insert = Insert {
+            user,
+            document,
+            size: size(document),
+            body: &body,
+            max_bytes: max_bytes(entry.max_bytes),
+            job: entry.job.as_ref(),
+            setups,
+            evaluations,
+            locks,
+            may_be_done: &may_be_done,
+            prepared: prepared.as_ref(),
+            works_out: !is_prepared,
+        };
+        if let Some(outcome) = store.write(insert).await? {
+            return Ok(outcome);
+        }
     }
-    let outcome = store.write(insert(true)).await?;
-    outcome.ok_or_else(|| StoreError::unavailable("a user's indexes don't fit her row"))
+    Err(StoreError::unavailable(
+        "a user's indexes don't fit her row",
+    ))
 }
 
 #[async_trait]
 impl Intent for Insert<'_> {
-    /// `None`: what she has set up changes again and again.
+    /// `None`: what she has set up changes again and again, or isn't what was prepared for.
     type Outcome = Option<InsertOutcome>;
 
     /// Without locks, only the last of its statements changes anything.
@@ -186,7 +245,18 @@ impl Intent for Insert<'_> {
         self.locks.then(|| vec![Lock::User(self.user)])
     }
 
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+
+    fn may_be_done(&self) {
+        self.may_be_done.store(true, Ordering::Relaxed);
+    }
+
     async fn run(&self, db: &mut PgConnection) -> Result<Option<InsertOutcome>, Failure> {
+        if self.may_be_done.load(Ordering::Relaxed) && self.is_done(db).await? {
+            return Ok(Some(InsertOutcome::Inserted));
+        }
         // Before anything is written.
         let refused = match self.job {
             Some(QueuedJob { job, limit, .. }) => job::refusal(db, self.user, job, *limit).await?,
@@ -196,12 +266,17 @@ impl Intent for Insert<'_> {
         for _ in 0..TRIES {
             if let Some(setup) = setup.take()
                 && refused.is_none()
-                && self.insert(db, &setup).await?
             {
-                if let Some(job) = self.job {
-                    job::enqueue(db, self.user, self.document, job).await?;
+                match self.insert_once(db, &setup).await? {
+                    Tried::Inserted => {
+                        if let Some(job) = self.job {
+                            job::enqueue(db, self.user, self.document, job).await?;
+                        }
+                        return Ok(Some(InsertOutcome::Inserted));
+                    }
+                    Tried::Unprepared => return Ok(None),
+                    Tried::Refused => {}
                 }
-                return Ok(Some(InsertOutcome::Inserted));
             }
             let assembly = &self.document.assembly;
             let row: Option<CircumstancesRow> = sqlx::query_as(CIRCUMSTANCES)
@@ -227,13 +302,48 @@ impl Intent for Insert<'_> {
     }
 }
 
+/// Identifiers are given once.
+const IS_DONE: &str = "SELECT 1 FROM pinyto.documents WHERE user_id = $1 AND id = $2";
+
 impl Insert<'_> {
-    async fn insert(&self, db: &mut PgConnection, setup: &Setup) -> Result<bool, Failure> {
+    /// Whether the document is there: then an earlier try has stored it, whose answer got lost.
+    async fn is_done(&self, db: &mut PgConnection) -> Result<bool, Failure> {
+        let found: Option<(i32,)> = sqlx::query_as(IS_DONE)
+            .bind(self.user.get())
+            .bind(self.document.id.as_bytes().as_slice())
+            .fetch_optional(db)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// [`Insert::insert`], or whether that has happened.
+    async fn insert_once(&self, db: &mut PgConnection, setup: &Setup) -> Result<Tried, Failure> {
+        match self.insert(db, setup).await {
+            // An earlier try was committed just now.
+            Err(Failure::Sql(sqlx::Error::Database(error)))
+                if error.is_unique_violation() && self.may_be_done.load(Ordering::Relaxed) =>
+            {
+                Ok(Tried::Inserted)
+            }
+            tried => tried,
+        }
+    }
+
+    async fn insert(&self, db: &mut PgConnection, setup: &Setup) -> Result<Tried, Failure> {
         let Document {
             id, assembly, time, ..
         } = self.document;
         let indexes = &setup.indexes;
-        let listings = Listings::of(self.document, self.body, indexes, self.evaluations).await?;
+        let worked_out;
+        let listings = match self.prepared {
+            Some((prepared_for, listings)) if prepared_for.changes == setup.changes => listings,
+            _ if self.works_out => {
+                let (document, evaluations) = (self.document, self.evaluations);
+                worked_out = Listings::of(document, self.body, indexes, evaluations).await?;
+                &worked_out
+            }
+            _ => return Ok(Tried::Unprepared),
+        };
         let entries = listings.entries();
         let (indexes, traits) = listings.traits();
         let (inserted,): (i64,) = sqlx::query_as(INSERT)
@@ -253,209 +363,10 @@ impl Insert<'_> {
             .bind(traits)
             .fetch_one(db)
             .await?;
-        Ok(inserted > 0)
-    }
-}
-
-/// What is there before a change.
-#[derive(sqlx::FromRow)]
-struct StoredRow {
-    size: i64,
-    bytes: i64,
-    indexes: Vec<i64>,
-    paths: Vec<String>,
-    #[sqlx(flatten)]
-    document: DocumentRow,
-}
-
-struct Stored {
-    document: Document,
-    body: String,
-    size: i64,
-    bytes: i64,
-    indexes: Vec<(i64, Path)>,
-}
-
-const STORED: &str = "
-    SELECT d.id, d.assembly, d.time, d.size, u.bytes, d.body::text AS body,
-        ARRAY(SELECT id FROM pinyto.indexes WHERE user_id = $1 ORDER BY id) AS indexes,
-        ARRAY(SELECT path FROM pinyto.indexes WHERE user_id = $1 ORDER BY id) AS paths
-    FROM pinyto.documents d JOIN pinyto.users u ON u.id = d.user_id
-    WHERE d.user_id = $1 AND d.id = $2 AND ($3::bigint IS NULL OR d.assembly_id = $3)";
-
-async fn stored(
-    db: &mut PgConnection,
-    scope: Scope,
-    id: DocumentId,
-) -> Result<Option<Stored>, Failure> {
-    let row: Option<StoredRow> = sqlx::query_as(STORED)
-        .bind(scope.user.get())
-        .bind(id.as_bytes().as_slice())
-        .bind(scope.assembly.map(|assembly| assembly.get()))
-        .fetch_optional(db)
-        .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    Ok(Some(Stored {
-        document: row.document.document()?,
-        body: row.document.body,
-        size: row.size,
-        bytes: row.bytes,
-        indexes: with_paths(row.indexes, &row.paths)?,
-    }))
-}
-
-/// Removes the entries `$indexes`, `$keys` of document $2.
-macro_rules! remove_entries {
-    ($indexes:literal, $keys:literal) => {
-        concat!(
-            "DELETE FROM pinyto.index_entries x
-            USING unnest(",
-            $indexes,
-            "::bigint[], ",
-            $keys,
-            "::bytea[]) AS e (index_id, key)
-            WHERE x.index_id = e.index_id AND x.key = e.key AND x.document_id = $2"
-        )
-    };
-}
-
-pub(super) struct Save {
-    scope: Scope,
-    id: DocumentId,
-    new: Replacement,
-    body: String,
-    evaluations: Evaluations,
-}
-
-impl Save {
-    pub(super) fn new(
-        scope: Scope,
-        id: DocumentId,
-        new: &Replacement,
-        evaluations: Evaluations,
-    ) -> Result<Self, StoreError> {
-        Ok(Self {
-            scope,
-            id,
-            evaluations,
-            body: text(&new.fields)?,
-            new: new.clone(),
+        Ok(if inserted > 0 {
+            Tried::Inserted
+        } else {
+            Tried::Refused
         })
-    }
-}
-
-const SAVE: &str = concat!(
-    "WITH changed AS (
-        UPDATE pinyto.documents SET time = $3, size = $4, body = $5::json
-        WHERE user_id = $1 AND id = $2 RETURNING assembly_id),
-    charged AS (
-        UPDATE pinyto.users SET ",
-    account!("$6", "$4", "$7"),
-    " WHERE id = $1),
-    gone AS (",
-    remove_entries!("$8", "$9"),
-    "),
-    noted AS (",
-    note_traits!("$10", "$11", "changed"),
-    ")
-    INSERT INTO pinyto.index_entries (index_id, key, document_id, assembly_id, role)
-    SELECT e.index_id, e.key, $2, changed.assembly_id, e.role
-    FROM changed, unnest($12::bigint[], $13::bytea[], $14::smallint[]) AS e (index_id, key, role)
-    ON CONFLICT (index_id, key, document_id) DO UPDATE SET role = excluded.role"
-);
-
-#[async_trait]
-impl Intent for Save {
-    type Outcome = SaveOutcome;
-
-    fn locks(&self) -> Option<Vec<Lock>> {
-        Some(vec![Lock::User(self.scope.user)])
-    }
-
-    async fn run(&self, db: &mut PgConnection) -> Result<SaveOutcome, Failure> {
-        let Some(old) = stored(db, self.scope, self.id).await? else {
-            return Ok(SaveOutcome::NotFound);
-        };
-        let new = Document {
-            time: self.new.time.unwrap_or(old.document.time),
-            fields: self.new.fields.clone(),
-            ..old.document.clone()
-        };
-        let size = size(&new);
-        let after = old.bytes.saturating_add(size).saturating_sub(old.size);
-        if size > old.size && after > max_bytes(self.new.max_bytes) {
-            return Ok(SaveOutcome::StorageFull);
-        }
-        let (indexes, evaluations) = (&old.indexes, &self.evaluations);
-        let before = Listings::of(&old.document, &old.body, indexes, evaluations).await?;
-        let listings = Listings::of(&new, &self.body, indexes, evaluations).await?;
-        let (gone, come) = before.changed_to(&listings);
-        let (indexes, traits) = listings.traits();
-        sqlx::query(SAVE)
-            .bind(self.scope.user.get())
-            .bind(self.id.as_bytes().as_slice())
-            .bind(new.time.unix_millis())
-            .bind(size)
-            .bind(self.body.as_str())
-            .bind(self.new.at.unix_millis())
-            .bind(old.size)
-            .bind(gone.indexes)
-            .bind(gone.keys)
-            .bind(indexes)
-            .bind(traits)
-            .bind(come.indexes)
-            .bind(come.keys)
-            .bind(come.roles)
-            .execute(db)
-            .await?;
-        Ok(SaveOutcome::Saved)
-    }
-}
-
-/// Removes a document, as anything that does has to: with its entries, and accounted for.
-pub(in super::super) struct Remove {
-    pub(in super::super) scope: Scope,
-    pub(in super::super) id: DocumentId,
-    pub(in super::super) at: Timestamp,
-    pub(in super::super) evaluations: Evaluations,
-}
-
-const REMOVE: &str = concat!(
-    "WITH removed AS (DELETE FROM pinyto.documents WHERE user_id = $1 AND id = $2),
-    gone AS (",
-    remove_entries!("$5", "$6"),
-    ")
-    UPDATE pinyto.users SET ",
-    account!("$3", "0", "$4"),
-    " WHERE id = $1"
-);
-
-#[async_trait]
-impl Intent for Remove {
-    type Outcome = bool;
-
-    fn locks(&self) -> Option<Vec<Lock>> {
-        Some(vec![Lock::User(self.scope.user)])
-    }
-
-    async fn run(&self, db: &mut PgConnection) -> Result<bool, Failure> {
-        let Some(old) = stored(db, self.scope, self.id).await? else {
-            return Ok(false);
-        };
-        let (indexes, evaluations) = (&old.indexes, &self.evaluations);
-        let listings = Listings::of(&old.document, &old.body, indexes, evaluations).await?;
-        let entries = listings.entries();
-        sqlx::query(REMOVE)
-            .bind(self.scope.user.get())
-            .bind(self.id.as_bytes().as_slice())
-            .bind(self.at.unix_millis())
-            .bind(old.size)
-            .bind(entries.indexes)
-            .bind(entries.keys)
-            .execute(db)
-            .await?;
-        Ok(true)
     }
 }

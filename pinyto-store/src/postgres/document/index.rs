@@ -12,7 +12,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use pinyto_core::{document::Document, id::UserId, query::Path, store::StoreError};
+use pinyto_core::{
+    document::{Document, tree_size},
+    id::UserId,
+    query::Path,
+    store::StoreError,
+};
 use sqlx::PgConnection;
 use tokio::{
     sync::{Mutex, mpsc},
@@ -25,10 +30,11 @@ use super::{
         error::Failure,
         pool::{Database, Intent, Lock},
     },
+    change::ROUNDS,
     listing::Batch,
 };
 use crate::{
-    query::entry,
+    query::{entry, evaluation::Evaluations},
     row::{corrupt, document::DocumentRow},
 };
 
@@ -51,7 +57,7 @@ const ROUND: Duration = Duration::from_secs(60);
 /// that the table of documents is indexed by itself are left out. There is a bound to what each
 /// document costs: nobody has more than 64 indexes, those that are going included. Who is to have
 /// more gets them when others have gone (queries are only slower without).
-const REFRESH: &str = "
+pub(in super::super) const REFRESH: &str = "
     WITH concerned AS MATERIALIZED (SELECT DISTINCT unnest($1::bigint[]) AS user_id),
     wanted AS MATERIALIZED (
         SELECT i.user_id, p.path, min(i.assembly_id) AS first
@@ -98,9 +104,13 @@ pub(in super::super) struct Indexer {
 impl Indexer {
     /// Starts the task, which begins with what an earlier one has left. It ends when it is closed
     /// or dropped.
-    pub(in super::super) fn start(database: Arc<Database>) -> Self {
+    pub(in super::super) fn start(database: Arc<Database>, evaluations: Evaluations) -> Self {
         let (work, wanted) = mpsc::channel(1);
-        let task = Task { database, wanted };
+        let task = Task {
+            database,
+            evaluations,
+            wanted,
+        };
         let indexer = Self {
             work: std::sync::Mutex::new(Some(work)),
             task: Mutex::new(Some(tokio::spawn(task.run()))),
@@ -141,6 +151,7 @@ impl Indexer {
 
 struct Task {
     database: Arc<Database>,
+    evaluations: Evaluations,
     wanted: mpsc::Receiver<()>,
 }
 
@@ -177,7 +188,7 @@ impl Task {
             match self.database.one(next).await? {
                 Some((index, user)) => {
                     let user = UserId::new(user);
-                    match self.database.write(Step { index, user }).await {
+                    match self.step(index, user).await {
                         Ok(()) => did_something = true,
                         // The others don't wait for it.
                         Err(error @ StoreError::Corrupt { .. }) => corrupt = Some(error),
@@ -198,6 +209,39 @@ impl Task {
     }
 }
 
+impl Task {
+    /// Does a bit for an index. What documents are listed by is worked out before their user is
+    /// locked; if she changes them too often meanwhile, then.
+    async fn step(&self, index: i64, user: UserId) -> Result<(), StoreError> {
+        for _ in 0..ROUNDS {
+            let read = || {
+                self.database
+                    .lend(async |db| read_chunk(db, index, user).await)
+            };
+            let prepared = match self.database.reading(read).await? {
+                Some(rows) => Some(Chunk::of(rows, &self.evaluations).await?),
+                None => None,
+            };
+            let step = Step {
+                index,
+                user,
+                prepared,
+                works_out: false,
+            };
+            if self.database.write(step).await? {
+                return Ok(());
+            }
+        }
+        let step = Step {
+            index,
+            user,
+            prepared: None,
+            works_out: true,
+        };
+        self.database.write(step).await.map(drop)
+    }
+}
+
 const NEXT: &str = "
     SELECT id, user_id FROM pinyto.indexes WHERE state <> 'ready' AND id > $1
     ORDER BY id LIMIT 1";
@@ -206,6 +250,10 @@ const NEXT: &str = "
 struct Step {
     index: i64,
     user: UserId,
+    /// What documents get, if the index was being built.
+    prepared: Option<Chunk>,
+    /// Whether that is worked out here, if it wasn't before.
+    works_out: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -219,21 +267,22 @@ const INDEX: &str = "SELECT path, state, built_to FROM pinyto.indexes WHERE id =
 
 #[async_trait]
 impl Intent for Step {
-    type Outcome = ();
+    /// Whether it was done, or there is nothing to do; else what was prepared doesn't fit.
+    type Outcome = bool;
 
     fn locks(&self) -> Option<Vec<Lock>> {
         Some(vec![Lock::User(self.user)])
     }
 
-    async fn run(&self, db: &mut PgConnection) -> Result<(), Failure> {
+    async fn run(&self, db: &mut PgConnection) -> Result<bool, Failure> {
         let row: Option<IndexRow> = sqlx::query_as(INDEX)
             .bind(self.index)
             .fetch_optional(&mut *db)
             .await?;
         match row {
             Some(row) if row.state == "building" => self.build(db, row).await,
-            Some(row) if row.state == "going" => self.clear(db).await,
-            _ => Ok(()),
+            Some(row) if row.state == "going" => self.clear(db).await.map(|()| true),
+            _ => Ok(true),
         }
     }
 }
@@ -241,11 +290,11 @@ impl Intent for Step {
 /// The next documents, at least one, and whether these are the last.
 const DOCUMENTS: &str = "
     SELECT d.id, d.assembly_id, d.assembly, d.time, d.body::text AS body,
-           d.number = d.count AND d.count < $3 AS is_last
+           d.xmin::text || d.ctid::text AS version, d.number = d.count AND d.count < $3 AS is_last
     FROM (
         SELECT n.*, row_number() OVER (ORDER BY n.id) AS number, count(*) OVER () AS count,
                sum(n.size) OVER (ORDER BY n.id) - n.size AS bytes
-        FROM (SELECT * FROM pinyto.documents WHERE user_id = $1 AND id > $2
+        FROM (SELECT *, xmin, ctid FROM pinyto.documents WHERE user_id = $1 AND id > $2
               ORDER BY id LIMIT $3) n) d
     WHERE d.bytes < $4 ORDER BY d.id";
 
@@ -263,24 +312,77 @@ const PROGRESS: &str = "
 struct ListedRow {
     assembly_id: i64,
     is_last: bool,
+    /// The transaction that has made the row, and its place.
+    version: String,
     #[sqlx(flatten)]
     document: DocumentRow,
 }
 
-impl Step {
-    /// Gives the next documents their entries.
-    async fn build(&self, db: &mut PgConnection, index: IndexRow) -> Result<(), Failure> {
-        let path = Path::parse(&index.path).map_err(corrupt("pinyto_indexes.path"))?;
-        let rows: Vec<ListedRow> = sqlx::query_as(DOCUMENTS)
-            .bind(self.user.get())
-            .bind(index.built_to.as_slice())
-            .bind(CHUNK)
-            .bind(CHUNK_BYTES)
-            .fetch_all(&mut *db)
-            .await?;
-        let mut built_to = index.built_to;
-        let mut is_done = true;
-        let mut batch = Batch::default();
+/// Documents that are to get their entries, and the index they get them in.
+struct Rows {
+    path: Path,
+    from: Vec<u8>,
+    rows: Vec<ListedRow>,
+}
+
+/// The next documents without entries. `None` if the index isn't being built.
+async fn read_chunk(
+    db: &mut PgConnection,
+    index: i64,
+    user: UserId,
+) -> Result<Option<Rows>, Failure> {
+    let row: Option<IndexRow> = sqlx::query_as(INDEX)
+        .bind(index)
+        .fetch_optional(&mut *db)
+        .await?;
+    let Some(row) = row.filter(|row| row.state == "building") else {
+        return Ok(None);
+    };
+    read_rows(db, user, row).await.map(Some)
+}
+
+async fn read_rows(db: &mut PgConnection, user: UserId, index: IndexRow) -> Result<Rows, Failure> {
+    let path = Path::parse(&index.path).map_err(corrupt("pinyto_indexes.path"))?;
+    let rows = sqlx::query_as(DOCUMENTS)
+        .bind(user.get())
+        .bind(index.built_to.as_slice())
+        .bind(CHUNK)
+        .bind(CHUNK_BYTES)
+        .fetch_all(db)
+        .await?;
+    Ok(Rows {
+        path,
+        from: index.built_to,
+        rows,
+    })
+}
+
+/// The entries of some documents, worked out for them as they were.
+struct Chunk {
+    /// After which document they begin, and with which they end.
+    from: Vec<u8>,
+    to: Vec<u8>,
+    is_last: bool,
+    versions: Vec<String>,
+    batch: Batch,
+}
+
+impl Chunk {
+    /// On a thread for it: they are many, or one is large.
+    async fn of(rows: Rows, evaluations: &Evaluations) -> Result<Self, StoreError> {
+        let sizes = rows.rows.iter().map(|row| tree_size(&row.document.body));
+        let memory = sizes.sum();
+        Ok(evaluations.run(memory, None, |_| Self::now(rows)).await?)
+    }
+
+    fn now(Rows { path, from, rows }: Rows) -> Self {
+        let mut chunk = Self {
+            to: from.clone(),
+            from,
+            is_last: true,
+            versions: Vec::new(),
+            batch: Batch::default(),
+        };
         for row in rows {
             let id = row.document.id.clone();
             let listing = match Document::try_from(row.document) {
@@ -288,26 +390,69 @@ impl Step {
                 // Queries that use the index find it, and say what is wrong.
                 Err(_) => entry::unreadable(),
             };
-            batch.add(&id, row.assembly_id, listing);
-            built_to = id;
-            is_done = row.is_last;
+            chunk.batch.add(&id, row.assembly_id, listing);
+            chunk.to = id;
+            chunk.is_last = row.is_last;
+            chunk.versions.push(row.version);
         }
+        chunk
+    }
+}
+
+/// The versions of the documents of user $1 after $2 up to $3, and whether there are more.
+const VERSIONS: &str = "
+    SELECT ARRAY(SELECT xmin::text || ctid::text FROM pinyto.documents
+                 WHERE user_id = $1 AND id > $2 AND id <= $3 ORDER BY id),
+           EXISTS (SELECT 1 FROM pinyto.documents WHERE user_id = $1 AND id > $3)";
+
+impl Step {
+    /// Gives the next documents their entries.
+    async fn build(&self, db: &mut PgConnection, index: IndexRow) -> Result<bool, Failure> {
+        let worked_out;
+        let chunk = match &self.prepared {
+            Some(chunk) if self.fits(db, chunk, &index).await? => chunk,
+            _ if self.works_out => {
+                worked_out = Chunk::now(read_rows(db, self.user, index).await?);
+                &worked_out
+            }
+            _ => return Ok(false),
+        };
+        let batch = &chunk.batch;
         sqlx::query(LIST)
             .bind(self.index)
-            .bind(batch.keys)
-            .bind(batch.documents)
-            .bind(batch.assemblies)
-            .bind(batch.roles)
+            .bind(batch.keys.as_slice())
+            .bind(batch.documents.as_slice())
+            .bind(batch.assemblies.as_slice())
+            .bind(batch.roles.as_slice())
             .execute(&mut *db)
             .await?;
         sqlx::query(PROGRESS)
             .bind(self.index)
-            .bind(built_to)
-            .bind(if is_done { "ready" } else { "building" })
+            .bind(chunk.to.as_slice())
+            .bind(if chunk.is_last { "ready" } else { "building" })
             .bind(batch.traits)
             .execute(&mut *db)
             .await?;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether the index is as far as it was, and the documents are still the same.
+    async fn fits(
+        &self,
+        db: &mut PgConnection,
+        chunk: &Chunk,
+        index: &IndexRow,
+    ) -> Result<bool, Failure> {
+        if chunk.from != index.built_to {
+            return Ok(false);
+        }
+        let (versions, more): (Vec<String>, bool) = sqlx::query_as(VERSIONS)
+            .bind(self.user.get())
+            .bind(chunk.from.as_slice())
+            .bind(chunk.to.as_slice())
+            .fetch_one(db)
+            .await?;
+        Ok(versions == chunk.versions && !(chunk.is_last && more))
     }
 
     /// Removes some entries, and the index after the last.

@@ -46,7 +46,7 @@ impl Listings {
         Ok(listed.await?)
     }
 
-    fn now(document: &Document, indexes: &[(i64, Path)]) -> Self {
+    pub(super) fn now(document: &Document, indexes: &[(i64, Path)]) -> Self {
         let mut all = Self::default();
         for (index, path) in indexes {
             all.add(*index, entry::listing(path, document));

@@ -20,7 +20,7 @@ use pinyto_core::{
 };
 use serde_json::Value;
 
-pub(super) use change::Remove;
+pub(super) use change::{Prepared, Remove, SMALL_STORED};
 pub(super) use index::Indexer;
 pub(super) use setup::KnownSetups;
 
@@ -66,7 +66,8 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Document>>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let find = || search::search(database, evaluations, scope, search, limits);
+        let find =
+            || database.reading(|| search::search(database, evaluations, scope, search, limits));
         self.query_turns.take(scope.user, find).await
     }
 
@@ -77,7 +78,8 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<String>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let find = || search::search(database, evaluations, scope, search, limits);
+        let find =
+            || database.reading(|| search::search(database, evaluations, scope, search, limits));
         let found = self.query_turns.take(scope.user, find).await?;
         Ok(found.map(JsonArray::into_text))
     }
@@ -89,7 +91,8 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<u64>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let count = || search::count(database, evaluations, scope, query, limits);
+        let count =
+            || database.reading(|| search::count(database, evaluations, scope, query, limits));
         self.query_turns.take(scope.user, count).await
     }
 
@@ -101,7 +104,9 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<Vec<Value>>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let find = || search::distinct(database, evaluations, scope, query, path, limits);
+        let find = || {
+            database.reading(|| search::distinct(database, evaluations, scope, query, path, limits))
+        };
         let found = self.query_turns.take(scope.user, find).await?;
         Ok(match found {
             Searched::Found(texts, scan) => {
@@ -122,7 +127,9 @@ impl DocumentRepository for PostgresStore {
         limits: ScanLimits,
     ) -> Result<Searched<String>, StoreError> {
         let (database, evaluations) = (&self.database, &self.evaluations);
-        let find = || search::distinct(database, evaluations, scope, query, path, limits);
+        let find = || {
+            database.reading(|| search::distinct(database, evaluations, scope, query, path, limits))
+        };
         let found = self.query_turns.take(scope.user, find).await?;
         Ok(found.map(|texts| {
             let mut all = JsonArray::default();
@@ -137,8 +144,7 @@ impl DocumentRepository for PostgresStore {
         id: DocumentId,
         new: &Replacement,
     ) -> Result<SaveOutcome, StoreError> {
-        let save = change::Save::new(scope, id, new, self.evaluations.clone())?;
-        self.write(save).await
+        change::save(self, scope, id, new).await
     }
 
     async fn remove(
@@ -147,14 +153,7 @@ impl DocumentRepository for PostgresStore {
         id: DocumentId,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let evaluations = self.evaluations.clone();
-        self.write(Remove {
-            scope,
-            id,
-            at,
-            evaluations,
-        })
-        .await
+        change::remove(self, scope, id, at).await
     }
 }
 

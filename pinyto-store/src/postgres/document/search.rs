@@ -10,7 +10,6 @@ use futures_util::TryStreamExt as _;
 use pinyto_core::{
     document::{DocumentId, Scan, ScanLimit, ScanLimits, Scope, Search, Searched},
     query::{Direction, Path, Query, Sort, Stopped},
-    store::StoreError,
 };
 use sqlx::{
     Arguments as _, AssertSqlSafe, Connection as _, PgConnection, Transaction,
@@ -56,6 +55,7 @@ impl From<Failure> for Stop {
         match failure {
             Failure::Sql(error) => Self::Sql(error),
             Failure::Corrupt(corrupt) => Self::Corrupt(corrupt),
+            Failure::ReadOnly => Self::Sql(sqlx::Error::PoolTimedOut),
         }
     }
 }
@@ -307,7 +307,7 @@ impl<'a> Reading<'a> {
         let (condition, _) = self.translate();
         // A count that comes here has been left open by SQL for some documents.
         let all_match = condition == Truth::Always;
-        let mut judge = Judge::new(self.evaluations, self.query, all_match, self.deadline());
+        let mut judge = Judge::new(self.evaluations, self.query, self.deadline());
         let mut turn = Instant::now();
         let mut skip = 0;
         loop {
@@ -344,8 +344,12 @@ impl<'a> Reading<'a> {
                     time,
                     body,
                 };
+                let mut candidate = Candidate::new(row, size);
+                if all_match {
+                    candidate = candidate.known_to_match();
+                }
                 let wants_more;
-                (gather, wants_more) = judge.judge(Candidate::new(row, size), gather).await?;
+                (gather, wants_more) = judge.judge(candidate, gather).await?;
                 if !wants_more {
                     return Ok(gather);
                 }
@@ -485,7 +489,7 @@ impl<'a> Reading<'a> {
         self,
         lent: ForQuery<'_>,
         result: Result<Result<T, Stop>, Elapsed>,
-    ) -> Result<Searched<T>, StoreError> {
+    ) -> Result<Searched<T>, Failure> {
         let work = self.since.elapsed();
         let is_indexed = |path: &Path| self.indexes.has(path);
         let is_late = work > self.limits.time
@@ -504,17 +508,20 @@ impl<'a> Reading<'a> {
         } else {
             Scan::new(examined, work, query, sort, is_indexed)
         };
-        if result.is_ok() {
-            lent.give_back();
+        match &result {
+            // Something may still run on it.
+            Err(_) => drop(lent),
+            Ok(Err(Stop::Sql(error))) => lent.judge(trouble(error)),
+            Ok(_) => lent.give_back(),
         }
         Ok(match result {
             Err(_) => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Err(Stop::Limit(limit))) => Searched::TooMuch(limit, scan),
             Ok(Err(Stop::Evaluation(stopped))) => Searched::TooMuch(stopped.into(), scan),
             Ok(Err(Stop::Sql(error))) if trouble(&error) != Trouble::Late => {
-                return Err(Failure::from(error).into());
+                return Err(error.into());
             }
-            Ok(Err(Stop::Corrupt(corrupt))) => return Err(Failure::from(corrupt).into()),
+            Ok(Err(Stop::Corrupt(corrupt))) => return Err(corrupt.into()),
             Ok(Err(Stop::Sql(_))) => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Ok(_)) if is_late => Searched::TooMuch(ScanLimit::Time, scan),
             Ok(Ok(found)) => Searched::Found(found, scan),
@@ -538,7 +545,7 @@ pub(super) async fn search<A: Answer>(
     scope: Scope,
     search: &Search,
     limits: ScanLimits,
-) -> Result<Searched<A>, StoreError> {
+) -> Result<Searched<A>, Failure> {
     let mut lent = database.for_query().await?;
     let (query, sort) = (&search.query, Some(&search.sort));
     let mut reading = Reading::new(scope, query, sort, limits, evaluations);
@@ -556,7 +563,7 @@ pub(super) async fn count(
     scope: Scope,
     query: &Query,
     limits: ScanLimits,
-) -> Result<Searched<u64>, StoreError> {
+) -> Result<Searched<u64>, Failure> {
     let mut lent = database.for_query().await?;
     let mut reading = Reading::new(scope, query, None, limits, evaluations);
     let read = async {
@@ -575,7 +582,7 @@ pub(super) async fn distinct(
     query: &Query,
     path: &Path,
     limits: ScanLimits,
-) -> Result<Searched<impl Iterator<Item = String> + use<>>, StoreError> {
+) -> Result<Searched<impl Iterator<Item = String> + use<>>, Failure> {
     let mut lent = database.for_query().await?;
     let mut reading = Reading::new(scope, query, None, limits, evaluations);
     let read = async {

@@ -12,7 +12,12 @@ use pinyto_core::{
 use sqlx::PgConnection;
 
 use super::{
-    super::{Intent, document::Remove, error::Failure, pool::Lock},
+    super::{
+        Intent,
+        document::{Prepared, Remove},
+        error::Failure,
+        pool::Lock,
+    },
     row::{entry_columns, write},
 };
 use crate::{
@@ -251,15 +256,16 @@ impl Intent for Extend {
     }
 }
 
-/// Whose entry it is.
-pub(super) const OWNER: &str = "SELECT user_id FROM pinyto.job_entries WHERE id = $1";
+/// Whose entry it is, and which document has queued it.
+pub(super) const OWNER: &str = "SELECT user_id, document_id FROM pinyto.job_entries WHERE id = $1";
 
-pub(super) struct Complete {
+pub(super) struct Complete<'a> {
     pub(super) user: UserId,
     pub(super) lease: Lease,
     pub(super) completion: Completion,
     pub(super) now: Timestamp,
-    pub(super) evaluations: Evaluations,
+    pub(super) removal: Option<Prepared>,
+    pub(super) evaluations: &'a Evaluations,
 }
 
 const HELD: &str = concat!(
@@ -271,7 +277,7 @@ const HELD: &str = concat!(
 const DELETE: &str = "DELETE FROM pinyto.job_entries WHERE id = $1";
 
 #[async_trait]
-impl Intent for Complete {
+impl Intent for Complete<'_> {
     type Outcome = bool;
 
     fn locks(&self) -> Option<Vec<Lock>> {
@@ -299,7 +305,9 @@ impl Intent for Complete {
                 scope: Scope::all_of(self.user),
                 id: document,
                 at: self.now,
-                evaluations: self.evaluations.clone(),
+                prepared: self.removal.as_ref(),
+                largest: i64::MAX,
+                evaluations: self.evaluations,
             };
             removal.run(db).await?;
         }

@@ -6,6 +6,7 @@ mod row;
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
+    document::Scope,
     id::UserId,
     job::{
         Claim, ClaimedJob, Completion, EnqueueOutcome, JobEntry, JobRef, JobRepository, JobState,
@@ -18,30 +19,78 @@ use pinyto_core::{
 pub(super) use plan::{plan, replan, revive_changed};
 pub(super) use queue::{enqueue, refusal};
 
-use super::{PostgresStore, error::Failure};
-use crate::row::job::{EntryRow, NameRow};
+use super::{
+    PostgresStore,
+    document::{Prepared, SMALL_STORED},
+    error::Failure,
+    run::number,
+};
+use crate::row::{
+    document::document_id,
+    job::{EntryRow, NameRow},
+};
 use lease::{ClaimDue, Complete, Extend, OWNER, SetBack};
 use queue::{Release, RunNow};
-use row::entry_columns;
+pub(super) use row::entry_columns;
 
 const NEXT_DUE: &str =
     "SELECT due_at FROM pinyto.job_users WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
 
 #[derive(sqlx::FromRow)]
-struct StateRow {
+pub(super) struct StateRow {
     #[sqlx(flatten)]
     name: NameRow,
     #[sqlx(flatten)]
     entry: EntryRow,
 }
 
-const LIST_OF_USER: &str = concat!(
-    "SELECT author.name AS author, a.name AS assembly, e.job, ",
-    entry_columns!(),
-    " FROM pinyto.job_entries e JOIN pinyto.assemblies a ON a.id = e.assembly_id
-      JOIN pinyto.users author ON author.id = a.author_id
-      WHERE e.user_id = $1 ORDER BY e.assembly_id, e.job, e.id LIMIT $3 OFFSET $2"
-);
+/// Of `$user`'s entries, $3 after the first $2, each with its `place`.
+macro_rules! jobs_of_user {
+    ($user:literal) => {
+        concat!(
+            "SELECT row_number() OVER (ORDER BY e.assembly_id, e.job, e.id) AS place,
+                    author.name AS author, a.name AS assembly, e.job, ",
+            $crate::postgres::job::entry_columns!(),
+            " FROM pinyto.job_entries e JOIN pinyto.assemblies a ON a.id = e.assembly_id
+             JOIN pinyto.users author ON author.id = a.author_id
+             WHERE e.user_id = ",
+            $user,
+            " ORDER BY e.assembly_id, e.job, e.id LIMIT $3 OFFSET $2"
+        )
+    };
+}
+pub(super) use jobs_of_user;
+
+const LIST_OF_USER: &str = jobs_of_user!("$1");
+
+pub(super) fn states(rows: Vec<StateRow>, now: Timestamp) -> Result<Vec<JobState>, StoreError> {
+    let states = rows.into_iter().map(|row| {
+        let (job, entry) = (JobRef::try_from(row.name)?, JobEntry::try_from(row.entry)?);
+        Ok(JobState::of(job, &entry, now))
+    });
+    Ok(states.collect::<Result<_, Failure>>()?)
+}
+
+impl PostgresStore {
+    /// The removal of the document that has queued a job, if it is large; it is worked out before
+    /// the user is locked.
+    async fn removal(
+        &self,
+        user: UserId,
+        document: Option<&[u8]>,
+    ) -> Result<Option<Prepared>, StoreError> {
+        let id = document.map(document_id).transpose();
+        let Some(id) = id.map_err(Failure::from)? else {
+            return Ok(None);
+        };
+        let scope = Scope::all_of(user);
+        let read = || Prepared::read(&self.database, scope, id, SMALL_STORED);
+        Ok(match self.database.reading(read).await? {
+            Some(large) => Some(Prepared::removal(large, &self.evaluations).await?),
+            None => None,
+        })
+    }
+}
 
 #[async_trait]
 impl JobRepository for PostgresStore {
@@ -60,17 +109,19 @@ impl JobRepository for PostgresStore {
         completion: &Completion,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        // An entry's user stays the same.
-        let owner = || sqlx::query_as::<_, (i64,)>(OWNER).bind(lease.entry.get());
-        let Some((user,)) = self.database.one(owner).await? else {
+        // An entry's user and its document stay the same.
+        let owner = || sqlx::query_as::<_, (i64, Option<Vec<u8>>)>(OWNER).bind(lease.entry.get());
+        let Some((user, document)) = self.database.one(owner).await? else {
             return Ok(false);
         };
+        let user = UserId::new(user);
         self.write(Complete {
-            user: UserId::new(user),
+            user,
             lease,
             completion: completion.clone(),
             now,
-            evaluations: self.evaluations.clone(),
+            removal: self.removal(user, document.as_deref()).await?,
+            evaluations: &self.evaluations,
         })
         .await
     }
@@ -109,18 +160,12 @@ impl JobRepository for PostgresStore {
         skip: u64,
         count: u64,
     ) -> Result<Vec<JobState>, StoreError> {
-        let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
         let list = || {
             sqlx::query_as::<_, StateRow>(LIST_OF_USER)
                 .bind(user.get())
                 .bind(number(skip))
                 .bind(number(count))
         };
-        let rows = self.database.all(list).await?;
-        let states = rows.into_iter().map(|row| {
-            let (job, entry) = (JobRef::try_from(row.name)?, JobEntry::try_from(row.entry)?);
-            Ok(JobState::of(job, &entry, now))
-        });
-        Ok(states.collect::<Result<_, Failure>>()?)
+        states(self.database.all(list).await?, now)
     }
 }

@@ -13,7 +13,7 @@ macro_rules! entry_columns {
          e.failed_at"
     };
 }
-pub(super) use entry_columns;
+pub(in super::super) use entry_columns;
 
 const WRITE: &str = "
     UPDATE pinyto.job_entries SET planned_at = $2, due_at = $3, attempts = $4, lease = $5,

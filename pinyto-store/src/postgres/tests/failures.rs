@@ -54,7 +54,7 @@ async fn a_database_that_cannot_be_reached_is_unavailable_until_it_can() {
     );
     let pinged = store.ping().await;
     assert!(
-        matches!(pinged, Err(StoreError::Unavailable { .. })),
+        matches!(pinged, Err(StoreError::NotReady { .. })),
         "{pinged:?}"
     );
     database.set_reachable(true).await;

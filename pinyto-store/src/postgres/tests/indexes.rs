@@ -1,11 +1,18 @@
 //! Indexes come, are filled, and go.
 
+use std::time::{Duration, Instant};
+
 use pinyto_core::{
     assembly::AssemblyRepository,
-    document::{DocumentRepository, Replacement, Scope},
+    document::{
+        DocumentRepository, InsertOutcome, NewEntry, QueuedJob, Replacement, SaveOutcome, Scope,
+        Searched,
+    },
+    job::JobRef,
     testing::given,
 };
 use serde_json::json;
+use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{super::PostgresStore, number, rows, save, settled, store};
 
@@ -129,4 +136,114 @@ async fn entries_are_complete_whatever_is_set_up_at_the_same_time() {
     let all = number(&store, ENTRIES).await;
     let indexes = number(&store, "SELECT count(*) FROM pinyto.indexes").await;
     assert_eq!(all, documents * indexes, "entries of nothing");
+}
+
+/// Looking at large documents waits for what takes all the memory for that, and nothing else does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_at_large_documents_locks_nobody() {
+    let Some((store, _database)) = store().await else {
+        return;
+    };
+    let ann = given::user(store.as_ref(), "ann", 1).await;
+    let jobs = given::source_with_jobs("Notes", &[("tidy", "pass", 0)]);
+    let notes = given::saved(store.as_ref(), &ann, &jobs).await;
+    given::installed(store.as_ref(), &ann, &notes).await;
+    save(&store, &ann, "Other", &["data.a"]).await;
+    let other = given::assembly_ref("ann/Other");
+    given::installed(store.as_ref(), &ann, &other).await;
+    let large = |n: u64| {
+        let numbers: Vec<u64> = (n..n + 20_000).collect();
+        given::document(n, &notes, json!({"a": n, "b": numbers}))
+    };
+    for n in 0..3 {
+        given::stored(store.as_ref(), &ann, &large(n)).await;
+    }
+    settled(&store).await;
+    let (begun, has_begun) = oneshot::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let evaluations = store.evaluations.clone();
+    let looking = tokio::spawn(async move {
+        let all = evaluations.run(usize::MAX, None, move |_| {
+            begun.send(()).unwrap();
+            ended.recv()
+        });
+        all.await.unwrap().unwrap();
+    });
+    has_begun.await.unwrap();
+    let scope = Scope::all_of(ann.id);
+    let mut changes = JoinSet::new();
+    let (of_save, of_remove, of_insert, of_index) =
+        (store.clone(), store.clone(), store.clone(), store.clone());
+    let mut fields = large(0).fields;
+    fields.insert("data".into(), json!({"a": 77}));
+    let new = Replacement {
+        fields,
+        time: None,
+        at: given::at(1),
+        max_bytes: None,
+    };
+    changes.spawn(async move {
+        let documents: &dyn DocumentRepository = of_save.as_ref();
+        let saved = documents.save(scope, given::document_id(0), &new).await;
+        assert_eq!(saved.unwrap(), SaveOutcome::Saved);
+    });
+    changes.spawn(async move {
+        let removed = of_remove.remove(scope, given::document_id(1), given::at(1));
+        assert!(removed.await.unwrap());
+    });
+    let job = NewEntry {
+        job: Some(QueuedJob {
+            job: JobRef {
+                assembly: notes.clone(),
+                name: given::assembly_name("tidy"),
+            },
+            limit: 9,
+            hold: None,
+        }),
+        ..given::entry(&large(9))
+    };
+    let user = ann.id;
+    changes.spawn(async move {
+        let inserted = of_insert.insert(user, &job).await;
+        assert_eq!(inserted.unwrap(), InsertOutcome::Inserted);
+    });
+    let author = ann.clone();
+    changes.spawn(async move {
+        save(&of_index, &author, "Other", &["data.a", "data.c"]).await;
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // All of them wait, and nobody waits for them.
+    let begun = Instant::now();
+    for n in 100..110 {
+        let small = given::document(n, &notes, json!({"a": n}));
+        given::stored(store.as_ref(), &ann, &small).await;
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    let unfinished = "SELECT count(*) FROM pinyto.indexes WHERE state <> 'ready'";
+    assert_eq!(number(&store, unfinished).await, 1);
+    let scan = "SELECT count(*) FROM pinyto.documents";
+    assert_eq!(number(&store, scan).await, 13);
+    end.send(()).unwrap();
+    looking.await.unwrap();
+    while let Some(changed) = changes.join_next().await {
+        changed.unwrap();
+    }
+    settled(&store).await;
+    let (documents, limits) = (store.as_ref(), given::NO_SCAN_LIMITS);
+    for (a, expected) in [(77, 1), (0, 0), (1, 0), (9, 1), (2, 1), (105, 1)] {
+        let query = given::query(&json!({"data.a": a}));
+        let found = DocumentRepository::count(documents, scope, &query, limits).await;
+        let Searched::Found(count, scan) = found.unwrap() else {
+            panic!("it has ended");
+        };
+        assert_eq!(count, expected, "{a}");
+        assert!(scan.examined <= 1, "{scan:?}");
+    }
+    // One for each document that there is, at each of three paths.
+    assert_eq!(number(&store, scan).await, 13);
+    assert_eq!(number(&store, ENTRIES).await, 3 * 13);
 }

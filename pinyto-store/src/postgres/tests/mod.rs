@@ -1,11 +1,14 @@
 //! What can only be seen from inside. The store as others see it is tested in `tests/`.
 
+mod backup;
 mod failures;
 mod indexes;
 mod locks;
 mod migrations;
 mod queries;
 mod round_trips;
+mod throttle;
+mod trouble;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,15 +1,9 @@
 //! How often a call waits for the server: counted on the wire, between the store and PostgreSQL.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{num::NonZeroU32, time::Duration};
 
 use pinyto_core::{
+    FailureQuota,
     assembly::AssemblyRepository,
     document::{DocumentRepository, NewEntry, Scope},
     job::{Claim, JobRepository, LeaseId},
@@ -18,116 +12,21 @@ use pinyto_core::{
     run::{RunRepository, RunRetention},
     session::SessionRepository,
     testing::given,
+    throttle::{Attempt, FailureRepository, Subject},
     user::UserRepository,
 };
+use pinyto_postgres_cluster::RoundTrips;
 use serde_json::json;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
-    net::{UnixListener, UnixStream},
-};
 
 use super::{
     super::{PostgresOptions, PostgresStore},
     settled,
 };
 
-/// Stands between the store and the server and counts questions.
-struct Counter {
-    directory: tempfile::TempDir,
-    questions: Arc<AtomicUsize>,
-}
-
-impl Counter {
-    /// Of a server with this socket.
-    fn start(server: &Path) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
-        let questions = Arc::new(AtomicUsize::new(0));
-        let (server, counted) = (server.to_owned(), Arc::clone(&questions));
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let server = UnixStream::connect(&server).await.unwrap();
-                let (mut from_server, to_server) = server.into_split();
-                let (from_client, mut to_client) = client.into_split();
-                tokio::spawn(async move {
-                    let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
-                });
-                tokio::spawn(count(from_client, to_server, Arc::clone(&counted)));
-            }
-        });
-        Self {
-            directory,
-            questions,
-        }
-    }
-
-    /// How many questions a call asks.
-    async fn of<T>(&self, call: impl Future<Output = T>) -> usize {
-        self.questions.store(0, Ordering::SeqCst);
-        call.await;
-        self.questions.load(Ordering::SeqCst)
-    }
-}
-
-/// The body of the message `SSLRequest`: 80877103.
-const ASKS_FOR_TLS: [u8; 4] = [0x04, 0xd2, 0x16, 0x2f];
-
-/// Passes a client's messages on. A question is a simple query, or a `Sync` after something was
-/// executed or prepared (and not the lone one that asks a connection whether it lives).
-async fn count(
-    mut client: impl AsyncRead + Unpin,
-    mut server: tokio::net::unix::OwnedWriteHalf,
-    questions: Arc<AtomicUsize>,
-) {
-    let mut is_started = false;
-    let mut asks = false;
-    loop {
-        // The first message has no type.
-        let kind = if is_started {
-            match client.read_u8().await {
-                Ok(kind) => Some(kind),
-                Err(_) => return,
-            }
-        } else {
-            None
-        };
-        let Ok(length) = client.read_u32().await else {
-            return;
-        };
-        let mut body = vec![0; (length - 4) as usize];
-        if client.read_exact(&mut body).await.is_err() {
-            return;
-        }
-        match kind {
-            // Another message without a type follows the question whether there is TLS.
-            None => is_started = body != ASKS_FOR_TLS,
-            Some(b'P' | b'B') => asks = true,
-            // Nobody waits for a roll-back, or for the end of a connection.
-            Some(b'Q') if !body.starts_with(b"ROLLBACK") => {
-                questions.fetch_add(1, Ordering::SeqCst);
-            }
-            Some(b'S') if asks => {
-                asks = false;
-                questions.fetch_add(1, Ordering::SeqCst);
-            }
-            Some(_) => {}
-        }
-        if let Some(kind) = kind
-            && server.write_u8(kind).await.is_err()
-        {
-            return;
-        }
-        if server.write_u32(length).await.is_err() || server.write_all(&body).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// The socket in a URL that names its directory.
-fn socket(url: &str) -> Option<PathBuf> {
-    let (_, directory) = url.split_once("?host=")?;
-    Some(Path::new(directory).join(".s.PGSQL.5432"))
-}
+const QUOTA: FailureQuota = FailureQuota {
+    burst: NonZeroU32::MIN.saturating_add(9),
+    interval: Duration::from_secs(30),
+};
 
 /// Each call is made twice, since each statement has to be prepared once per connection; the second
 /// one is counted.
@@ -136,14 +35,11 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
     let Some(database) = pinyto_postgres_cluster::database_if_any().await else {
         return;
     };
-    let Some(socket) = socket(database.url()) else {
+    let Some(counter) = RoundTrips::counted(database.url()) else {
         return; // A server elsewhere, which nobody stands in front of.
     };
-    let counter = Counter::start(&socket);
-    let (address, _) = database.url().split_once('?').unwrap();
-    let url = format!("{address}?host={}", counter.directory.path().display());
     // One connection for everything.
-    let store = PostgresStore::open(PostgresOptions::new(url).one_connection()).await;
+    let store = PostgresStore::open(PostgresOptions::new(counter.url()).one_connection()).await;
     let store = store.unwrap();
     let ann = given::account(&store, "ann", 1).await.user;
     let key = given::first_key(&store, &ann).await;
@@ -169,6 +65,14 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
         now: given::at(10),
         until: given::at(20),
         limit: 1,
+    };
+    let attempt = |n: u64, failed| Attempt {
+        subjects: [1, 2]
+            .map(|kind| u128::from(n) << 64 | kind)
+            .map(|subject| (Subject::from_bytes(subject.to_be_bytes()), QUOTA))
+            .to_vec(),
+        failed,
+        at: given::at(0),
     };
     let mut counted = Vec::new();
     for round in 0..2 {
@@ -238,6 +142,11 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
             "jobs.claim_due",
             store.claim_due(&claim(u8::try_from(round).unwrap()))
         );
+        count!("failures.settle", store.settle(&attempt(round, true)));
+        count!(
+            "failures.settle a success",
+            store.settle(&attempt(round, false))
+        );
         count!("assemblies.uninstall", store.uninstall(ann.id, &notes));
         count!(
             "assemblies.install",
@@ -266,6 +175,8 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
         ("runs.record", 7),
         ("jobs.next_due", 1),
         ("jobs.claim_due", 12),
+        ("failures.settle", 1),
+        ("failures.settle a success", 1),
         ("assemblies.uninstall", 4),
         ("assemblies.install", 7),
     ];

@@ -151,6 +151,9 @@ pub(in super::super) async fn refresh_of_assembly(
     Ok(())
 }
 
+/// After everything was restored.
+pub(in super::super) const REFRESH_ALL: &str = refresh!("SELECT id FROM pinyto_users");
+
 const FORGET_ASSEMBLY: &str = concat!(
     "DELETE FROM pinyto_assembly_indexes WHERE assembly_id =
         (SELECT id FROM pinyto_assemblies WHERE author_id = ?1 AND name = ?2);

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 pub(super) use change::Remove;
 pub(super) use index::{Indexer, KnownPaths};
+pub(super) use search::Connections;
 
 use change::{Body, Insert, Listings, Prepared, ROUNDS, RemoveOnce, Save, text};
 
@@ -49,7 +50,7 @@ pub(super) const FIND: &str = concat!(
 #[async_trait]
 impl DocumentRepository for SqliteStore {
     async fn insert(&self, user: UserId, entry: &NewEntry) -> Result<InsertOutcome, StoreError> {
-        let body = Body::new(text(&entry.document.fields)?, &self.queries).await?;
+        let body = Body::new(text(&entry.document.fields)?, self.queries.careful()).await?;
         for _ in 0..ROUNDS {
             let paths = self.known_paths.of(user);
             let (document, evaluations) = (&entry.document, &self.evaluations);
@@ -167,7 +168,7 @@ impl DocumentRepository for SqliteStore {
         id: DocumentId,
         new: &Replacement,
     ) -> Result<SaveOutcome, StoreError> {
-        let body = Body::new(text(&new.fields)?, &self.queries).await?;
+        let body = Body::new(text(&new.fields)?, self.queries.careful()).await?;
         if matches!(body, Body::Small(_)) {
             let save = Save::new(scope, id, new, body.clone(), None);
             if let Some(outcome) = self.write(save).await? {
@@ -176,7 +177,7 @@ impl DocumentRepository for SqliteStore {
         }
         for _ in 0..ROUNDS {
             let change = Some((new.time, text(&new.fields)?));
-            let (readers, evaluations) = (&self.queries, &self.evaluations);
+            let (readers, evaluations) = (self.queries.careful(), &self.evaluations);
             let prepared = Prepared::new(readers, evaluations, scope, id, change).await?;
             let Some(prepared) = prepared else {
                 return Ok(SaveOutcome::NotFound);
@@ -201,7 +202,7 @@ impl DocumentRepository for SqliteStore {
             if let Some(removed) = self.write(RemoveOnce { removal, prepared }).await? {
                 return Ok(removed);
             }
-            let (readers, evaluations) = (&self.queries, &self.evaluations);
+            let (readers, evaluations) = (self.queries.careful(), &self.evaluations);
             prepared = Prepared::new(readers, evaluations, scope, id, None).await?;
             if prepared.is_none() {
                 return Ok(false);

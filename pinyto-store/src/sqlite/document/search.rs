@@ -3,16 +3,17 @@
 
 #[cfg(test)]
 pub(in super::super) mod explain;
+mod statement;
 
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{FutureExt as _, TryStreamExt as _, future::BoxFuture};
 use pinyto_core::{
     document::{DocumentId, Scan, ScanLimit, ScanLimits, Scope, Search, Searched},
     query::{Direction, Path, Query, Sort, Stopped},
     store::StoreError,
 };
-use sqlx::{Arguments as _, AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
+use sqlx::{SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     task::yield_now,
     time::{Instant, error::Elapsed, timeout},
@@ -21,7 +22,7 @@ use tokio::{
 use super::{
     super::{
         error::Failure,
-        pool::{Lent, Readers, Row},
+        pool::{Lent, Readers},
     },
     body,
     change::hexadecimal,
@@ -32,7 +33,7 @@ use crate::{
         column::{FIRST_TIME, LAST_TIME},
         dialect::{Bind, Binds, Truth},
         evaluation::Evaluations,
-        gather::{Answer, Bytes, Candidate, Counted, Distinct, First, Gather, InOrder, Rows},
+        gather::{Answer, Bytes, Counted, Distinct, First, Gather, InOrder, Rows},
         judge::Judge,
         pushdown::translate,
         stop::Stop,
@@ -43,6 +44,7 @@ use crate::{
         document::{BODY, DocumentRow},
     },
 };
+use statement::{Found, FoundRow, ReadAhead, Statement, documents};
 
 /// After how long others get their turn.
 const TURN: Duration = Duration::from_millis(1);
@@ -56,26 +58,16 @@ impl From<Failure> for Stop {
     }
 }
 
-/// A text of a statement with its values.
-struct Statement {
-    sql: String,
-    values: Vec<Bind>,
+/// Why a query ends without an answer.
+enum End {
+    Stop(Stop),
+    /// A long body was left out: begin again where such are not read ahead.
+    LeftOut,
 }
 
-impl Statement {
-    fn query<R: Row>(self) -> Result<super::super::pool::Query<'static, R>, Failure> {
-        let mut arguments = SqliteArguments::default();
-        for value in self.values {
-            match value {
-                Bind::Integer(integer) => arguments.add(integer),
-                Bind::Float(float) => arguments.add(float),
-                Bind::Text(text) => arguments.add(text),
-                Bind::Bytes(bytes) => arguments.add(bytes),
-            }
-            .map_err(sqlx::Error::Encode)?;
-        }
-        // Whatever comes from outside is bound, but for names in paths, which are checked.
-        Ok(sqlx::query_as_with(AssertSqlSafe(self.sql), arguments))
+impl<E: Into<Stop>> From<E> for End {
+    fn from(stop: E) -> Self {
+        Self::Stop(stop.into())
     }
 }
 
@@ -89,6 +81,9 @@ const INDEXES: &str = "
 /// The answer is from one moment.
 const BEGIN: &str = "BEGIN";
 
+/// How many rows without long bodies SQLite's thread may be ahead.
+const ROWS_AHEAD: usize = 32;
+
 const COMMIT: &str = "COMMIT";
 
 const FETCH: &str = concat!(
@@ -101,31 +96,41 @@ const FETCH: &str = concat!(
 #[cfg(test)]
 pub(in super::super) const STATEMENTS: &[&str] = &[INDEXES, FETCH];
 
-/// Identifier, assembly, time, size, and the body unless SQL knows that it doesn't match.
-type FoundRow = (Vec<u8>, String, i64, i64, Option<String>);
+/// The connections for queries.
+pub(in super::super) struct Connections {
+    far_ahead: Readers,
+    careful: Readers,
+}
 
-/// The documents of a way.
-fn documents(
-    way: &Way,
-    scope: Scope,
-    direction: Direction,
-    condition: &Truth,
-    mut binds: Binds,
-) -> Statement {
-    let from = way.sql(scope, direction, &mut binds);
-    let body = match condition {
-        Truth::Sql(condition) => format!("CASE WHEN ({condition}) IS NOT 0 THEN {} END", body!()),
-        Truth::Always | Truth::Never | Truth::Unknown => body!().to_owned(),
-    };
-    let order = if from.order.is_empty() {
-        String::new()
-    } else {
-        format!(" ORDER BY {}", from.order)
-    };
-    let from = from.from;
-    Statement {
-        sql: format!("SELECT d.id, d.assembly, d.time, d.size, {body} AS body {from}{order}"),
-        values: binds.into_values(),
+impl Connections {
+    /// For so many queries at once. `options` is asked how to connect when so many rows are to be
+    /// read ahead.
+    pub(in super::super) fn new(
+        at_once: u32,
+        patience: Duration,
+        options: impl Fn(usize) -> SqliteConnectOptions,
+    ) -> Self {
+        Self {
+            far_ahead: Readers::new(options(ROWS_AHEAD), at_once, patience),
+            careful: Readers::new(options(2), at_once.div_ceil(2), patience),
+        }
+    }
+
+    fn of(&self, read_ahead: ReadAhead) -> &Readers {
+        match read_ahead {
+            ReadAhead::Many => &self.far_ahead,
+            ReadAhead::Few => &self.careful,
+        }
+    }
+
+    /// Those for documents that may be long.
+    pub(super) const fn careful(&self) -> &Readers {
+        &self.careful
+    }
+
+    pub(in super::super) async fn close(&self) {
+        self.far_ahead.close().await;
+        self.careful.close().await;
     }
 }
 
@@ -138,6 +143,7 @@ struct Reading<'a> {
     since: Instant,
     examined: u64,
     indexes: Indexes,
+    read_ahead: ReadAhead,
     evaluations: &'a Evaluations,
 }
 
@@ -157,12 +163,13 @@ impl<'a> Reading<'a> {
             since: Instant::now(),
             examined: 0,
             indexes: Indexes::default(),
+            read_ahead: ReadAhead::Many,
             evaluations,
         }
     }
 
     /// Begins a transaction and looks at what there is.
-    async fn begin(&mut self, db: &mut SqliteConnection) -> Result<(), Stop> {
+    async fn begin(&mut self, db: &mut SqliteConnection) -> Result<(), End> {
         sqlx::query(BEGIN).execute(&mut *db).await?;
         let rows: Vec<(i64, String, i64)> = sqlx::query_as(INDEXES)
             .bind(self.scope.user.get())
@@ -187,13 +194,30 @@ impl<'a> Reading<'a> {
         (condition, binds)
     }
 
+    fn documents(
+        &self,
+        way: &Way,
+        direction: Direction,
+        condition: &Truth,
+        binds: Binds,
+    ) -> Statement {
+        documents(
+            way,
+            self.scope,
+            direction,
+            condition,
+            self.read_ahead,
+            binds,
+        )
+    }
+
     /// The way to take, and whether it has the order that is wanted.
     async fn choose(
         &self,
         db: &mut SqliteConnection,
         ways: &Ways,
         purpose: Purpose,
-    ) -> Result<(Way, bool), Stop> {
+    ) -> Result<(Way, bool), End> {
         if !ways.need_lengths(purpose) {
             return Ok(ways.choose(purpose, &[]));
         }
@@ -227,35 +251,30 @@ impl<'a> Reading<'a> {
         &mut self,
         db: &mut SqliteConnection,
         statement: Statement,
-        all_match: bool,
         mut gather: G,
-    ) -> Result<G, Stop> {
-        let mut judge = Judge::new(self.evaluations, self.query, all_match, self.deadline());
+    ) -> Result<G, End> {
+        let mut judge = Judge::new(self.evaluations, self.query, self.deadline());
         let mut rows = statement.query::<FoundRow>()?.fetch(db);
         let mut turn = Instant::now();
-        while let Some((id, assembly, time, size, body)) = rows.try_next().await? {
+        while let Some(row) = rows.try_next().await? {
             if self.examined >= self.limits.examined {
-                return Err(Stop::Limit(ScanLimit::Examined));
+                return Err(Stop::Limit(ScanLimit::Examined).into());
             }
             self.examined += 1;
             if self.since.elapsed() > self.limits.time {
-                return Err(Stop::Limit(ScanLimit::Time));
+                return Err(Stop::Limit(ScanLimit::Time).into());
             }
             if turn.elapsed() > TURN {
                 yield_now().await;
                 turn = Instant::now();
             }
-            let Some(body) = body else {
-                continue;
-            };
-            let row = DocumentRow {
-                id,
-                assembly,
-                time,
-                body,
+            let candidate = match Found::new(row) {
+                Found::No => continue,
+                Found::TooLong => return Err(End::LeftOut),
+                Found::Candidate(candidate) => candidate,
             };
             let wants_more;
-            (gather, wants_more) = judge.judge(Candidate::new(row, size), gather).await?;
+            (gather, wants_more) = judge.judge(candidate, gather).await?;
             if !wants_more {
                 break;
             }
@@ -267,7 +286,7 @@ impl<'a> Reading<'a> {
         &mut self,
         db: &mut SqliteConnection,
         search: &Search,
-    ) -> Result<A, Stop> {
+    ) -> Result<A, End> {
         self.begin(db).await?;
         let (condition, binds) = self.translate();
         if search.limit == 0 || condition == Truth::Never {
@@ -287,11 +306,10 @@ impl<'a> Reading<'a> {
         way: &Way,
         in_order: bool,
         (condition, binds): (&Truth, Binds),
-    ) -> Result<A, Stop> {
+    ) -> Result<A, End> {
         let enough = search.skip.saturating_add(search.limit);
         let direction = search.sort.direction;
-        let statement = documents(way, self.scope, direction, condition, binds);
-        let all_match = *condition == Truth::Always;
+        let statement = self.documents(way, direction, condition, binds);
         if in_order {
             let in_order = InOrder {
                 matching: 0,
@@ -300,11 +318,11 @@ impl<'a> Reading<'a> {
                 bytes: Bytes::new(&self.limits),
                 answer: A::default(),
             };
-            let found = self.each(db, statement, all_match, in_order).await?;
+            let found = self.each(db, statement, in_order).await?;
             return Ok(found.answer);
         }
         let first = First::new(&search.sort, enough);
-        let first = self.each(db, statement, all_match, first).await?;
+        let first = self.each(db, statement, first).await?;
         self.fetch(db, first.into_order(search.skip)).await
     }
 
@@ -313,7 +331,7 @@ impl<'a> Reading<'a> {
         &self,
         db: &mut SqliteConnection,
         wanted: Vec<(DocumentId, i64)>,
-    ) -> Result<A, Stop> {
+    ) -> Result<A, End> {
         let mut bytes = Bytes::new(&self.limits);
         for (_, size) in &wanted {
             bytes.found(u64::try_from(*size).unwrap_or(0))?;
@@ -329,10 +347,10 @@ impl<'a> Reading<'a> {
             .fetch_all(db)
             .await?;
         let rows = Rows { rows, wanted };
-        rows.answer(self.evaluations, self.deadline()).await
+        Ok(rows.answer(self.evaluations, self.deadline()).await?)
     }
 
-    async fn count(&mut self, db: &mut SqliteConnection) -> Result<u64, Stop> {
+    async fn count(&mut self, db: &mut SqliteConnection) -> Result<u64, End> {
         self.begin(db).await?;
         let (condition, binds) = self.translate();
         if condition == Truth::Never {
@@ -343,7 +361,7 @@ impl<'a> Reading<'a> {
         if ways.is_exact
             && let Some(statement) = ways.count(&way, self.scope)
         {
-            let counted: (i64,) = statement_of(statement).query()?.fetch_one(db).await?;
+            let counted: (i64,) = Statement::from(statement).query()?.fetch_one(db).await?;
             return Ok(u64::try_from(counted.0).unwrap_or(0));
         }
         let direction = Direction::Ascending;
@@ -364,20 +382,19 @@ impl<'a> Reading<'a> {
             let examined = u64::try_from(examined).unwrap_or(0);
             if examined > self.limits.examined {
                 self.examined = self.limits.examined;
-                return Err(Stop::Limit(ScanLimit::Examined));
+                return Err(Stop::Limit(ScanLimit::Examined).into());
             }
             if unknown == 0 {
                 self.examined = examined;
                 return Ok(u64::try_from(fitting).unwrap_or(0));
             }
         }
-        let statement = documents(&way, self.scope, direction, &condition, binds);
-        // SQL has counted what it knows to match.
-        let counted = self.each(db, statement, false, Counted::default()).await?;
+        let statement = self.documents(&way, direction, &condition, binds);
+        let counted = self.each(db, statement, Counted::default()).await?;
         Ok(counted.0)
     }
 
-    async fn distinct(&mut self, db: &mut SqliteConnection, path: &Path) -> Result<Distinct, Stop> {
+    async fn distinct(&mut self, db: &mut SqliteConnection, path: &Path) -> Result<Distinct, End> {
         self.begin(db).await?;
         let (condition, binds) = self.translate();
         let distinct = Distinct::new(path, &self.limits);
@@ -386,26 +403,53 @@ impl<'a> Reading<'a> {
         }
         let ways = Ways::of(self.query, None, self.scope, &self.indexes);
         let (way, _) = self.choose(db, &ways, Purpose::All).await?;
-        let statement = documents(&way, self.scope, Direction::Ascending, &condition, binds);
-        let all_match = condition == Truth::Always;
-        self.each(db, statement, all_match, distinct).await
+        let statement = self.documents(&way, Direction::Ascending, &condition, binds);
+        self.each(db, statement, distinct).await
     }
 
-    /// Gives the connection back, if it is worth it, and says what became of the query.
+    /// Asks, and if there are long documents on the way, asks once more where such are read one by
+    /// one.
+    async fn run<T>(
+        mut self,
+        connections: &Connections,
+        ask: impl for<'r> Fn(&'r mut Self, &'r mut SqliteConnection) -> BoxFuture<'r, Result<T, End>>
+        + Sync,
+    ) -> Result<Searched<T>, StoreError> {
+        let mut spent = Duration::ZERO;
+        loop {
+            let readers = connections.of(self.read_ahead);
+            let mut lent = readers.borrow().await?;
+            self.since = Instant::now();
+            let db = lent.connection().map_err(Failure::from)?;
+            let result = timeout(self.limits.time, ask(&mut self, db)).await;
+            if let Some(searched) = self.end(readers, lent, result).await? {
+                return Ok(searched.with_more_work(spent));
+            }
+            spent += self.since.elapsed();
+            self.limits.time = self.limits.time.saturating_sub(spent);
+            self.examined = 0;
+            self.read_ahead = ReadAhead::Few;
+        }
+    }
+
+    /// Gives the connection back, if it is worth it, and says what became of the query; nothing
+    /// if it has to be asked again.
     async fn end<T>(
-        self,
+        &self,
         readers: &Readers,
         mut lent: Lent,
-        result: Result<Result<T, Stop>, Elapsed>,
-    ) -> Result<Searched<T>, StoreError> {
+        result: Result<Result<T, End>, Elapsed>,
+    ) -> Result<Option<Searched<T>>, StoreError> {
         let work = self.since.elapsed();
         let is_indexed = |path: &Path| self.indexes.has(path);
         let is_given_up = work > self.limits.time
             || matches!(
                 result,
                 Err(_)
-                    | Ok(Err(Stop::Limit(ScanLimit::Time | ScanLimit::Examined)
-                        | Stop::Evaluation(Stopped::Interrupted)))
+                    | Ok(Err(End::Stop(
+                        Stop::Limit(ScanLimit::Time | ScanLimit::Examined)
+                            | Stop::Evaluation(Stopped::Interrupted)
+                    )))
             );
         let (examined, query, sort) = (self.examined, self.query, self.sort);
         let scan = if is_given_up {
@@ -415,13 +459,16 @@ impl<'a> Reading<'a> {
         };
         let searched = match result {
             // A connection that is not given back stops what it is doing.
-            Err(_) => return Ok(Searched::TooMuch(ScanLimit::Time, scan)),
-            Ok(Err(Stop::Sql(error))) => return Err(named(error.into()).into()),
-            Ok(Err(Stop::Corrupt(corrupt))) => return Err(corrupt.into()),
-            Ok(Err(Stop::Limit(limit))) => Searched::TooMuch(limit, scan),
-            Ok(Err(Stop::Evaluation(stopped))) => Searched::TooMuch(stopped.into(), scan),
-            Ok(Ok(_)) if work > self.limits.time => Searched::TooMuch(ScanLimit::Time, scan),
-            Ok(Ok(found)) => Searched::Found(found, scan),
+            Err(_) => return Ok(Some(Searched::TooMuch(ScanLimit::Time, scan))),
+            Ok(Err(End::Stop(Stop::Sql(error)))) => return Err(named(error.into()).into()),
+            Ok(Err(End::Stop(Stop::Corrupt(corrupt)))) => return Err(corrupt.into()),
+            Ok(Err(End::Stop(Stop::Limit(limit)))) => Some(Searched::TooMuch(limit, scan)),
+            Ok(Err(End::Stop(Stop::Evaluation(stopped)))) => {
+                Some(Searched::TooMuch(stopped.into(), scan))
+            }
+            Ok(_) if work > self.limits.time => Some(Searched::TooMuch(ScanLimit::Time, scan)),
+            Ok(Err(End::LeftOut)) => None,
+            Ok(Ok(found)) => Some(Searched::Found(found, scan)),
         };
         if let Ok(db) = lent.connection()
             && sqlx::query(COMMIT).execute(db).await.is_ok()
@@ -430,10 +477,6 @@ impl<'a> Reading<'a> {
         }
         Ok(searched)
     }
-}
-
-fn statement_of((sql, values): (String, Vec<Bind>)) -> Statement {
-    Statement { sql, values }
 }
 
 /// SQLite's functions tell of a body that is no JSON as of a mistake in the statement.
@@ -452,47 +495,45 @@ fn named(failure: Failure) -> Failure {
 }
 
 pub(super) async fn search<A: Answer>(
-    readers: &Readers,
+    connections: &Connections,
     evaluations: &Evaluations,
     scope: Scope,
     search: &Search,
     limits: ScanLimits,
 ) -> Result<Searched<A>, StoreError> {
-    let mut lent = readers.borrow().await?;
     let (query, sort) = (&search.query, Some(&search.sort));
-    let mut reading = Reading::new(scope, query, sort, limits, evaluations);
-    let db = lent.connection().map_err(Failure::from)?;
-    let result = timeout(limits.time, reading.search(db, search)).await;
-    reading.end(readers, lent, result).await
+    Reading::new(scope, query, sort, limits, evaluations)
+        .run(connections, |reading, db| {
+            reading.search(db, search).boxed()
+        })
+        .await
 }
 
 pub(super) async fn count(
-    readers: &Readers,
+    connections: &Connections,
     evaluations: &Evaluations,
     scope: Scope,
     query: &Query,
     limits: ScanLimits,
 ) -> Result<Searched<u64>, StoreError> {
-    let mut lent = readers.borrow().await?;
-    let mut reading = Reading::new(scope, query, None, limits, evaluations);
-    let db = lent.connection().map_err(Failure::from)?;
-    let result = timeout(limits.time, reading.count(db)).await;
-    reading.end(readers, lent, result).await
+    Reading::new(scope, query, None, limits, evaluations)
+        .run(connections, |reading, db| reading.count(db).boxed())
+        .await
 }
 
 /// The texts of the values, in order.
 pub(super) async fn distinct(
-    readers: &Readers,
+    connections: &Connections,
     evaluations: &Evaluations,
     scope: Scope,
     query: &Query,
     path: &Path,
     limits: ScanLimits,
 ) -> Result<Searched<impl Iterator<Item = String> + use<>>, StoreError> {
-    let mut lent = readers.borrow().await?;
-    let mut reading = Reading::new(scope, query, None, limits, evaluations);
-    let db = lent.connection().map_err(Failure::from)?;
-    let result = timeout(limits.time, reading.distinct(db, path)).await;
-    let searched = reading.end(readers, lent, result).await?;
+    let searched = Reading::new(scope, query, None, limits, evaluations)
+        .run(connections, |reading, db| {
+            reading.distinct(db, path).boxed()
+        })
+        .await?;
     Ok(searched.map(Distinct::into_texts))
 }

@@ -1,9 +1,11 @@
 //! What can only be seen from inside. The store as others see it is tested in `tests/`.
 
+mod backup;
 #[cfg(unix)]
 mod changes;
 mod group_commit;
 mod indexes;
+mod long_documents;
 mod migrations;
 mod plans;
 mod query_plans;

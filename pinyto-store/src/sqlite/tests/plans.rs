@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::{
-    super::{SqliteStore, assembly, document, job, key, keyserver, run, session, user},
+    super::{SqliteStore, assembly, document, job, key, keyserver, run, session, throttle, user},
     store,
 };
 
@@ -71,6 +71,9 @@ const STATEMENTS: &[&str] = &[
     job::DELETE,
     job::NEXT_DUE,
     job::LIST_OF_USER,
+    throttle::GROUP,
+    throttle::NOTE,
+    throttle::FORGET,
 ];
 
 #[tokio::test]

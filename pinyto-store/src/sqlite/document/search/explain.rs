@@ -6,7 +6,7 @@ use pinyto_core::{
     testing::given,
 };
 
-use super::{super::super::pool::Readers, Reading, Statement, documents, statement_of};
+use super::{super::super::pool::Readers, Reading, statement::Statement};
 use crate::query::{
     evaluation::Evaluations,
     way::{Purpose, Ways},
@@ -69,8 +69,8 @@ pub(in crate::sqlite) async fn explain(
         .filter(|_| search.is_none() && ways.is_exact);
     let direction = sort.map_or(Direction::Ascending, |sort| sort.direction);
     let Statement { sql, values } = match counted {
-        Some(counted) => statement_of(counted),
-        None => documents(&way, scope, direction, &condition, binds),
+        Some(counted) => counted.into(),
+        None => reading.documents(&way, direction, &condition, binds),
     };
     let sql = format!("EXPLAIN QUERY PLAN {sql}");
     let statement = Statement { sql, values };

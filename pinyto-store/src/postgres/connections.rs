@@ -1,0 +1,191 @@
+//! The connections: where they lead, and which of them are still believed in.
+//!
+//! A restart or a failover breaks all of them at once, but each is noticed only when it is used. So
+//! when one was found broken, or to a server that can't be written (any more), those that were made
+//! before are thrown away unused.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    error::{Failure, Trouble},
+    hosts::{Hosts, is_writable},
+};
+
+/// After how long of waiting for a connection it is asked whether the server is the right one.
+const LOOK_AFTER: Duration = Duration::from_millis(200);
+
+/// The pause before the second try to connect; each further one is longer.
+const PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) struct Connections {
+    pool: PgPool,
+    hosts: Hosts,
+    trust: Arc<Trust>,
+    patience: Duration,
+}
+
+/// What is thought of connections.
+#[derive(Debug, Default)]
+struct Trust {
+    /// Those made before are not used any more.
+    since: Mutex<Option<Instant>>,
+    /// How many led to a server that can't be written.
+    read_only: AtomicU64,
+}
+
+impl Trust {
+    fn is_due_to(&self, age: Duration) -> bool {
+        let since = *self.lock();
+        since.is_none_or(|since| since.elapsed() >= age)
+    }
+
+    fn forfeit(&self) {
+        *self.lock() = Some(Instant::now());
+    }
+
+    /// Held for a moment, in which nothing panics.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    /// Connects when one is wanted.
+    pub(super) fn new(hosts: Hosts, pool: PgPoolOptions, patience: Duration) -> Self {
+        let trust = Arc::<Trust>::default();
+        let (of_idle, of_new) = (Arc::clone(&trust), Arc::clone(&trust));
+        let pool = pool
+            .before_acquire(move |_, idle| {
+                let is_trusted = of_idle.is_due_to(idle.age);
+                Box::pin(async move { Ok(is_trusted) })
+            })
+            .after_connect(move |db, _| {
+                let trust = Arc::clone(&of_new);
+                Box::pin(async move {
+                    // An error here would be logged and the same tried again, until time is over.
+                    if !is_writable(db).await? {
+                        trust.read_only.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(hosts.good());
+        Self {
+            pool,
+            hosts,
+            trust,
+            patience,
+        }
+    }
+
+    /// A connection to a server that can be written. Waits for one as long as the patience lasts,
+    /// also while there is no such server.
+    pub(super) async fn get(&self) -> Result<PoolConnection<Postgres>, Failure> {
+        let until = Instant::now() + self.patience;
+        let mut last = None;
+        let mut tries = 1;
+        loop {
+            let read_only = self.trust.read_only.load(Ordering::SeqCst);
+            let failure = tokio::select! {
+                biased;
+                acquired = timeout_at(until, self.pool.acquire()) => match acquired {
+                    Ok(Ok(connection)) => {
+                        if self.trust.read_only.load(Ordering::SeqCst) == read_only {
+                            return Ok(connection);
+                        }
+                        // This one, or one that was made at the same time.
+                        self.forfeit(connection);
+                        Failure::ReadOnly
+                    }
+                    Ok(Err(error)) => Failure::Sql(error),
+                    // What has gone wrong before tells more.
+                    Err(_) => return Err(last.unwrap_or(sqlx::Error::PoolTimedOut.into())),
+                },
+                () = self.watch() => Failure::ReadOnly,
+            };
+            let pause = PAUSE * tries;
+            let may_pass = matches!(
+                failure.trouble(),
+                Trouble::Lost | Trouble::ReadOnly | Trouble::Full | Trouble::Starting
+            );
+            if !may_pass || Instant::now() + pause > until {
+                return Err(failure);
+            }
+            last = Some(failure);
+            self.look().await;
+            sleep(pause).await;
+            tries += 1;
+        }
+    }
+
+    /// Looks again and again which server is the right one.
+    async fn watch(&self) {
+        loop {
+            sleep(LOOK_AFTER).await;
+            self.look().await;
+        }
+    }
+
+    /// Looks which server is the right one, if there are several.
+    async fn look(&self) {
+        if self.hosts.are_several() && self.hosts.look(&self.pool).await {
+            self.trust.forfeit();
+        }
+    }
+
+    /// Takes back a connection with which something went wrong: to be used again, or thrown away,
+    /// and all older ones with it.
+    pub(super) fn judge(&self, connection: PoolConnection<Postgres>, trouble: Trouble) {
+        match trouble {
+            Trouble::Lost | Trouble::ReadOnly => self.forfeit(connection),
+            Trouble::Stale => abandon(connection),
+            _ => drop(connection),
+        }
+    }
+
+    /// Throws the connection away, and all older ones when they are wanted.
+    pub(super) fn forfeit(&self, connection: PoolConnection<Postgres>) {
+        self.trust.forfeit();
+        abandon(connection);
+    }
+
+    /// Whether a new connection can be made that can be written on.
+    pub(super) async fn probe(&self) -> Result<(), Failure> {
+        self.hosts.connect().await.map(drop)
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Closes a connection that is broken, or on which something may run that nobody waits for.
+pub(super) fn abandon(connection: PoolConnection<Postgres>) {
+    drop(connection.detach());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_made_before_trust_was_lost_is_not_used_any_more() {
+        let trust = Trust::default();
+        let second = Duration::from_secs(1);
+        assert!(trust.is_due_to(second * 100));
+        tokio::time::advance(second * 10).await;
+        trust.forfeit();
+        tokio::time::advance(second * 5).await;
+        assert!(!trust.is_due_to(second * 6), "made before");
+        assert!(trust.is_due_to(second * 4), "made since");
+    }
+}
