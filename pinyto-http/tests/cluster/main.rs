@@ -220,7 +220,7 @@ async fn nothing_acknowledged_is_lost_while_servers_are_killed_and_the_database_
         "{kills} servers killed and started again, {restarts} immediate restarts of PostgreSQL"
     );
     let tally = examine(&deployment, &postgres, clients, (kills, restarts)).await;
-    assert!(tally.acknowledged > 500, "hardly a request");
+    assert!(tally.acknowledged > 200, "hardly a request");
 }
 
 /// Waits until a change is possible.
@@ -276,5 +276,5 @@ async fn nothing_acknowledged_is_lost_when_the_standby_takes_over() {
     sleep(half).await;
     let clients = crowd.stop().await;
     let tally = examine(&deployment, &standby, clients, (1, 1)).await;
-    assert!(tally.acknowledged > 300, "hardly a request");
+    assert!(tally.acknowledged > 100, "hardly a request");
 }
