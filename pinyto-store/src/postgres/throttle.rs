@@ -9,7 +9,7 @@ use pinyto_core::{
 };
 use sqlx::PgConnection;
 
-use super::{Intent, PostgresStore, error::Failure, pool::Lock};
+use super::{Intent, PostgresStore, error::Failure, lock::Lock};
 use crate::row::{Corrupt, corrupt};
 
 /// Notes a try for each of its subjects, unless that has failed too often: `$1` to `$6` say of

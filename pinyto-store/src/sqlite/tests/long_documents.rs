@@ -40,7 +40,8 @@ async fn long_documents_are_found_among_short_ones() {
     let store = store.documents();
 
     // What SQL knows, what it doesn't, and nothing at all.
-    let queries: [(Value, fn(u64) -> bool); 4] = [
+    type Case = (Value, fn(u64) -> bool);
+    let queries: [Case; 4] = [
         (json!({}), |_| true),
         (json!({"data.n": {"$gte": 7}}), |n| n >= 7),
         (json!({"data.text": {"$regex": "^x+$"}}), |_| true),
