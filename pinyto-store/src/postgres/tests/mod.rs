@@ -5,6 +5,7 @@ mod indexes;
 mod locks;
 mod migrations;
 mod queries;
+mod retries;
 mod round_trips;
 mod trouble;
 
