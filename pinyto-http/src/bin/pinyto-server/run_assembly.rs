@@ -12,15 +12,15 @@ use pinyto_core::{
         InstallOutcome,
     },
     challenge::SessionTokenHash,
-    clock::{Clock as _, SystemClock},
+    clock::{Clock as _, SystemClock, Timestamp},
     document::NewEntry,
-    id::{KeyId, SessionId},
     job::JobRef,
+    key::{NewKey, PublicKey},
     memory::MemoryStore,
     run::{Run, RunOutcome},
-    session::Session,
-    store::Store as _,
-    user::{User, UserName},
+    session::{NewSession, ReplaceOutcome, Session},
+    store::{Store as _, StoreError},
+    user::{NewUser, RegisterOutcome, UserName},
 };
 use pinyto_http::{
     server::config::Settings,
@@ -152,14 +152,16 @@ impl Trial {
             return Ok(true);
         }
         let store = Arc::new(MemoryStore::new());
-        let (session, assembly) = self.prepare(&store, &source).await?;
+        let server_key = server_key()?;
+        let key = server_key.public_key().clone();
+        let (session, assembly) = self.prepare(&store, &source, key).await?;
         let runtime = code::runtime(settings).await?;
         let runtime = runtime.ok_or("--code off runs no code.")?;
         let mut rules = rules(settings);
         // A job runs alone, and to its end.
         rules.scheduler.concurrent = 1;
         rules.scheduler.grace = settings.code_wall.saturating_mul(2);
-        let mut builder = Cloud::builder(store.clone(), server_key()?)
+        let mut builder = Cloud::builder(store.clone(), server_key)
             .settings(rules)
             .runtime(Arc::new(runtime.clone()));
         if let Some(egress) = code::egress(settings)? {
@@ -228,19 +230,19 @@ impl Trial {
         Ok(data)
     }
 
-    /// Puts user, assembly and documents into the store.
+    /// Puts user, assembly and documents into the store, and opens a session with a key that nobody
+    /// has.
     async fn prepare(
         &self,
         store: &MemoryStore,
         source: &AssemblySource,
+        key: PublicKey,
     ) -> Result<(Session, AssemblyRef), String> {
         let now = SystemClock.now();
-        let failed = |error: pinyto_core::store::StoreError| error.to_string();
-        let user: User = store
-            .users()
-            .ensure_keyless(&self.user, now)
-            .await
-            .map_err(failed)?;
+        let failed = |error: StoreError| error.to_string();
+        let session = self.session(store, key, now).await.map_err(failed)?;
+        let session = session.ok_or("There is no session in an empty store.")?;
+        let user = &session.user;
         let limits = AuthorLimits {
             assemblies: 1,
             bytes: u64::MAX,
@@ -271,15 +273,38 @@ impl Trial {
                 inserted.map_err(failed)?;
             }
         }
-        let session = Session {
-            id: SessionId::new(0),
-            key: KeyId::new(0),
-            token_hash: SessionTokenHash::from_bytes([0; 32]),
-            created_at: now,
-            last_used_at: now,
-            user,
-        };
         Ok((session, assembly))
+    }
+
+    /// The session of a new user.
+    async fn session(
+        &self,
+        store: &MemoryStore,
+        public_key: PublicKey,
+        at: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        let label = None;
+        let user = NewUser {
+            name: self.user.clone(),
+            key: NewKey { public_key, label },
+            at,
+        };
+        let RegisterOutcome::Registered(user) = store.users().register(&user).await? else {
+            return Ok(None);
+        };
+        let keys = store.keys().list(user.id).await?;
+        let Some(key) = keys.first() else {
+            return Ok(None);
+        };
+        let new = NewSession {
+            key: key.id,
+            token_hash: SessionTokenHash::from_bytes([0; 32]),
+            at,
+        };
+        match store.sessions().replace(&new).await? {
+            ReplaceOutcome::Opened(session) => store.sessions().find(session).await,
+            ReplaceOutcome::KeyNotActive => Ok(None),
+        }
     }
 
     async fn call(

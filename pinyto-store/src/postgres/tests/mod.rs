@@ -6,6 +6,7 @@ mod indexes;
 mod locks;
 mod migrations;
 mod queries;
+mod retries;
 mod round_trips;
 mod throttle;
 mod trouble;
