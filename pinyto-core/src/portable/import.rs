@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{
     ImportError, Imported,
-    lines::{Item, Lines, Needs},
+    lines::{Item, Lines},
 };
 use crate::{
     assembly::{AssemblyRef, AssemblySource, AuthorLimits, InstallOutcome, SaveOutcome},
@@ -425,49 +425,5 @@ impl Storing {
             documents.save(scope, id, &own_time).await.map_err(failed)?;
         }
         Ok((id, Fate::New))
-    }
-}
-
-impl Needs {
-    /// What the lines need and the store doesn't have, in a sentence.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store failed.
-    pub async fn unmet(
-        &self,
-        store: &dyn Store,
-        settings: &ImportSettings,
-    ) -> Result<Option<String>, StoreError> {
-        let Some(user) = &self.user else {
-            return Ok(Some("Nobody says whose it is.".to_owned()));
-        };
-        if store.users().find(user).await?.is_none() && !self.has_active_key {
-            return Ok(Some(format!(
-                "There is no user {user}, and no active key with which she could log in: let her register first."
-            )));
-        }
-        let assemblies = store.assemblies();
-        if let Some(default) = &settings.assembly {
-            let is_here = self.brought.contains(&default.to_string())
-                || assemblies.find(default).await?.is_some();
-            return Ok((!is_here).then(|| format!("There is no assembly {default}.")));
-        }
-        let mut missing = Vec::new();
-        for name in &self.assemblies {
-            let found = match AssemblyRef::parse(name) {
-                Some(name) => assemblies.find(&name).await?,
-                None => None,
-            };
-            if found.is_none() {
-                missing.push(name.as_str());
-            }
-        }
-        Ok((!missing.is_empty()).then(|| {
-            format!(
-                "Documents are of assemblies that are not here: {}. Name one to which they go.",
-                missing.join(", ")
-            )
-        }))
     }
 }

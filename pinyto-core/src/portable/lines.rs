@@ -1,7 +1,5 @@
 //! What stands in the lines of a file, and what they need to be imported.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -335,75 +333,5 @@ pub(super) fn check_depth(fields: &Map<String, Value>) -> Result<(), String> {
             NewDocument::MAX_DEPTH
         )),
         false => Ok(()),
-    }
-}
-
-/// A look at the lines of a file before it is imported: what is wrong with them is known before
-/// anything is changed.
-pub struct Preview {
-    lines: Lines,
-    needs: Needs,
-}
-
-/// What has to be there for the lines to be imported.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Needs {
-    /// For whom they are.
-    pub user: Option<UserName>,
-    /// Whether there is a key that can be logged in with, if the user is to be made.
-    pub has_active_key: bool,
-    /// The assemblies of the documents, but for those that the lines bring along.
-    pub assemblies: BTreeSet<String>,
-    pub(super) brought: BTreeSet<String>,
-}
-
-impl Preview {
-    /// A look at lines that are to be imported with `settings`.
-    #[must_use]
-    pub fn new(settings: ImportSettings) -> Self {
-        Self {
-            lines: Lines::new(settings),
-            needs: Needs::default(),
-        }
-    }
-
-    /// Looks at the next line.
-    ///
-    /// # Errors
-    ///
-    /// [`ImportError::Line`].
-    pub fn line(&mut self, text: &str) -> Result<(), ImportError> {
-        let Self { lines, needs } = self;
-        match lines.read(text)? {
-            Some(Item::Key { is_active, .. }) => needs.has_active_key |= is_active,
-            Some(Item::Assembly(source)) => {
-                if let Some(user) = lines.user() {
-                    needs.brought.insert(format!("{user}/{}", source.name()));
-                }
-            }
-            Some(Item::Document(document)) => {
-                needs.assemblies.insert(document.assembly.to_string());
-            }
-            Some(Item::Installed(_)) | None => {}
-        }
-        Ok(())
-    }
-
-    /// After the last line.
-    ///
-    /// # Errors
-    ///
-    /// [`ImportError::Line`] if there should be more.
-    pub fn finish(mut self) -> Result<Needs, ImportError> {
-        self.lines.finish()?;
-        let Needs {
-            assemblies,
-            brought,
-            ..
-        } = &mut self.needs;
-        assemblies.retain(|assembly| !brought.contains(assembly));
-        self.needs.user = self.lines.user();
-        Ok(self.needs)
     }
 }

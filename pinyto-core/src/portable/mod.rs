@@ -23,10 +23,11 @@ mod export;
 mod import;
 mod lines;
 mod mongo;
+mod preview;
 
 pub use export::UserExport;
 pub use import::{ImportSettings, UserImport};
-pub use lines::{Needs, Preview};
+pub use preview::{Needs, Preview};
 
 use std::fmt;
 
