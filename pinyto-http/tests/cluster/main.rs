@@ -239,23 +239,37 @@ async fn first_acknowledged(deployment: &Deployment) {
     }
 }
 
-/// Whether the servers are told both addresses, or one that always leads to the primary.
-const IS_MULTI_HOST: bool = false;
+/// How servers find the PostgreSQL that can be written.
+#[derive(Clone, Copy)]
+enum Way {
+    /// The URL names both.
+    Both,
+    /// Behind a proxy that is told who it is.
+    Proxy,
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_when_the_standby_takes_over() {
+    fail_over(Way::Both).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_the_standby_takes_over_behind_a_proxy() {
+    fail_over(Way::Proxy).await;
+}
+
+async fn fail_over(way: Way) {
     let Some(primary) = Instance::start().await else {
         return;
     };
     let standby = primary.synchronous_standby().await;
     let proxy = Balancer::start().await;
     proxy.set(vec![primary.address()]);
-    let database = if IS_MULTI_HOST {
-        let (one, other) = (primary.address(), standby.address());
-        format!("postgres://pinyto@{one},{other}/postgres?target_session_attrs=read-write")
-    } else {
-        format!("postgres://pinyto@{}/postgres", proxy.address)
+    let hosts = match way {
+        Way::Both => format!("{},{}", primary.address(), standby.address()),
+        Way::Proxy => proxy.address.to_string(),
     };
+    let database = format!("postgres://pinyto@{hosts}/postgres");
     let deployment = Deployment::start(database).await;
     let crowd = Crowd::start(&deployment, &primary).await;
     let half = seconds(8) / 2;

@@ -114,6 +114,9 @@ impl Client {
             )
             .await;
         assert_eq!(installed.fate(), Fate::Acknowledged);
+        while number < WITH_PASSWORD && client.account.is_none() {
+            client.use_password().await;
+        }
         let second = json!({"public_key": numbers(client.second.public_key())});
         let added = client.call("/register_new_key", second).await;
         assert_eq!(added.fate(), Fate::Acknowledged);
