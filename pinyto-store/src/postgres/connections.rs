@@ -12,8 +12,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
-use tokio::time::{Instant, sleep, timeout_at};
+use pinyto_core::slots::Slot;
+use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
+use tokio::{
+    runtime::Handle,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
 use super::{
     error::{Failure, Trouble},
@@ -121,7 +126,7 @@ impl Connections {
                 return Err(failure);
             }
             last = Some(failure);
-            self.look().await;
+            let _ = timeout_at(until, self.look()).await;
             sleep(pause).await;
             tries += 1;
         }
@@ -165,6 +170,71 @@ impl Connections {
 
     pub(super) async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// Whose turn it is to have a connection for a change.
+pub(super) enum Turn {
+    /// A user's.
+    Of(#[expect(dead_code, reason = "held until it is dropped")] Slot),
+    /// Somebody's.
+    Other(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit),
+}
+
+/// A connection on which there may be a transaction.
+///
+/// Whoever waits for its end may stop to do so at any moment, and the driver doesn't notice a
+/// transaction whose beginning nobody has waited for. A connection that is not taken back is
+/// therefore rolled back before anybody else gets it; until then it keeps its turn.
+pub(super) struct InUse {
+    connection: Option<PoolConnection<Postgres>>,
+    turn: Arc<Turn>,
+    bound: Duration,
+}
+
+impl InUse {
+    /// The roll-back may take as long as `bound`.
+    pub(super) fn new(
+        connection: PoolConnection<Postgres>,
+        turn: Arc<Turn>,
+        bound: Duration,
+    ) -> Self {
+        Self {
+            connection: Some(connection),
+            turn,
+            bound,
+        }
+    }
+
+    pub(super) fn get(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        let connection = self.connection.as_deref_mut();
+        connection.ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// When the driver knows of the end of its transaction.
+    pub(super) fn take_back(&mut self) -> Option<PoolConnection<Postgres>> {
+        self.connection.take()
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let Ok(runtime) = Handle::try_current() else {
+            return abandon(connection);
+        };
+        let (turn, bound) = (Arc::clone(&self.turn), self.bound);
+        runtime.spawn(async move {
+            // Waits for what runs on it.
+            let rolled_back = sqlx::raw_sql("ROLLBACK").execute(&mut *connection);
+            match timeout(bound, rolled_back).await {
+                Ok(Ok(_)) => drop(connection),
+                _ => abandon(connection),
+            }
+            drop(turn);
+        });
     }
 }
 

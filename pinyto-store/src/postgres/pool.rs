@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    connections::{Connections, abandon},
+    connections::{Connections, InUse, Turn, abandon},
     error::{Failure, Trouble, trouble},
     hosts::is_writable,
     lock::{Lock, begin},
@@ -77,6 +77,9 @@ pub(super) struct Database {
     for_queries: Semaphore,
     /// Turns for changes: those of one user wait for each other, and each has a connection.
     for_changes: Arc<Slots>,
+    /// Of the connections that changes may have of which nobody knows whose they are before they
+    /// are made.
+    for_others: Arc<Semaphore>,
 }
 
 /// Why a try ended without a result.
@@ -126,6 +129,7 @@ impl Database {
             for_queries: Semaphore::new(queries_at_once(connections_at_most)),
             // Some are left for what only reads, and waits for nobody.
             for_changes: Slots::new(count - count / 4, count / 4),
+            for_others: Arc::new(Semaphore::new((count / 2).max(1))),
         }
     }
 
@@ -209,16 +213,11 @@ impl Database {
     /// Does what is intended when it is its user's turn, several times over if others are in the way.
     pub(super) async fn write<I: Intent>(&self, intent: I) -> Result<I::Outcome, StoreError> {
         let since = Instant::now();
-        let _turn = match intent.user() {
-            Some(user) => {
-                let turn = timeout(self.patience, self.for_changes.take(user)).await;
-                Some(turn.map_err(|_| StoreError::busy())?)
-            }
-            None => None,
-        };
+        let turn = timeout(self.patience, self.turn(intent.user())).await;
+        let turn = Arc::new(turn.map_err(|_| StoreError::busy())??);
         let mut tries = 1;
         loop {
-            match self.attempt(&intent).await {
+            match self.attempt(&intent, &turn).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(Ended::Again(failure)) if self.is_to_try(tries, since) => {
                     tracing::debug!(?failure, tries, "a transaction is tried again");
@@ -230,23 +229,43 @@ impl Database {
         }
     }
 
-    async fn attempt<I: Intent>(&self, intent: &I) -> Result<I::Outcome, Ended> {
-        let mut connection = self.connections.get().await.map_err(Ended::For)?;
+    async fn turn(&self, user: Option<UserId>) -> Result<Turn, StoreError> {
+        Ok(if let Some(user) = user {
+            Turn::Of(self.for_changes.take(user).await)
+        } else {
+            let permit = Arc::clone(&self.for_others).acquire_owned().await;
+            Turn::Other(permit.map_err(StoreError::unavailable)?)
+        })
+    }
+
+    async fn attempt<I: Intent>(&self, intent: &I, turn: &Arc<Turn>) -> Result<I::Outcome, Ended> {
+        let connection = self.connections.get().await.map_err(Ended::For)?;
+        let bound = self.patience + GRACE;
+        let mut connection = InUse::new(connection, Arc::clone(turn), bound);
         let begin = intent.locks().map(|locks| begin(&locks, self.patience));
-        let work = perform(&mut connection, begin, intent);
-        match timeout(self.patience + GRACE, work).await {
-            Ok(Ok(result)) => result.inspect_err(|ended| {
-                self.connections.judge(connection, ended.trouble());
-            }),
+        let work = async { perform(connection.get()?, begin, intent).await };
+        match timeout(bound, work).await {
+            Ok(Ok(Ok(outcome))) => {
+                drop(connection.take_back());
+                Ok(outcome)
+            }
+            Ok(Ok(Err(ended))) => {
+                if let Some(connection) = connection.take_back() {
+                    self.connections.judge(connection, ended.trouble());
+                }
+                Err(ended)
+            }
             // The transaction is there, but failed; the driver doesn't know of it.
             Ok(Err(error)) => {
-                match trouble(&error) {
-                    Trouble::Lost | Trouble::ReadOnly => self.connections.forfeit(connection),
-                    _ => abandon(connection),
+                if let Trouble::Lost | Trouble::ReadOnly = trouble(&error)
+                    && let Some(connection) = connection.take_back()
+                {
+                    self.connections.forfeit(connection);
                 }
                 Err(Ended::uncommitted(error))
             }
-            Err(_) => Err(Ended::For(self.unanswered(connection))),
+            // All of it took too long, which says nothing of the server.
+            Err(_) => Err(Ended::For(sqlx::Error::PoolTimedOut.into())),
         }
     }
 
