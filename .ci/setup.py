@@ -9,7 +9,8 @@ for any lines.
 What a machine of this kind can't have, stands in: systemd (see setup_systemctl.py), and scp. The
 program is the one that was built before.
 
-Exit code 3: this machine can't do that (it takes root, namespaces, PostgreSQL and HAProxy).
+Exit code 3: this machine can't do that, for want of root or namespaces. If only programs are missing,
+that is an error: they can be installed.
 """
 
 import contextlib
@@ -252,14 +253,15 @@ def inside():
 
 def outside():
     needed = ["unshare", "ip", "haproxy", "pg_createcluster", "openssl", "curl", "socat", "setpriv"]
-    lacking = [tool for tool in needed if not shutil.which(tool)]
     if os.geteuid() != 0:
-        lacking.append("root")
-    namespaces = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if not lacking and subprocess.run([*namespaces, "true"]).returncode != 0:
-        lacking.append("namespaces")
+        print("the setups can't be tried here, for want of root")
+        sys.exit(CANNOT)
+    lacking = [tool for tool in needed if not shutil.which(tool)]
     if lacking:
-        print("the setups can't be tried here, for want of", ", ".join(lacking))
+        sys.exit("to try the setups, install " + ", ".join(lacking))
+    namespaces = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*namespaces, "true"]).returncode != 0:
+        print("the setups can't be tried here, for want of namespaces")
         sys.exit(CANNOT)
     if not PROGRAM.exists():
         sys.exit(f"{PROGRAM} is not there: build it first")

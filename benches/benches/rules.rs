@@ -1,6 +1,6 @@
 //! Criterion benches of the rules themselves, without HTTP.
 //!
-//!     cargo bench -p pinyto-benches
+//!     cargo bench --ignore-rust-version -p pinyto-benches
 
 #![allow(missing_docs, reason = "criterion's macros")]
 #![allow(clippy::unwrap_used, reason = "a bench ends when anything fails")]

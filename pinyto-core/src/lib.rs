@@ -5,7 +5,8 @@
 //! bundles of server-side code that users install. What a user consumes is metered.
 //!
 //! This crate has the types, the rules and the traits; it knows no SQL and no HTTP. `pinyto-store`
-//! has a store on SQLite, `pinyto-http` mounts everything on warp and has the reference server.
+//! has stores on SQLite and on PostgreSQL, `pinyto-http` mounts everything on warp and has the
+//! reference server.
 //!
 //! ```
 //! use std::sync::Arc;

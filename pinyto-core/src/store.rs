@@ -15,7 +15,8 @@
 //! | failed tries | [`FailureRepository`] |
 //! | what is read for a session | [`SessionReads`] |
 //!
-//! [`MemoryStore`](crate::memory::MemoryStore) is one; the crate `pinyto-store` has one on SQLite.
+//! [`MemoryStore`](crate::memory::MemoryStore) is one; the crate `pinyto-store` has one on SQLite and
+//! one on PostgreSQL.
 //!
 //! # How to write one
 //!

@@ -2,7 +2,8 @@
 //! it measures in the same run. Ends with an error if a figure misses its target. See
 //! `docs/performance.md`.
 //!
-//!     cargo build --release && cargo run --release -p pinyto-benches -- [SECONDS [SCENARIO]]
+//!     cargo build --release --ignore-rust-version
+//!     cargo run --release --ignore-rust-version -p pinyto-benches -- [SECONDS [SCENARIO]]
 
 #![allow(
     clippy::unwrap_used,

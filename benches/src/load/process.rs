@@ -30,7 +30,7 @@ impl Process {
         let server = env::current_exe().unwrap().with_file_name("pinyto-server");
         assert!(
             server.exists(),
-            "{} is missing: cargo build --release",
+            "{} is missing: cargo build --release --ignore-rust-version",
             server.display()
         );
         fs::write(
