@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Error,
+    Error, NO_POSTGRES,
     cluster::{Cluster, PATIENCE},
     execute, missing,
 };
@@ -83,7 +83,7 @@ impl Instance {
         settings.push("listen_addresses=127.0.0.1".to_owned());
         settings.push(format!("port={port}"));
         let Some((cluster, orders)) = Cluster::start_with(&settings, primary)? else {
-            return missing().map(|()| None);
+            return missing(NO_POSTGRES).map(|()| None);
         };
         let instance = Self {
             cluster,

@@ -270,19 +270,21 @@ async fn server() -> Result<Option<Server>, Error> {
         cluster.wait_until_ready().await?;
         return Ok(Some(Server::Own(cluster)));
     }
-    missing().map(|()| None)
+    missing(NO_POSTGRES).map(|()| None)
 }
 
-/// Says that there is no PostgreSQL, or that this is an error.
-fn missing() -> Result<(), Error> {
+/// Why there is no cluster.
+const NO_POSTGRES: &str = "there is no PostgreSQL here (initdb is neither in PATH nor in \
+    /usr/lib/postgresql/*/bin), and PINYTO_TEST_POSTGRES_URL is not set";
+
+/// Says that tests are skipped, or that this is an error.
+fn missing(why: &str) -> Result<(), Error> {
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
-        return Err("there is no PostgreSQL, and CI may not skip its tests".into());
+        return Err(format!("{why}, and CI may not skip tests of PostgreSQL").into());
     }
     // Not by a macro, whose output the harness keeps.
-    let _ = std::io::stderr().write_all(
-        b"SKIPPED: tests of PostgreSQL. There is none here (initdb is neither in PATH nor in \
-        /usr/lib/postgresql/*/bin), and PINYTO_TEST_POSTGRES_URL is not set.\n",
-    );
+    let line = format!("SKIPPED: tests of PostgreSQL: {why}.\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
     Ok(())
 }
 

@@ -256,10 +256,10 @@ async fn of_several_servers_the_one_that_can_be_written_is_used() {
     assert_eq!(inserted.unwrap(), InsertOutcome::Inserted);
     assert_eq!(given::document_count(&store, &ann).await, 21);
     store.ping().await.unwrap();
-    // From now on without waiting.
+    // From now on without waiting (for ten seconds, which is what it would be).
     let begun = Instant::now();
     store.insert(ann.id, &entry(21, &notes)).await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
