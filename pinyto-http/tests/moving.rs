@@ -192,9 +192,14 @@ async fn one_user_moves_to_another_cloud() {
     let server = RunningServer::start(new.path());
     let file = file.to_str().unwrap();
     let said = succeed(new.path(), &["import-user", file]);
-    assert!(said.contains("The user was made"), "{said}");
+    assert!(said.contains("The user ada was made"), "{said}");
     assert!(said.contains("3 documents"), "{said}");
-    let said = succeed(new.path(), &["import-user", file]);
+    assert!(said.contains("Installed: ada/Notes."), "{said}");
+    // Now that she is there, the file alone doesn't get into her account.
+    let said = fail(new.path(), &["import-user", file]);
+    assert!(said.contains("it names ada, who is here already"), "{said}");
+    let said = succeed(new.path(), &["import-user", file, "--user", "ada"]);
+    assert!(said.contains("The user ada was there"), "{said}");
     assert!(
         said.contains("and 0 documents. There already: 3 documents"),
         "{said}"

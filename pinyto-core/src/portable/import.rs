@@ -50,7 +50,8 @@ impl ImportSettings {
         }
     }
 
-    /// Whose all of it becomes; by default the user's whom the lines name.
+    /// Whose all of it becomes; by default the user's whom the lines name, if there is none of her
+    /// name yet. Lines alone don't choose which account is changed.
     #[must_use]
     pub fn user(mut self, user: UserName) -> Self {
         self.user = Some(user);
@@ -76,7 +77,9 @@ impl ImportSettings {
 ///
 /// What is there already stays as it is, so the same lines can be imported again. Documents keep
 /// their identifiers and times; they are accounted for from the present on, and none queues a job.
-/// An assembly that they name is installed if it is here.
+/// An assembly that they name is installed if it is here. So whoever wrote the lines chooses code
+/// that runs for the user: one who is there already has to be
+/// [named](ImportSettings::user), and nobody's are the reserved names.
 ///
 /// Has to be used within a tokio runtime.
 pub struct UserImport {
@@ -180,22 +183,26 @@ impl UserImport {
         }
         let name = self.lines.user();
         let name = name.ok_or_else(|| self.wrong("nobody says whose it is"))?;
+        if name.is_reserved() {
+            return Err(self.wrong(format!("nobody can have the name {name}")));
+        }
         let found = self.store.users().find(&name).await;
         let user = match found.map_err(self.failed())? {
+            Some(_) if self.settings.user.is_none() => {
+                return Err(self.wrong(taken(&name)));
+            }
             Some(user) => {
                 self.imported.keys_left_out = self.keys.len() as u64;
                 user
             }
             None => self.make(name).await?,
         };
+        self.imported.user = Some(user.name.clone());
         self.user = Some(user.clone());
         Ok(user)
     }
 
     async fn make(&mut self, name: UserName) -> Result<User, ImportError> {
-        if name.is_reserved() {
-            return Err(self.wrong(format!("nobody can have the name {name}")));
-        }
         let mut keys = std::mem::take(&mut self.keys);
         let Some(first) = keys.iter().position(|(_, is_active)| *is_active) else {
             return Err(self.wrong(format!(
@@ -270,7 +277,7 @@ impl UserImport {
 
     async fn installed(&mut self, assembly: &AssemblyRef) -> Result<(), ImportError> {
         match self.install(assembly).await? {
-            Some(Fate::New) => self.imported.new.installed += 1,
+            Some(Fate::New) => {}
             Some(_) => self.imported.known.installed += 1,
             None => self.imported.missing.push(assembly.to_string()),
         }
@@ -289,7 +296,11 @@ impl UserImport {
         let limit = self.settings.max_installed;
         let installed = assemblies.install(user.id, assembly, limit, self.now).await;
         match installed.map_err(self.failed())? {
-            InstallOutcome::Installed => Ok(Some(Fate::New)),
+            InstallOutcome::Installed => {
+                self.imported.new.installed += 1;
+                self.imported.installed.push(assembly.to_string());
+                Ok(Some(Fate::New))
+            }
             InstallOutcome::NotFound => Ok(None),
             InstallOutcome::LimitReached => {
                 Err(self.wrong(format!("a user installs at most {limit} assemblies")))
@@ -304,10 +315,8 @@ impl UserImport {
         }
         let wanted = [Some(assembly.clone()), self.settings.assembly.clone()];
         for home in wanted.into_iter().flatten() {
-            match self.install(&home).await? {
-                None => continue,
-                Some(Fate::New) => self.imported.new.installed += 1,
-                Some(_) => {}
+            if self.install(&home).await?.is_none() {
+                continue;
             }
             self.homes.insert(assembly.clone(), home.clone());
             return Ok(home);
@@ -365,6 +374,13 @@ impl UserImport {
         };
         counts.documents += 1;
     }
+}
+
+/// Why a user who is there has to be named.
+pub(super) fn taken(user: &UserName) -> String {
+    format!(
+        "it names {user}, who is here already, and a file alone doesn't choose which account is changed, so she has to be named (--user {user})"
+    )
 }
 
 /// What it takes to store a document.

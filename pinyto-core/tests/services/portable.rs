@@ -8,7 +8,9 @@ use pinyto_core::{
     document::{Document, Scope},
     key::{KeyLabel, NewKey},
     memory::MemoryStore,
-    portable::{Counts, ImportError, ImportSettings, Imported, Preview, UserExport, UserImport},
+    portable::{
+        Counts, ImportError, ImportSettings, Imported, Needs, Preview, UserExport, UserImport,
+    },
     store::Store,
     testing::{given, keys},
     user::User,
@@ -23,6 +25,11 @@ fn now() -> Timestamp {
 
 fn settings() -> ImportSettings {
     ImportSettings::new(&Settings::default())
+}
+
+/// The same, and whose it becomes is named.
+fn for_ann() -> ImportSettings {
+    settings().user(given::name("ann"))
 }
 
 fn store() -> Arc<dyn Store> {
@@ -55,6 +62,14 @@ async fn import(
         import.line(line).await?;
     }
     import.finish().await
+}
+
+fn needs(lines: &[String], settings: &ImportSettings) -> Needs {
+    let mut preview = Preview::new(settings.clone());
+    for line in lines {
+        preview.line(line).unwrap();
+    }
+    preview.finish().unwrap()
 }
 
 fn document(n: u64) -> Document {
@@ -118,6 +133,8 @@ async fn what_is_exported_can_be_imported_once_and_again() {
     };
     assert_eq!(imported.new, all);
     assert!(imported.made_user);
+    assert_eq!(imported.user, Some(given::name("ann")));
+    assert_eq!(imported.installed, ["ann/Notes", "bob/Shared"]);
     let (old, new) = (user(&from, "ann").await, user(&to, "ann").await);
     let old_keys = from.keys().list(old.id).await.unwrap();
     let new_keys = to.keys().list(new.id).await.unwrap();
@@ -149,7 +166,7 @@ async fn what_is_exported_can_be_imported_once_and_again() {
     };
     assert_eq!(sorted(export(&to, "ann").await), sorted(lines.clone()));
 
-    let again = import(&to, &lines, settings()).await.unwrap();
+    let again = import(&to, &lines, for_ann()).await.unwrap();
     assert_eq!(again.new, Counts::default());
     assert_eq!(
         (again.known.documents, again.kept.documents),
@@ -171,7 +188,7 @@ async fn storage_is_accounted_for_from_the_import_on() {
     lines.push(json!({ "document": late.to_json() }).to_string());
     let end = json!({"keys": 3, "assemblies": 1, "installed": 2, "documents": DOCUMENTS + 1});
     lines.push(json!({ "end": end }).to_string());
-    import(&to, &lines, settings()).await.unwrap();
+    import(&to, &lines, for_ann()).await.unwrap();
     let bytes: u64 = (1..=DOCUMENTS).map(|n| document(n).size()).sum();
     let usage = to.users().usage(ann.id).await.unwrap().unwrap().at(now());
     assert_eq!(usage.bytes, bytes + late.size());
@@ -211,7 +228,7 @@ async fn what_is_there_stays_as_it_is() {
     let mine = given::document(2, &notes, json!("mine"));
     given::stored(&*to, &ann, &mine).await;
     let lines = export(&from, "ann").await;
-    let imported = import(&to, &lines, settings()).await.unwrap();
+    let imported = import(&to, &lines, for_ann()).await.unwrap();
     assert_eq!((imported.kept.documents, imported.kept.assemblies), (1, 1));
     assert_eq!(imported.new.documents, DOCUMENTS - 1);
     let found = to.documents().find(Scope::all_of(ann.id), mine.id).await;
@@ -222,14 +239,47 @@ async fn what_is_there_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_file_does_not_choose_whose_account_is_changed() {
+    let (from, to) = (filled().await, other().await);
+    let ann = given::user(&*to, "ann", 7).await;
+    let pinyto = given::user(&*to, "pinyto", 8).await;
+    let lines = export(&from, "ann").await;
+    let mut of_pinyto = lines.clone();
+    of_pinyto[0] = lines[0].replace("\"ann\"", "\"pinyto\"");
+    let named = settings().user(given::name("pinyto"));
+    for (lines, settings, reason) in [
+        (&lines, settings(), "(--user ann)"),
+        (&of_pinyto, settings(), "have the name pinyto"),
+        (&lines, named, "have the name pinyto"),
+    ] {
+        let unmet = needs(lines, &settings).unmet(&*to, &settings).await;
+        let unmet = unmet.unwrap().unwrap();
+        assert!(unmet.contains(reason), "{unmet}");
+        let error = import(&to, lines, settings).await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    for user in [&ann, &pinyto] {
+        let installed = to.assemblies().list_installed(user.id).await;
+        assert_eq!(installed.unwrap(), []);
+        assert_eq!(given::document_count(&*to, user).await, 0);
+    }
+    // With her name it is taken.
+    assert_eq!(
+        needs(&lines, &for_ann())
+            .unmet(&*to, &for_ann())
+            .await
+            .unwrap(),
+        None
+    );
+    let imported = import(&to, &lines, for_ann()).await.unwrap();
+    assert_eq!(imported.user, Some(ann.name));
+}
+
+#[tokio::test]
 async fn documents_need_an_assembly_that_is_here() {
     let (from, to) = (filled().await, store());
     let lines = export(&from, "ann").await;
-    let mut preview = Preview::new(settings());
-    for line in &lines {
-        preview.line(line).unwrap();
-    }
-    let needs = preview.finish().unwrap();
+    let needs = needs(&lines, &settings());
     let unmet = needs.unmet(&*to, &settings()).await.unwrap().unwrap();
     assert!(unmet.contains("not here: bob/Shared."), "{unmet}");
     let error = import(&to, &lines, settings())
@@ -238,7 +288,7 @@ async fn documents_need_an_assembly_that_is_here() {
         .to_string();
     assert!(error.contains("there is no assembly bob/Shared"), "{error}");
     // Another one can take them, and what went before is not doubled.
-    let to_notes = settings().assembly(given::assembly_ref("ann/Notes"));
+    let to_notes = for_ann().assembly(given::assembly_ref("ann/Notes"));
     assert_eq!(needs.unmet(&*to, &to_notes).await.unwrap(), None);
     let imported = import(&to, &lines, to_notes).await.unwrap();
     assert_eq!(imported.missing, ["bob/Shared"]);
@@ -259,7 +309,7 @@ async fn a_keyserver_account_does_not_go_along() {
         .to_string();
     assert!(error.contains("no active key"), "{error}");
     given::user(&*to, "ann", 2).await;
-    import(&to, &lines, settings()).await.unwrap();
+    import(&to, &lines, for_ann()).await.unwrap();
 }
 
 #[tokio::test]

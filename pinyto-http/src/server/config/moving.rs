@@ -43,7 +43,8 @@ pub enum Moving {
     ImportUser {
         /// Where it is.
         file: Place,
-        /// `--user`: whose it becomes, if not the user's whom the file names.
+        /// `--user`: whose it becomes; by default the user's whom the file names, if she is not
+        /// here yet.
         user: Option<UserName>,
         /// `--assembly`: where documents go that have no assembly here.
         assembly: Option<AssemblyRef>,
@@ -129,7 +130,7 @@ pub(super) fn commands() -> Vec<Command> {
             .arg(option(
                 "user",
                 "NAME",
-                "Whose it becomes, if not the user's whom the file names",
+                "Whose it becomes; by default the user's whom the file names, if she is not here yet",
             ))
             .arg(option(
                 "assembly",

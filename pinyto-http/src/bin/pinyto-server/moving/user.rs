@@ -100,15 +100,13 @@ pub(super) async fn import(
     let imported = read(&database, place, how, wanted.max_line).await;
     database.close().await;
     let imported = imported?;
-    if imported.made_user {
-        say("The user was made, with her keys.");
-    } else if imported.keys_left_out > 0 {
-        say(&format!(
-            "The user was there, so {} keys of the file were left out: add keys as she who can log in.",
-            imported.keys_left_out
-        ));
+    if let Some(user) = &imported.user {
+        say(&whose(user, &imported));
     }
     say(&summary(&imported));
+    if !imported.installed.is_empty() {
+        say(&format!("Installed: {}.", imported.installed.join(", ")));
+    }
     if !imported.missing.is_empty() {
         say(&format!(
             "Not installed, because they are not here: {}.",
@@ -161,6 +159,19 @@ async fn read(
     }
     drop(bar);
     import.finish().await.map_err(|error| error.to_string())
+}
+
+/// To whom it went.
+fn whose(user: &UserName, imported: &Imported) -> String {
+    match imported {
+        Imported { made_user, .. } if *made_user => {
+            format!("The user {user} was made, with her keys.")
+        }
+        Imported { keys_left_out, .. } if *keys_left_out > 0 => format!(
+            "The user {user} was there, so {keys_left_out} keys of the file were left out: add keys as she who can log in."
+        ),
+        _ => format!("The user {user} was there."),
+    }
 }
 
 fn summary(imported: &Imported) -> String {
