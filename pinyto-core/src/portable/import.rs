@@ -23,6 +23,10 @@ use crate::{
 /// How many documents are stored at once: a store that commits many together is quicker so.
 const AT_ONCE: usize = 16;
 
+/// The length of a line, in bytes, from which on it is taken alone: its values may need a hundred
+/// times as much memory.
+const LARGE: usize = 256 * 1024;
+
 /// What an import does with its lines, and within which limits.
 #[derive(Clone, Debug)]
 pub struct ImportSettings {
@@ -137,6 +141,9 @@ impl UserImport {
     ///
     /// [`ImportError`]; then no further line can be taken.
     pub async fn line(&mut self, text: &str) -> Result<(), ImportError> {
+        if text.len() > LARGE {
+            self.settle().await?;
+        }
         match self.lines.read(text)? {
             None => Ok(()),
             Some(Item::Key { key, is_active }) => {
@@ -161,9 +168,7 @@ impl UserImport {
     pub async fn finish(mut self) -> Result<Imported, ImportError> {
         self.lines.finish()?;
         self.owner().await?;
-        while !self.storing.is_empty() {
-            self.wait().await?;
-        }
+        self.settle().await?;
         Ok(self.imported)
     }
 
@@ -348,6 +353,14 @@ impl UserImport {
             let (id, fate) = storing.store(document).await?;
             self.is_accounted = matches!(fate, Fate::New);
             self.note(id, &fate);
+        }
+        Ok(())
+    }
+
+    /// Waits until all is stored that was taken.
+    async fn settle(&mut self) -> Result<(), ImportError> {
+        while !self.storing.is_empty() {
+            self.wait().await?;
         }
         Ok(())
     }

@@ -177,6 +177,22 @@ async fn what_is_exported_can_be_imported_once_and_again() {
 }
 
 #[tokio::test]
+async fn a_long_line_is_taken_when_all_before_it_is_stored() {
+    let (from, to) = (filled().await, other().await);
+    let mut lines = export(&from, "ann").await;
+    lines.retain(|line| !line.starts_with("{\"document") && !line.starts_with("{\"end"));
+    let line = |n: u64| json!({ "document": document(n).to_json() }).to_string();
+    lines.extend((1..=10).map(line));
+    let mut import = UserImport::new(to, settings(), now());
+    for line in &lines {
+        import.line(line).await.unwrap();
+    }
+    assert!(import.so_far().new.documents < 10);
+    import.line(&line(2_100)).await.unwrap();
+    assert_eq!(import.so_far().new.documents, 10);
+}
+
+#[tokio::test]
 async fn storage_is_accounted_for_from_the_import_on() {
     let (from, to) = (filled().await, other().await);
     // Somebody whose account was last calculated long ago.

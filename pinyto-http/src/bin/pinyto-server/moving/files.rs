@@ -203,7 +203,9 @@ impl Lines {
             let part = read.get(..end.unwrap_or(read.len())).unwrap_or_default();
             if self.line.len() + part.len() > self.max {
                 let most = self.max;
-                return Err(format!("Line {number} is longer than {most} bytes."));
+                return Err(format!(
+                    "Line {number} is longer than {most} bytes (--max-line-mib)."
+                ));
             }
             self.line.extend_from_slice(part);
             let used = part.len() + usize::from(end.is_some());

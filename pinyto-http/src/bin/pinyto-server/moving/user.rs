@@ -7,7 +7,7 @@ use pinyto_core::{
     store::Store,
     user::UserName,
 };
-use pinyto_http::server::config::{Place, Settings};
+use pinyto_http::server::config::{IMPORTED_LINE, Place, Settings};
 use pinyto_store::DatabaseState;
 use tokio::io::AsyncWriteExt as _;
 
@@ -53,7 +53,9 @@ async fn write(store: &dyn Store, user: &UserName, place: &Place) -> Result<(), 
     let mut export = begun.ok_or_else(|| format!("There is no user {user}."))?;
     let mut target = Target::create(place)?;
     let mut bar = Bar::new("export", "documents", None);
+    let mut longest = 0;
     while let Some(mut line) = export.next().await.map_err(unread)? {
+        longest = longest.max(line.len());
         line.push('\n');
         let written = target.to.write_all(line.as_bytes()).await;
         written.map_err(|error| format!("{} can't be written: {error}.", shown(place)))?;
@@ -63,6 +65,10 @@ async fn write(store: &dyn Store, user: &UserName, place: &Place) -> Result<(), 
     target.finish(place).await?;
     let name = shown(place);
     report(place, &format!("{name} has {} of {user}.", export.counts()));
+    if longest > IMPORTED_LINE {
+        let mib = longest.div_ceil(1 << 20);
+        report(place, &format!("To import it say --max-line-mib {mib}."));
+    }
     let account = store.keyserver().find(user).await.map_err(unread)?;
     if account.is_some() {
         report(
