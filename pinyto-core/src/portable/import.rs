@@ -15,7 +15,7 @@ use crate::{
     cloud::Settings,
     document::{Document, DocumentId, InsertOutcome, NewEntry, Replacement, Scope},
     id::UserId,
-    key::{AddKeyOutcome, KeyHash, NewKey},
+    key::{AddKeyOutcome, NewKey},
     store::{Store, StoreError},
     user::{NewUser, RegisterOutcome, User, UserName},
 };
@@ -92,7 +92,9 @@ pub struct UserImport {
     now: Timestamp,
     lines: Lines,
     /// With which the user is made, if she is.
-    keys: Vec<(NewKey, bool)>,
+    keys: Vec<NewKey>,
+    /// How many of hers can't be logged in with.
+    inactive_keys: u64,
     user: Option<User>,
     /// Where the documents of an assembly go.
     homes: HashMap<AssemblyRef, AssemblyRef>,
@@ -120,6 +122,7 @@ impl UserImport {
             settings,
             now,
             keys: Vec::new(),
+            inactive_keys: 0,
             user: None,
             homes: HashMap::new(),
             is_accounted: false,
@@ -147,11 +150,14 @@ impl UserImport {
         match self.lines.read(text)? {
             None => Ok(()),
             Some(Item::Key { key, is_active }) => {
-                if self.keys.len() == self.settings.max_keys {
+                if is_active && self.keys.len() == self.settings.max_keys {
                     let most = self.settings.max_keys;
                     return Err(self.wrong(format!("a user has at most {most} keys")));
                 }
-                self.keys.push((key, is_active));
+                match is_active {
+                    true => self.keys.push(key),
+                    false => self.inactive_keys += 1,
+                }
                 Ok(())
             }
             Some(Item::Assembly(source)) => self.assembly(&source).await,
@@ -181,7 +187,8 @@ impl UserImport {
         move |source| ImportError::Store { line, source }
     }
 
-    /// The user, made with her keys if there is none.
+    /// The user, made with her active keys if there is none. A store adds every key as an active
+    /// one, so one that was revoked would be active if the import stopped just then.
     async fn owner(&mut self) -> Result<User, ImportError> {
         if let Some(user) = &self.user {
             return Ok(user.clone());
@@ -197,7 +204,7 @@ impl UserImport {
                 return Err(self.wrong(taken(&name)));
             }
             Some(user) => {
-                self.imported.keys_left_out = self.keys.len() as u64;
+                self.imported.keys_left_out = self.keys.len() as u64 + self.inactive_keys;
                 user
             }
             None => self.make(name).await?,
@@ -208,13 +215,12 @@ impl UserImport {
     }
 
     async fn make(&mut self, name: UserName) -> Result<User, ImportError> {
-        let mut keys = std::mem::take(&mut self.keys);
-        let Some(first) = keys.iter().position(|(_, is_active)| *is_active) else {
+        let mut keys = std::mem::take(&mut self.keys).into_iter();
+        let Some(key) = keys.next() else {
             return Err(self.wrong(format!(
                 "there is no user {name}, and no active key with which she could log in: let her register first"
             )));
         };
-        let (key, _) = keys.remove(first);
         let new = NewUser {
             name,
             key,
@@ -226,31 +232,21 @@ impl UserImport {
         };
         self.imported.made_user = true;
         self.imported.new.keys += 1;
-        for (key, is_active) in keys {
-            self.add_key(user.id, &key, is_active).await?;
+        self.imported.inactive_keys_left_out = self.inactive_keys;
+        for key in keys {
+            self.add_key(user.id, &key).await?;
         }
         Ok(user)
     }
 
-    async fn add_key(
-        &mut self,
-        user: UserId,
-        key: &NewKey,
-        is_active: bool,
-    ) -> Result<(), ImportError> {
+    async fn add_key(&mut self, user: UserId, key: &NewKey) -> Result<(), ImportError> {
         let keys = self.store.keys();
         let added = keys
             .add(user.into(), key, self.settings.max_keys, self.now)
             .await;
-        match added.map_err(self.failed())? {
-            AddKeyOutcome::Added(_) => self.imported.new.keys += 1,
-            // The same line twice.
-            _ => return Ok(()),
-        }
-        if !is_active {
-            let hash: KeyHash = key.public_key.fingerprint().into();
-            let set = self.store.keys().set_active(user.into(), &hash, false);
-            set.await.map_err(self.failed())?;
+        // Otherwise it is the same line twice.
+        if let AddKeyOutcome::Added(_) = added.map_err(self.failed())? {
+            self.imported.new.keys += 1;
         }
         Ok(())
     }

@@ -81,6 +81,8 @@ pub struct Imported {
     pub made_user: bool,
     /// Keys that were left out because the user was there already: who has one gets at everything.
     pub keys_left_out: u64,
+    /// Keys of a user who was made that were left out because they are not active.
+    pub inactive_keys_left_out: u64,
     /// Assemblies that were installed for her.
     pub installed: Vec<String>,
     /// Assemblies that she had installed and that are not here.

@@ -170,9 +170,12 @@ async fn read(
 /// To whom it went.
 fn whose(user: &UserName, imported: &Imported) -> String {
     match imported {
-        Imported { made_user, .. } if *made_user => {
-            format!("The user {user} was made, with her keys.")
-        }
+        Imported { made_user, .. } if *made_user => match imported.inactive_keys_left_out {
+            0 => format!("The user {user} was made, with her keys."),
+            inactive => format!(
+                "The user {user} was made, with her active keys; {inactive} inactive ones were left out."
+            ),
+        },
         Imported { keys_left_out, .. } if *keys_left_out > 0 => format!(
             "The user {user} was there, so {keys_left_out} keys of the file were left out: add keys as she who can log in."
         ),
