@@ -171,11 +171,11 @@ impl UserImport {
     /// # Errors
     ///
     /// [`ImportError`].
-    pub async fn finish(mut self) -> Result<Imported, ImportError> {
+    pub async fn finish(&mut self) -> Result<Imported, ImportError> {
         self.lines.finish()?;
         self.owner().await?;
         self.settle().await?;
-        Ok(self.imported)
+        Ok(self.imported.clone())
     }
 
     fn wrong(&self, reason: impl Into<String>) -> ImportError {

@@ -9,9 +9,10 @@ use pinyto_core::{
 };
 use pinyto_http::server::config::{IMPORTED_LINE, Place, Settings};
 use pinyto_store::DatabaseState;
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, sync::watch};
 
 use super::{
+    Remains,
     files::{Origin, Target},
     progress::Bar,
     report, shown,
@@ -91,6 +92,7 @@ pub(super) async fn import(
     settings: &Settings,
     place: &Place,
     wanted: Import,
+    remains: &watch::Sender<Remains>,
 ) -> Result<(), String> {
     let mut how = ImportSettings::new(&rules(settings));
     if let Some(user) = wanted.user {
@@ -103,9 +105,9 @@ pub(super) async fn import(
         how = how.kind(kind);
     }
     let database = open(settings).await?;
-    let imported = read(&database, place, how, wanted.max_line).await;
+    let imported = read(&database, place, how, wanted.max_line, remains).await;
     database.close().await;
-    let imported = imported?;
+    let imported = imported.map_err(|error| remains.borrow().told(&error))?;
     if let Some(user) = &imported.user {
         say(&whose(user, &imported));
     }
@@ -127,6 +129,7 @@ async fn read(
     place: &Place,
     how: ImportSettings,
     max_line: usize,
+    remains: &watch::Sender<Remains>,
 ) -> Result<Imported, String> {
     let store = database.store();
     let origin = Origin::open(place)?;
@@ -151,20 +154,30 @@ async fn read(
     let (mut lines, mut number) = (origin.lines(max_line), 0_u64);
     while let Some(line) = lines.next().await? {
         let taken = import.line(line).await;
-        if let Err(error) = taken {
-            drop(bar);
-            let stored = import.so_far().new.documents;
-            return Err(format!(
-                "{error} At least {stored} documents are stored; the same lines can be imported again."
-            ));
-        }
+        remains.send_replace(stored(&import));
+        taken.map_err(|error| error.to_string())?;
         number += 1;
         if number.is_multiple_of(TOLD) {
             bar.set(lines.bytes, "documents");
         }
     }
     drop(bar);
-    import.finish().await.map_err(|error| error.to_string())
+    let finished = import.finish().await;
+    remains.send_replace(stored(&import));
+    finished.map_err(|error| error.to_string())
+}
+
+/// What stays of an import that ends now.
+fn stored(import: &UserImport) -> Remains {
+    match import.so_far() {
+        // A user without documents, too.
+        Imported {
+            user: None,
+            made_user: false,
+            ..
+        } => Remains::Nothing,
+        Imported { new, .. } => Remains::Documents(new.documents),
+    }
 }
 
 /// To whom it went.
