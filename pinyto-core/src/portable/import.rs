@@ -93,6 +93,8 @@ pub struct UserImport {
     lines: Lines,
     /// With which the user is made, if she is.
     keys: Vec<NewKey>,
+    /// The line of the first key that she couldn't have any more.
+    first_excess_key: Option<u64>,
     /// How many of hers can't be logged in with.
     inactive_keys: u64,
     user: Option<User>,
@@ -122,6 +124,7 @@ impl UserImport {
             settings,
             now,
             keys: Vec::new(),
+            first_excess_key: None,
             inactive_keys: 0,
             user: None,
             homes: HashMap::new(),
@@ -150,13 +153,13 @@ impl UserImport {
         match self.lines.read(text)? {
             None => Ok(()),
             Some(Item::Key { key, is_active }) => {
-                if is_active && self.keys.len() == self.settings.max_keys {
-                    let most = self.settings.max_keys;
-                    return Err(self.wrong(format!("a user has at most {most} keys")));
-                }
                 match is_active {
-                    true => self.keys.push(key),
                     false => self.inactive_keys += 1,
+                    // Whether keys are made is known only when the user is.
+                    true if self.keys.len() == self.settings.max_keys => {
+                        self.first_excess_key.get_or_insert(self.lines.number);
+                    }
+                    true => self.keys.push(key),
                 }
                 Ok(())
             }
@@ -204,7 +207,7 @@ impl UserImport {
                 return Err(self.wrong(taken(&name)));
             }
             Some(user) => {
-                self.imported.keys_left_out = self.keys.len() as u64 + self.inactive_keys;
+                self.imported.keys_left_out = self.lines.counts.keys;
                 user
             }
             None => self.make(name).await?,
@@ -215,6 +218,11 @@ impl UserImport {
     }
 
     async fn make(&mut self, name: UserName) -> Result<User, ImportError> {
+        if let Some(line) = self.first_excess_key {
+            let most = self.settings.max_keys;
+            let reason = format!("a user has at most {most} keys");
+            return Err(ImportError::Line { line, reason });
+        }
         let mut keys = std::mem::take(&mut self.keys).into_iter();
         let Some(key) = keys.next() else {
             return Err(self.wrong(format!(

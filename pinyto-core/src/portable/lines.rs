@@ -40,7 +40,7 @@ pub(super) struct Lines {
     settings: ImportSettings,
     kind: Option<Kind>,
     pub(super) number: u64,
-    counts: Counts,
+    pub(super) counts: Counts,
     has_end: bool,
 }
 

@@ -349,9 +349,13 @@ async fn quotas_and_limits_hold() {
     assert!(usage.bytes <= 100_000);
     let mut few = Settings::default();
     few.max_keys = 1;
-    let error = import(&store(), &lines, ImportSettings::new(&few)).await;
+    let few = ImportSettings::new(&few);
+    let error = import(&store(), &lines, few.clone()).await;
     let error = error.unwrap_err().to_string();
     assert_eq!(error, "Line 3 can't be taken: a user has at most 1 keys.");
+    // Where they are left out, they may be more.
+    let imported = import(&to, &lines, few.user(given::name("ann"))).await;
+    assert_eq!(imported.unwrap().keys_left_out, 3);
 }
 
 #[tokio::test]
