@@ -23,8 +23,8 @@ use crate::{
 /// How many documents are stored at once: a store that commits many together is quicker so.
 const AT_ONCE: usize = 16;
 
-/// The length of a line, in bytes, from which on it is taken alone: its values may need a hundred
-/// times as much memory.
+/// The length of a line, in bytes, from which on it is taken alone: its values may need some
+/// hundred times as much memory.
 const LARGE: usize = 256 * 1024;
 
 /// What an import does with its lines, and within which limits.

@@ -89,7 +89,8 @@ pub struct Imported {
     pub missing: Vec<String>,
 }
 
-/// Why an import stops. What went before stays; importing the same lines again goes on.
+/// Why an import stops. What went before stays; importing the same lines again goes on, the
+/// user being named.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {

@@ -151,7 +151,7 @@ pub(super) fn commands() -> Vec<Command> {
             ))
             .arg(max_line(
                 "4",
-                "The longest line that is read; it becomes values in memory, which can take a hundred times as much",
+                "The longest line that is read; it becomes values in memory, which can take 400 times as much",
             )),
     ]
 }
