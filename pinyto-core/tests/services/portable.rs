@@ -416,6 +416,7 @@ async fn what_cannot_be_taken_is_said_with_its_line() {
     ] {
         let error = with(at, line);
         assert!(error.starts_with(&format!("Line {} ", at + 1)), "{error}");
+        assert!(!error.ends_with(".."), "{error}");
         assert!(error.contains(reason), "{error}");
     }
     let error = check(&lines[..last - 1]).unwrap_err().to_string();
