@@ -10,7 +10,8 @@ use std::{
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use pinyto_core::testing::keys;
@@ -30,9 +31,25 @@ fn succeed(folder: &Path, arguments: &[&str]) -> String {
     text
 }
 
-/// The same, which has to fail with one sentence.
+/// The same, which has to fail with a line.
 fn fail(folder: &Path, arguments: &[&str]) -> String {
-    let output = run(folder, arguments);
+    failed(arguments, run(folder, arguments))
+}
+
+/// The same, with `input` on stdin.
+fn fail_with(folder: &Path, arguments: &[&str], input: &[u8]) -> String {
+    let mut running = command(folder)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    running.stdin.take().unwrap().write_all(input).unwrap();
+    failed(arguments, running.wait_with_output().unwrap())
+}
+
+fn failed(arguments: &[&str], output: Output) -> String {
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
     let text = String::from_utf8(output.stderr).unwrap();
     let sentence = text.strip_prefix("pinyto-server: ");
@@ -192,9 +209,14 @@ async fn one_user_moves_to_another_cloud() {
     let server = RunningServer::start(new.path());
     let file = file.to_str().unwrap();
     let said = succeed(new.path(), &["import-user", file]);
-    assert!(said.contains("The user was made"), "{said}");
+    assert!(said.contains("The user ada was made"), "{said}");
     assert!(said.contains("3 documents"), "{said}");
-    let said = succeed(new.path(), &["import-user", file]);
+    assert!(said.contains("Installed: ada/Notes."), "{said}");
+    // Now that she is there, the file alone doesn't get into her account.
+    let said = fail(new.path(), &["import-user", file]);
+    assert!(said.contains("it names ada, who is here already"), "{said}");
+    let said = succeed(new.path(), &["import-user", file, "--user", "ada"]);
+    assert!(said.contains("The user ada was there"), "{said}");
     assert!(
         said.contains("and 0 documents. There already: 3 documents"),
         "{said}"
@@ -215,8 +237,52 @@ async fn one_user_moves_to_another_cloud() {
         &["import-user", "broken.jsonl", "--user", "eve"],
     );
     assert!(said.starts_with("Line "), "{said}");
-    let said = fail(new.path(), &["export-user", "eve"]);
-    assert_eq!(said, "There is no user eve.\n");
+    // From stdin what went before is stored, and that is said, however it ends.
+    for (end, reason) in [(&b""[..], "is not complete"), (b"\xff\n", "is not UTF-8")] {
+        let lines = text.lines().filter(|line| !line.starts_with("{\"end\""));
+        let mut lines: Vec<u8> = lines
+            .flat_map(|line| format!("{line}\n").into_bytes())
+            .collect();
+        lines.extend(end);
+        let said = fail_with(new.path(), &["import-user", "-", "--user", "eve"], &lines);
+        assert!(said.contains(reason), "{said}");
+        assert!(said.contains("At least "), "{said}");
+        assert!(
+            said.contains("can be imported again, with --user"),
+            "{said}"
+        );
+    }
+    interrupt_an_import(new.path(), &text);
+    let said = fail(new.path(), &["export-user", "bob"]);
+    assert_eq!(said, "There is no user bob.\n");
+}
+
+/// When its first document is stored, and more could come.
+fn interrupt_an_import(folder: &Path, text: &str) {
+    let mut running = command(folder)
+        .args(["import-user", "-", "--user", "fay"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = running.stdin.take().unwrap();
+    for line in text.lines().filter(|line| !line.starts_with("{\"end\"")) {
+        writeln!(input, "{line}").unwrap();
+    }
+    let is_stored = || {
+        let exported = run(folder, &["export-user", "fay"]).stdout;
+        String::from_utf8_lossy(&exported).contains("{\"document\"")
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_stored() {
+        assert!(Instant::now() < deadline, "nothing is stored");
+    }
+    let id = running.id().to_string();
+    let signalled = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(signalled.unwrap().success());
+    let output = running.wait_with_output().unwrap();
+    let said = failed(&["import-user"], output);
+    assert!(said.starts_with("It was interrupted. At least "), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,13 +15,17 @@ use crate::{
     cloud::Settings,
     document::{Document, DocumentId, InsertOutcome, NewEntry, Replacement, Scope},
     id::UserId,
-    key::{AddKeyOutcome, KeyHash, NewKey},
+    key::{AddKeyOutcome, NewKey},
     store::{Store, StoreError},
     user::{NewUser, RegisterOutcome, User, UserName},
 };
 
 /// How many documents are stored at once: a store that commits many together is quicker so.
 const AT_ONCE: usize = 16;
+
+/// The length of a line, in bytes, from which on it is taken alone: its values may need some
+/// hundred times as much memory.
+const LARGE: usize = 256 * 1024;
 
 /// What an import does with its lines, and within which limits.
 #[derive(Clone, Debug)]
@@ -50,7 +54,8 @@ impl ImportSettings {
         }
     }
 
-    /// Whose all of it becomes; by default the user's whom the lines name.
+    /// Whose all of it becomes; by default the user's whom the lines name, if there is none of her
+    /// name yet. Lines alone don't choose which account is changed.
     #[must_use]
     pub fn user(mut self, user: UserName) -> Self {
         self.user = Some(user);
@@ -76,7 +81,9 @@ impl ImportSettings {
 ///
 /// What is there already stays as it is, so the same lines can be imported again. Documents keep
 /// their identifiers and times; they are accounted for from the present on, and none queues a job.
-/// An assembly that they name is installed if it is here.
+/// An assembly that they name is installed if it is here. So whoever wrote the lines chooses code
+/// that runs for the user: one who is there already has to be
+/// [named](ImportSettings::user), and nobody's are the reserved names.
 ///
 /// Has to be used within a tokio runtime.
 pub struct UserImport {
@@ -85,7 +92,11 @@ pub struct UserImport {
     now: Timestamp,
     lines: Lines,
     /// With which the user is made, if she is.
-    keys: Vec<(NewKey, bool)>,
+    keys: Vec<NewKey>,
+    /// The line of the first key that she couldn't have any more.
+    first_excess_key: Option<u64>,
+    /// How many of hers can't be logged in with.
+    inactive_keys: u64,
     user: Option<User>,
     /// Where the documents of an assembly go.
     homes: HashMap<AssemblyRef, AssemblyRef>,
@@ -113,6 +124,8 @@ impl UserImport {
             settings,
             now,
             keys: Vec::new(),
+            first_excess_key: None,
+            inactive_keys: 0,
             user: None,
             homes: HashMap::new(),
             is_accounted: false,
@@ -134,14 +147,20 @@ impl UserImport {
     ///
     /// [`ImportError`]; then no further line can be taken.
     pub async fn line(&mut self, text: &str) -> Result<(), ImportError> {
+        if text.len() > LARGE {
+            self.settle().await?;
+        }
         match self.lines.read(text)? {
             None => Ok(()),
             Some(Item::Key { key, is_active }) => {
-                if self.keys.len() == self.settings.max_keys {
-                    let most = self.settings.max_keys;
-                    return Err(self.wrong(format!("a user has at most {most} keys")));
+                match is_active {
+                    false => self.inactive_keys += 1,
+                    // Whether keys are made is known only when the user is.
+                    true if self.keys.len() == self.settings.max_keys => {
+                        self.first_excess_key.get_or_insert(self.lines.number);
+                    }
+                    true => self.keys.push(key),
                 }
-                self.keys.push((key, is_active));
                 Ok(())
             }
             Some(Item::Assembly(source)) => self.assembly(&source).await,
@@ -155,13 +174,11 @@ impl UserImport {
     /// # Errors
     ///
     /// [`ImportError`].
-    pub async fn finish(mut self) -> Result<Imported, ImportError> {
+    pub async fn finish(&mut self) -> Result<Imported, ImportError> {
         self.lines.finish()?;
         self.owner().await?;
-        while !self.storing.is_empty() {
-            self.wait().await?;
-        }
-        Ok(self.imported)
+        self.settle().await?;
+        Ok(self.imported.clone())
     }
 
     fn wrong(&self, reason: impl Into<String>) -> ImportError {
@@ -173,36 +190,45 @@ impl UserImport {
         move |source| ImportError::Store { line, source }
     }
 
-    /// The user, made with her keys if there is none.
+    /// The user, made with her active keys if there is none. A store adds every key as an active
+    /// one, so one that was revoked would be active if the import stopped just then.
     async fn owner(&mut self) -> Result<User, ImportError> {
         if let Some(user) = &self.user {
             return Ok(user.clone());
         }
         let name = self.lines.user();
         let name = name.ok_or_else(|| self.wrong("nobody says whose it is"))?;
+        if name.is_reserved() {
+            return Err(self.wrong(format!("nobody can have the name {name}")));
+        }
         let found = self.store.users().find(&name).await;
         let user = match found.map_err(self.failed())? {
+            Some(_) if self.settings.user.is_none() => {
+                return Err(self.wrong(taken(&name)));
+            }
             Some(user) => {
-                self.imported.keys_left_out = self.keys.len() as u64;
+                self.imported.keys_left_out = self.lines.counts.keys;
                 user
             }
             None => self.make(name).await?,
         };
+        self.imported.user = Some(user.name.clone());
         self.user = Some(user.clone());
         Ok(user)
     }
 
     async fn make(&mut self, name: UserName) -> Result<User, ImportError> {
-        if name.is_reserved() {
-            return Err(self.wrong(format!("nobody can have the name {name}")));
+        if let Some(line) = self.first_excess_key {
+            let most = self.settings.max_keys;
+            let reason = format!("a user has at most {most} keys");
+            return Err(ImportError::Line { line, reason });
         }
-        let mut keys = std::mem::take(&mut self.keys);
-        let Some(first) = keys.iter().position(|(_, is_active)| *is_active) else {
+        let mut keys = std::mem::take(&mut self.keys).into_iter();
+        let Some(key) = keys.next() else {
             return Err(self.wrong(format!(
                 "there is no user {name}, and no active key with which she could log in: let her register first"
             )));
         };
-        let (key, _) = keys.remove(first);
         let new = NewUser {
             name,
             key,
@@ -214,31 +240,21 @@ impl UserImport {
         };
         self.imported.made_user = true;
         self.imported.new.keys += 1;
-        for (key, is_active) in keys {
-            self.add_key(user.id, &key, is_active).await?;
+        self.imported.inactive_keys_left_out = self.inactive_keys;
+        for key in keys {
+            self.add_key(user.id, &key).await?;
         }
         Ok(user)
     }
 
-    async fn add_key(
-        &mut self,
-        user: UserId,
-        key: &NewKey,
-        is_active: bool,
-    ) -> Result<(), ImportError> {
+    async fn add_key(&mut self, user: UserId, key: &NewKey) -> Result<(), ImportError> {
         let keys = self.store.keys();
         let added = keys
             .add(user.into(), key, self.settings.max_keys, self.now)
             .await;
-        match added.map_err(self.failed())? {
-            AddKeyOutcome::Added(_) => self.imported.new.keys += 1,
-            // The same line twice.
-            _ => return Ok(()),
-        }
-        if !is_active {
-            let hash: KeyHash = key.public_key.fingerprint().into();
-            let set = self.store.keys().set_active(user.into(), &hash, false);
-            set.await.map_err(self.failed())?;
+        // Otherwise it is the same line twice.
+        if let AddKeyOutcome::Added(_) = added.map_err(self.failed())? {
+            self.imported.new.keys += 1;
         }
         Ok(())
     }
@@ -270,7 +286,7 @@ impl UserImport {
 
     async fn installed(&mut self, assembly: &AssemblyRef) -> Result<(), ImportError> {
         match self.install(assembly).await? {
-            Some(Fate::New) => self.imported.new.installed += 1,
+            Some(Fate::New) => {}
             Some(_) => self.imported.known.installed += 1,
             None => self.imported.missing.push(assembly.to_string()),
         }
@@ -289,7 +305,11 @@ impl UserImport {
         let limit = self.settings.max_installed;
         let installed = assemblies.install(user.id, assembly, limit, self.now).await;
         match installed.map_err(self.failed())? {
-            InstallOutcome::Installed => Ok(Some(Fate::New)),
+            InstallOutcome::Installed => {
+                self.imported.new.installed += 1;
+                self.imported.installed.push(assembly.to_string());
+                Ok(Some(Fate::New))
+            }
             InstallOutcome::NotFound => Ok(None),
             InstallOutcome::LimitReached => {
                 Err(self.wrong(format!("a user installs at most {limit} assemblies")))
@@ -304,10 +324,8 @@ impl UserImport {
         }
         let wanted = [Some(assembly.clone()), self.settings.assembly.clone()];
         for home in wanted.into_iter().flatten() {
-            match self.install(&home).await? {
-                None => continue,
-                Some(Fate::New) => self.imported.new.installed += 1,
-                Some(_) => {}
+            if self.install(&home).await?.is_none() {
+                continue;
             }
             self.homes.insert(assembly.clone(), home.clone());
             return Ok(home);
@@ -343,6 +361,14 @@ impl UserImport {
         Ok(())
     }
 
+    /// Waits until all is stored that was taken.
+    async fn settle(&mut self) -> Result<(), ImportError> {
+        while !self.storing.is_empty() {
+            self.wait().await?;
+        }
+        Ok(())
+    }
+
     /// Waits for one of the documents that are being stored.
     async fn wait(&mut self) -> Result<(), ImportError> {
         match self.storing.join_next().await {
@@ -365,6 +391,13 @@ impl UserImport {
         };
         counts.documents += 1;
     }
+}
+
+/// Why a user who is there has to be named.
+pub(super) fn taken(user: &UserName) -> String {
+    format!(
+        "it names {user}, who is here already, and a file alone doesn't choose which account is changed, so she has to be named (--user {user})"
+    )
 }
 
 /// What it takes to store a document.

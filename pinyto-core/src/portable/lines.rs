@@ -40,7 +40,7 @@ pub(super) struct Lines {
     settings: ImportSettings,
     kind: Option<Kind>,
     pub(super) number: u64,
-    counts: Counts,
+    pub(super) counts: Counts,
     has_end: bool,
 }
 
@@ -97,9 +97,11 @@ impl Lines {
     }
 
     pub(super) fn wrong(&self, reason: impl Into<String>) -> ImportError {
+        // Some reasons are whole sentences.
+        let reason = reason.into().trim_end_matches('.').to_owned();
         ImportError::Line {
             line: self.number,
-            reason: reason.into(),
+            reason,
         }
     }
 

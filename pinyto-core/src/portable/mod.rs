@@ -31,7 +31,7 @@ pub use preview::{Needs, Preview};
 
 use std::fmt;
 
-use crate::store::StoreError;
+use crate::{store::StoreError, user::UserName};
 
 /// The version of the lines that are written, and the newest that are read.
 pub const VERSION: u32 = 1;
@@ -69,6 +69,8 @@ impl fmt::Display for Counts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
+    /// Whose all of it has become, once that is known.
+    pub user: Option<UserName>,
     /// What is there now and was not before.
     pub new: Counts,
     /// What was there already, just so.
@@ -79,11 +81,16 @@ pub struct Imported {
     pub made_user: bool,
     /// Keys that were left out because the user was there already: who has one gets at everything.
     pub keys_left_out: u64,
+    /// Keys of a user who was made that were left out because they are not active.
+    pub inactive_keys_left_out: u64,
+    /// Assemblies that were installed for her.
+    pub installed: Vec<String>,
     /// Assemblies that she had installed and that are not here.
     pub missing: Vec<String>,
 }
 
-/// Why an import stops. What went before stays; importing the same lines again goes on.
+/// Why an import stops. What went before stays; importing the same lines again goes on, the
+/// user being named.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {

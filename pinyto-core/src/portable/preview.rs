@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::{
     ImportError,
-    import::ImportSettings,
+    import::{ImportSettings, taken},
     lines::{Item, Lines},
 };
 use crate::{
@@ -95,7 +95,14 @@ impl Needs {
         let Some(user) = &self.user else {
             return Ok(Some("Nobody says whose it is.".to_owned()));
         };
-        if store.users().find(user).await?.is_none() && !self.has_active_key {
+        if user.is_reserved() {
+            return Ok(Some(format!("Nobody can have the name {user}.")));
+        }
+        let is_here = store.users().find(user).await?.is_some();
+        if is_here && settings.user.is_none() {
+            return Ok(Some(format!("The file can't be taken: {}.", taken(user))));
+        }
+        if !is_here && !self.has_active_key {
             return Ok(Some(format!(
                 "There is no user {user}, and no active key with which she could log in: let her register first."
             )));

@@ -8,7 +8,9 @@ use pinyto_core::{
     document::{Document, Scope},
     key::{KeyLabel, NewKey},
     memory::MemoryStore,
-    portable::{Counts, ImportError, ImportSettings, Imported, Preview, UserExport, UserImport},
+    portable::{
+        Counts, ImportError, ImportSettings, Imported, Needs, Preview, UserExport, UserImport,
+    },
     store::Store,
     testing::{given, keys},
     user::User,
@@ -23,6 +25,11 @@ fn now() -> Timestamp {
 
 fn settings() -> ImportSettings {
     ImportSettings::new(&Settings::default())
+}
+
+/// The same, and whose it becomes is named.
+fn for_ann() -> ImportSettings {
+    settings().user(given::name("ann"))
 }
 
 fn store() -> Arc<dyn Store> {
@@ -55,6 +62,14 @@ async fn import(
         import.line(line).await?;
     }
     import.finish().await
+}
+
+fn needs(lines: &[String], settings: &ImportSettings) -> Needs {
+    let mut preview = Preview::new(settings.clone());
+    for line in lines {
+        preview.line(line).unwrap();
+    }
+    preview.finish().unwrap()
 }
 
 fn document(n: u64) -> Document {
@@ -111,22 +126,30 @@ async fn what_is_exported_can_be_imported_once_and_again() {
     let lines = export(&from, "ann").await;
     let imported = import(&to, &lines, settings()).await.unwrap();
     let all = Counts {
-        keys: 3,
+        // Without the inactive one.
+        keys: 2,
         assemblies: 1,
         installed: 2,
         documents: DOCUMENTS,
     };
     assert_eq!(imported.new, all);
     assert!(imported.made_user);
+    assert_eq!(
+        (imported.inactive_keys_left_out, imported.keys_left_out),
+        (1, 0)
+    );
+    assert_eq!(imported.user, Some(given::name("ann")));
+    assert_eq!(imported.installed, ["ann/Notes", "bob/Shared"]);
     let (old, new) = (user(&from, "ann").await, user(&to, "ann").await);
     let old_keys = from.keys().list(old.id).await.unwrap();
     let new_keys = to.keys().list(new.id).await.unwrap();
     let shown = |keys: &[pinyto_core::key::Key]| -> Vec<_> {
-        let keys = keys.iter();
+        let keys = keys.iter().filter(|key| key.active);
         keys.map(|key| (key.public_key.clone(), key.label.clone(), key.active))
             .collect()
     };
     assert_eq!(shown(&new_keys), shown(&old_keys));
+    assert!(new_keys.iter().all(|key| key.active));
     let (notes, written) = (given::assembly_ref("ann/Notes"), from.assemblies());
     let old_source = written.find(&notes).await.unwrap().unwrap().source;
     let new_source = to.assemblies().find(&notes).await.unwrap().unwrap().source;
@@ -140,16 +163,17 @@ async fn what_is_exported_can_be_imported_once_and_again() {
             .unwrap();
         assert_eq!(found, Some(document(n)));
     }
-    // All but the times of header and keys is the same again; assemblies come in the order in which
-    // they were made.
+    // All but the header, the keys and how many there are is the same again; assemblies come in the
+    // order in which they were made.
     let sorted = |mut lines: Vec<String>| {
-        lines.retain(|line| !line.starts_with("{\"pinyto_export") && !line.starts_with("{\"key"));
+        let other = ["{\"pinyto_export", "{\"key", "{\"end"];
+        lines.retain(|line| !other.iter().any(|start| line.starts_with(start)));
         lines.sort();
         lines
     };
     assert_eq!(sorted(export(&to, "ann").await), sorted(lines.clone()));
 
-    let again = import(&to, &lines, settings()).await.unwrap();
+    let again = import(&to, &lines, for_ann()).await.unwrap();
     assert_eq!(again.new, Counts::default());
     assert_eq!(
         (again.known.documents, again.kept.documents),
@@ -157,6 +181,22 @@ async fn what_is_exported_can_be_imported_once_and_again() {
     );
     assert_eq!((again.keys_left_out, again.made_user), (3, false));
     assert_eq!(given::document_count(&*to, &new).await, DOCUMENTS);
+}
+
+#[tokio::test]
+async fn a_long_line_is_taken_when_all_before_it_is_stored() {
+    let (from, to) = (filled().await, other().await);
+    let mut lines = export(&from, "ann").await;
+    lines.retain(|line| !line.starts_with("{\"document") && !line.starts_with("{\"end"));
+    let line = |n: u64| json!({ "document": document(n).to_json() }).to_string();
+    lines.extend((1..=10).map(line));
+    let mut import = UserImport::new(to, settings(), now());
+    for line in &lines {
+        import.line(line).await.unwrap();
+    }
+    assert!(import.so_far().new.documents < 10);
+    import.line(&line(2_100)).await.unwrap();
+    assert_eq!(import.so_far().new.documents, 10);
 }
 
 #[tokio::test]
@@ -171,7 +211,7 @@ async fn storage_is_accounted_for_from_the_import_on() {
     lines.push(json!({ "document": late.to_json() }).to_string());
     let end = json!({"keys": 3, "assemblies": 1, "installed": 2, "documents": DOCUMENTS + 1});
     lines.push(json!({ "end": end }).to_string());
-    import(&to, &lines, settings()).await.unwrap();
+    import(&to, &lines, for_ann()).await.unwrap();
     let bytes: u64 = (1..=DOCUMENTS).map(|n| document(n).size()).sum();
     let usage = to.users().usage(ann.id).await.unwrap().unwrap().at(now());
     assert_eq!(usage.bytes, bytes + late.size());
@@ -211,7 +251,7 @@ async fn what_is_there_stays_as_it_is() {
     let mine = given::document(2, &notes, json!("mine"));
     given::stored(&*to, &ann, &mine).await;
     let lines = export(&from, "ann").await;
-    let imported = import(&to, &lines, settings()).await.unwrap();
+    let imported = import(&to, &lines, for_ann()).await.unwrap();
     assert_eq!((imported.kept.documents, imported.kept.assemblies), (1, 1));
     assert_eq!(imported.new.documents, DOCUMENTS - 1);
     let found = to.documents().find(Scope::all_of(ann.id), mine.id).await;
@@ -222,14 +262,47 @@ async fn what_is_there_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_file_does_not_choose_whose_account_is_changed() {
+    let (from, to) = (filled().await, other().await);
+    let ann = given::user(&*to, "ann", 7).await;
+    let pinyto = given::user(&*to, "pinyto", 8).await;
+    let lines = export(&from, "ann").await;
+    let mut of_pinyto = lines.clone();
+    of_pinyto[0] = lines[0].replace("\"ann\"", "\"pinyto\"");
+    let named = settings().user(given::name("pinyto"));
+    for (lines, settings, reason) in [
+        (&lines, settings(), "(--user ann)"),
+        (&of_pinyto, settings(), "have the name pinyto"),
+        (&lines, named, "have the name pinyto"),
+    ] {
+        let unmet = needs(lines, &settings).unmet(&*to, &settings).await;
+        let unmet = unmet.unwrap().unwrap();
+        assert!(unmet.contains(reason), "{unmet}");
+        let error = import(&to, lines, settings).await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    for user in [&ann, &pinyto] {
+        let installed = to.assemblies().list_installed(user.id).await;
+        assert_eq!(installed.unwrap(), []);
+        assert_eq!(given::document_count(&*to, user).await, 0);
+    }
+    // With her name it is taken.
+    assert_eq!(
+        needs(&lines, &for_ann())
+            .unmet(&*to, &for_ann())
+            .await
+            .unwrap(),
+        None
+    );
+    let imported = import(&to, &lines, for_ann()).await.unwrap();
+    assert_eq!(imported.user, Some(ann.name));
+}
+
+#[tokio::test]
 async fn documents_need_an_assembly_that_is_here() {
     let (from, to) = (filled().await, store());
     let lines = export(&from, "ann").await;
-    let mut preview = Preview::new(settings());
-    for line in &lines {
-        preview.line(line).unwrap();
-    }
-    let needs = preview.finish().unwrap();
+    let needs = needs(&lines, &settings());
     let unmet = needs.unmet(&*to, &settings()).await.unwrap().unwrap();
     assert!(unmet.contains("not here: bob/Shared."), "{unmet}");
     let error = import(&to, &lines, settings())
@@ -238,7 +311,7 @@ async fn documents_need_an_assembly_that_is_here() {
         .to_string();
     assert!(error.contains("there is no assembly bob/Shared"), "{error}");
     // Another one can take them, and what went before is not doubled.
-    let to_notes = settings().assembly(given::assembly_ref("ann/Notes"));
+    let to_notes = for_ann().assembly(given::assembly_ref("ann/Notes"));
     assert_eq!(needs.unmet(&*to, &to_notes).await.unwrap(), None);
     let imported = import(&to, &lines, to_notes).await.unwrap();
     assert_eq!(imported.missing, ["bob/Shared"]);
@@ -259,7 +332,7 @@ async fn a_keyserver_account_does_not_go_along() {
         .to_string();
     assert!(error.contains("no active key"), "{error}");
     given::user(&*to, "ann", 2).await;
-    import(&to, &lines, settings()).await.unwrap();
+    import(&to, &lines, for_ann()).await.unwrap();
 }
 
 #[tokio::test]
@@ -275,10 +348,14 @@ async fn quotas_and_limits_hold() {
     let usage = to.users().usage(ann.id).await.unwrap().unwrap();
     assert!(usage.bytes <= 100_000);
     let mut few = Settings::default();
-    few.max_keys = 2;
-    let error = import(&store(), &lines, ImportSettings::new(&few)).await;
+    few.max_keys = 1;
+    let few = ImportSettings::new(&few);
+    let error = import(&store(), &lines, few.clone()).await;
     let error = error.unwrap_err().to_string();
-    assert_eq!(error, "Line 4 can't be taken: a user has at most 2 keys.");
+    assert_eq!(error, "Line 3 can't be taken: a user has at most 1 keys.");
+    // Where they are left out, they may be more.
+    let imported = import(&to, &lines, few.user(given::name("ann"))).await;
+    assert_eq!(imported.unwrap().keys_left_out, 3);
 }
 
 #[tokio::test]
@@ -339,6 +416,7 @@ async fn what_cannot_be_taken_is_said_with_its_line() {
     ] {
         let error = with(at, line);
         assert!(error.starts_with(&format!("Line {} ", at + 1)), "{error}");
+        assert!(!error.ends_with(".."), "{error}");
         assert!(error.contains(reason), "{error}");
     }
     let error = check(&lines[..last - 1]).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! The lines of a backup: what stands in each, written and read.
 //!
-//! Fields stand in the order of the [schema](super::schema), and a line is read only if it is exactly
-//! so: whatever reads differently from what was written was changed by somebody.
+//! Fields stand in the order of the [schema](super::schema); a line with other ones, or in another
+//! order, is not read.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use pinyto_core::egress::HostPattern;
 
-pub use moving::{Moving, Place};
+pub use moving::{IMPORTED_LINE, Moving, Place};
 use read::{
     address, database, days, hosts, kibibytes, mebibytes, networks, number, path, precise_seconds,
     seconds, switch, wrong,

@@ -7,6 +7,10 @@ use pinyto_core::{assembly::AssemblyRef, user::UserName};
 
 use super::ConfigError;
 
+/// The longest line that `import-user` reads unless told otherwise, in bytes: it holds a document of
+/// any length that requests have by default.
+pub const IMPORTED_LINE: usize = 4 << 20;
+
 /// What is to be moved, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -43,7 +47,8 @@ pub enum Moving {
     ImportUser {
         /// Where it is.
         file: Place,
-        /// `--user`: whose it becomes, if not the user's whom the file names.
+        /// `--user`: whose it becomes; by default the user's whom the file names, if she is not
+        /// here yet.
         user: Option<UserName>,
         /// `--assembly`: where documents go that have no assembly here.
         assembly: Option<AssemblyRef>,
@@ -87,9 +92,12 @@ pub(super) fn commands() -> Vec<Command> {
             .num_args(1)
             .help(help)
     };
-    let max_line = || {
+    let max_line = |default: &'static str, help: &'static str| {
+        option("max-line-mib", "MIB", help).default_value(default)
+    };
+    let max_row = || {
         let help = "The longest line that is read; reading it takes a few times as much memory";
-        option("max-line-mib", "MIB", help).default_value("64")
+        max_line("64", help)
     };
     vec![
         Command::new("backup")
@@ -104,11 +112,11 @@ pub(super) fn commands() -> Vec<Command> {
                     .action(ArgAction::SetTrue)
                     .help("Leave sessions out: everybody has to log in again"),
             )
-            .arg(max_line()),
+            .arg(max_row()),
         Command::new("check-backup")
             .about("Read a backup to its end and say what is in it, without any database")
             .arg(file("The backup; - is stdin"))
-            .arg(max_line()),
+            .arg(max_row()),
         Command::new("export-user")
             .about("Write one user's public keys, assemblies and documents as lines of JSON")
             .arg(
@@ -129,7 +137,7 @@ pub(super) fn commands() -> Vec<Command> {
             .arg(option(
                 "user",
                 "NAME",
-                "Whose it becomes, if not the user's whom the file names",
+                "Whose it becomes; by default the user's whom the file names, if she is not here yet",
             ))
             .arg(option(
                 "assembly",
@@ -141,7 +149,10 @@ pub(super) fn commands() -> Vec<Command> {
                 "TYPE",
                 "The type of documents of MongoDB's that have none",
             ))
-            .arg(max_line()),
+            .arg(max_line(
+                "4",
+                "The longest line that is read; it becomes values in memory, which can take 400 times as much",
+            )),
     ]
 }
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 use pinyto_core::clock::{Clock as _, SystemClock};
 use pinyto_http::server::config::{Place, Settings};
 use pinyto_store::backup::{self, Progress, RestoreOptions, Summary};
+use tokio::sync::watch;
 
 use super::{
+    Remains,
     files::{Origin, Target},
     progress::Bar,
     report, shown,
@@ -53,6 +55,7 @@ pub(super) async fn restore(
     place: &Place,
     end_sessions: bool,
     max_line: usize,
+    remains: &watch::Sender<Remains>,
 ) -> Result<(), String> {
     let Origin { from, length } = Origin::open(place)?;
     let how = RestoreOptions::default()
@@ -63,6 +66,7 @@ pub(super) async fn restore(
     let restored = Database::restore(settings, from, &how, &mut watcher).await;
     drop(bar);
     let summary = restored?;
+    remains.send_replace(Remains::Restored);
     say(&format!(
         "The database {} has all that is in the backup of {}: {}.",
         settings.database,

@@ -3,9 +3,9 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process,
 };
 
+use pinyto_core::randomness::{OsRandomness, Randomness as _};
 use pinyto_http::server::config::Place;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
 
@@ -83,13 +83,22 @@ impl Partial {
         let name = wanted.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut partial = std::ffi::OsString::from(".");
         partial.push(name);
-        partial.push(format!(".{}.partial", process::id()));
+        // Not the number of the process, which in a container is always the same: what was left over
+        // there by one that was killed would be in the way of all that follow.
+        let mut unique = [0; 8];
+        OsRandomness
+            .fill(&mut unique)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let unique = u64::from_ne_bytes(unique);
+        partial.push(format!(".{unique:016x}.partial"));
         let path = wanted.with_file_name(partial);
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path)?;
+        let file = options.open(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
         let wanted = wanted.to_owned();
         Ok((file, Self { path, wanted }))
     }
@@ -203,7 +212,9 @@ impl Lines {
             let part = read.get(..end.unwrap_or(read.len())).unwrap_or_default();
             if self.line.len() + part.len() > self.max {
                 let most = self.max;
-                return Err(format!("Line {number} is longer than {most} bytes."));
+                return Err(format!(
+                    "Line {number} is longer than {most} bytes (--max-line-mib)."
+                ));
             }
             self.line.extend_from_slice(part);
             let used = part.len() + usize::from(end.is_some());
@@ -231,4 +242,39 @@ fn duplicate(stream: &impl std::os::fd::AsFd) -> io::Result<fs::File> {
 #[cfg(windows)]
 fn duplicate(stream: &impl std::os::windows::io::AsHandle) -> io::Result<fs::File> {
     Ok(stream.as_handle().try_clone_to_owned()?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_was_left_over_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = folder.path().join("a");
+        let (_, killed) = Partial::create(&wanted).unwrap();
+        // As if nothing had come after it in its process.
+        std::mem::forget(killed);
+        let (_, partial) = Partial::create(&wanted).unwrap();
+        partial.complete().unwrap();
+        let files = fs::read_dir(folder.path()).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let (left, done): (Vec<_>, Vec<_>) = names.partition(|name| name.ends_with(".partial"));
+        assert_eq!((left.len(), done), (1, vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn the_file_that_could_not_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Partial::create(&folder.path().join("none/a"))
+            .map(drop)
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("none/.a.") && text.contains(".partial: "),
+            "{text}"
+        );
+    }
 }

@@ -6,8 +6,36 @@ mod progress;
 mod user;
 
 use pinyto_http::server::config::{Moving, Place, Settings};
+use tokio::sync::watch;
 
 use crate::{complain, say, signals};
+
+/// What stays of a command that ends before it is done.
+#[derive(Clone, Copy, Debug, Default)]
+enum Remains {
+    /// Nothing: the file is removed, the transaction rolled back.
+    #[default]
+    Nothing,
+    /// Everything but the indexes.
+    Restored,
+    /// At least so many documents.
+    Documents(u64),
+}
+
+impl Remains {
+    /// In a sentence that follows after why it ended.
+    fn told(self, why: &str) -> String {
+        match self {
+            Self::Nothing => why.to_owned(),
+            Self::Restored => {
+                format!("{why} All is restored; the server goes on with making indexes.")
+            }
+            Self::Documents(stored) => format!(
+                "{why} At least {stored} documents are stored; the same lines can be imported again, with --user if the user was made."
+            ),
+        }
+    }
+}
 
 /// Does it, unless a signal ends it before.
 ///
@@ -16,21 +44,25 @@ use crate::{complain, say, signals};
 /// One sentence for the operator.
 pub(crate) async fn run(settings: &Settings, moving: &Moving) -> Result<(), String> {
     let stop = signals::watch(None)?;
+    let remains = watch::Sender::default();
     tokio::select! {
-        done = perform(settings, moving) => done,
-        // What was begun is thrown away: the file is removed, the transaction rolled back.
-        () = stop.requested() => Err("It was interrupted.".to_owned()),
+        done = perform(settings, moving, &remains) => done,
+        () = stop.requested() => Err(remains.borrow().told("It was interrupted.")),
     }
 }
 
-async fn perform(settings: &Settings, moving: &Moving) -> Result<(), String> {
+async fn perform(
+    settings: &Settings,
+    moving: &Moving,
+    remains: &watch::Sender<Remains>,
+) -> Result<(), String> {
     match moving {
         Moving::Backup { file } => backup::backup(settings, file).await,
         Moving::Restore {
             file,
             end_sessions,
             max_line,
-        } => backup::restore(settings, file, *end_sessions, *max_line).await,
+        } => backup::restore(settings, file, *end_sessions, *max_line, remains).await,
         Moving::CheckBackup { file, max_line } => backup::check(file, *max_line).await,
         Moving::ExportUser { user, file } => user::export(settings, user, file).await,
         Moving::ImportUser {
@@ -46,7 +78,7 @@ async fn perform(settings: &Settings, moving: &Moving) -> Result<(), String> {
                 kind: kind.clone(),
                 max_line: *max_line,
             };
-            user::import(settings, file, wanted).await
+            user::import(settings, file, wanted, remains).await
         }
         _ => Err("This command is not known.".to_owned()),
     }

@@ -7,11 +7,12 @@ use pinyto_core::{
     store::Store,
     user::UserName,
 };
-use pinyto_http::server::config::{Place, Settings};
+use pinyto_http::server::config::{IMPORTED_LINE, Place, Settings};
 use pinyto_store::DatabaseState;
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, sync::watch};
 
 use super::{
+    Remains,
     files::{Origin, Target},
     progress::Bar,
     report, shown,
@@ -53,7 +54,9 @@ async fn write(store: &dyn Store, user: &UserName, place: &Place) -> Result<(), 
     let mut export = begun.ok_or_else(|| format!("There is no user {user}."))?;
     let mut target = Target::create(place)?;
     let mut bar = Bar::new("export", "documents", None);
+    let mut longest = 0;
     while let Some(mut line) = export.next().await.map_err(unread)? {
+        longest = longest.max(line.len());
         line.push('\n');
         let written = target.to.write_all(line.as_bytes()).await;
         written.map_err(|error| format!("{} can't be written: {error}.", shown(place)))?;
@@ -63,6 +66,10 @@ async fn write(store: &dyn Store, user: &UserName, place: &Place) -> Result<(), 
     target.finish(place).await?;
     let name = shown(place);
     report(place, &format!("{name} has {} of {user}.", export.counts()));
+    if longest > IMPORTED_LINE {
+        let mib = longest.div_ceil(1 << 20);
+        report(place, &format!("To import it say --max-line-mib {mib}."));
+    }
     let account = store.keyserver().find(user).await.map_err(unread)?;
     if account.is_some() {
         report(
@@ -85,6 +92,7 @@ pub(super) async fn import(
     settings: &Settings,
     place: &Place,
     wanted: Import,
+    remains: &watch::Sender<Remains>,
 ) -> Result<(), String> {
     let mut how = ImportSettings::new(&rules(settings));
     if let Some(user) = wanted.user {
@@ -97,18 +105,16 @@ pub(super) async fn import(
         how = how.kind(kind);
     }
     let database = open(settings).await?;
-    let imported = read(&database, place, how, wanted.max_line).await;
+    let imported = read(&database, place, how, wanted.max_line, remains).await;
     database.close().await;
-    let imported = imported?;
-    if imported.made_user {
-        say("The user was made, with her keys.");
-    } else if imported.keys_left_out > 0 {
-        say(&format!(
-            "The user was there, so {} keys of the file were left out: add keys as she who can log in.",
-            imported.keys_left_out
-        ));
+    let imported = imported.map_err(|error| remains.borrow().told(&error))?;
+    if let Some(user) = &imported.user {
+        say(&whose(user, &imported));
     }
     say(&summary(&imported));
+    if !imported.installed.is_empty() {
+        say(&format!("Installed: {}.", imported.installed.join(", ")));
+    }
     if !imported.missing.is_empty() {
         say(&format!(
             "Not installed, because they are not here: {}.",
@@ -123,6 +129,7 @@ async fn read(
     place: &Place,
     how: ImportSettings,
     max_line: usize,
+    remains: &watch::Sender<Remains>,
 ) -> Result<Imported, String> {
     let store = database.store();
     let origin = Origin::open(place)?;
@@ -147,20 +154,46 @@ async fn read(
     let (mut lines, mut number) = (origin.lines(max_line), 0_u64);
     while let Some(line) = lines.next().await? {
         let taken = import.line(line).await;
-        if let Err(error) = taken {
-            drop(bar);
-            let stored = import.so_far().new.documents;
-            return Err(format!(
-                "{error} At least {stored} documents are stored; the same lines can be imported again."
-            ));
-        }
+        remains.send_replace(stored(&import));
+        taken.map_err(|error| error.to_string())?;
         number += 1;
         if number.is_multiple_of(TOLD) {
             bar.set(lines.bytes, "documents");
         }
     }
     drop(bar);
-    import.finish().await.map_err(|error| error.to_string())
+    let finished = import.finish().await;
+    remains.send_replace(stored(&import));
+    finished.map_err(|error| error.to_string())
+}
+
+/// What stays of an import that ends now.
+fn stored(import: &UserImport) -> Remains {
+    match import.so_far() {
+        // A user without documents, too.
+        Imported {
+            user: None,
+            made_user: false,
+            ..
+        } => Remains::Nothing,
+        Imported { new, .. } => Remains::Documents(new.documents),
+    }
+}
+
+/// To whom it went.
+fn whose(user: &UserName, imported: &Imported) -> String {
+    match imported {
+        Imported { made_user, .. } if *made_user => match imported.inactive_keys_left_out {
+            0 => format!("The user {user} was made, with her keys."),
+            inactive => format!(
+                "The user {user} was made, with her active keys; {inactive} inactive ones were left out."
+            ),
+        },
+        Imported { keys_left_out, .. } if *keys_left_out > 0 => format!(
+            "The user {user} was there, so {keys_left_out} keys of the file were left out: add keys as she who can log in."
+        ),
+        _ => format!("The user {user} was there."),
+    }
 }
 
 fn summary(imported: &Imported) -> String {
