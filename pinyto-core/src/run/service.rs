@@ -125,11 +125,11 @@ impl Cloud {
         skip: u64,
         count: u64,
     ) -> Result<Vec<Run>, Error> {
-        let (session, count) = (session.into().0, count.min(MAX_LISTED));
+        let (claim, count) = (session.into(), count.min(MAX_LISTED));
         self.try_flush().await;
         let reads = self.store().reads();
-        let read = reads.list_runs(session, assembly, skip, count).await?;
-        Ok(self.admitted(read).await?.1)
+        let read = reads.list_runs(claim.id, assembly, skip, count).await?;
+        Ok(self.admitted(claim, read).await?.1)
     }
 
     /// One run for the user.
@@ -143,10 +143,10 @@ impl Cloud {
         session: impl Into<SessionClaim> + Send,
         run: RunId,
     ) -> Result<Run, Error> {
-        let session = session.into().0;
+        let claim = session.into();
         self.try_flush().await;
-        let read = self.store().reads().find_run(session, run).await?;
-        let (_, found) = self.admitted(read).await?;
+        let read = self.store().reads().find_run(claim.id, run).await?;
+        let (_, found) = self.admitted(claim, read).await?;
         found.ok_or(Error::UnknownRun)
     }
 
@@ -165,11 +165,11 @@ impl Cloud {
         skip: u64,
         count: u64,
     ) -> Result<Vec<AuthorRun>, Error> {
-        let (session, count) = (session.into().0, count.min(MAX_LISTED));
+        let (claim, count) = (session.into(), count.min(MAX_LISTED));
         self.try_flush().await;
         let reads = self.store().reads();
-        let read = reads.runs_of_own_assembly(session, assembly, skip, count);
-        let (session, found) = self.admitted(read.await?).await?;
+        let read = reads.runs_of_own_assembly(claim.id, assembly, skip, count);
+        let (session, found) = self.admitted(claim, read.await?).await?;
         let found = found.ok_or(Error::UnknownAssembly)?.into_iter();
         let author = session.user.id;
         Ok(found.map(|run| AuthorRun::of(run, author)).collect())
