@@ -165,8 +165,8 @@ impl Cloud {
         session: impl Into<SessionClaim> + Send,
     ) -> Result<Statistics, Error> {
         let claim = session.into();
-        // What she has used a moment ago counts, too.
-        self.flush_runs().await?;
+        // What she has used a moment ago counts, too, as soon as it can be written.
+        self.try_flush().await;
         let read = self.store().reads().statistics(claim.id).await?;
         let (_, (usage, assemblies)) = self.admitted(claim, read).await?;
         Ok(Statistics {

@@ -62,6 +62,8 @@ pub(crate) struct FaultyStore {
     pub(crate) renew: Fault,
     pub(crate) rehash: Fault,
     pub(crate) record: Fault,
+    /// What is recorded waits for a user who is busy.
+    pub(crate) record_waits: Fault,
     /// What is recorded seems not to be.
     pub(crate) recorded: Fault,
     pub(crate) complete: Fault,
@@ -94,6 +96,7 @@ impl World {
             renew: Fault::default(),
             rehash: Fault::default(),
             record: Fault::default(),
+            record_waits: Fault::default(),
             recorded: Fault::default(),
             complete: Fault::default(),
             release: Fault::default(),
@@ -259,6 +262,9 @@ impl RunRepository for FaultyStore {
         now: Timestamp,
     ) -> Result<Vec<HourUsage>, StoreError> {
         self.record.in_store()?;
+        if self.record_waits.is_present() {
+            std::future::pending::<()>().await;
+        }
         let figures = self.store.runs().record(batch, retention, now).await;
         self.recorded.in_store()?;
         figures
