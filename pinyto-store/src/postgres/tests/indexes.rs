@@ -247,3 +247,31 @@ async fn looking_at_large_documents_locks_nobody() {
     assert_eq!(number(&store, scan).await, 13);
     assert_eq!(number(&store, ENTRIES).await, 3 * 13);
 }
+
+/// A failover that loses commits can give an index the number of another, and a user the same number
+/// of changes.
+#[tokio::test]
+async fn what_was_known_of_a_users_indexes_is_forgotten_when_there_are_none_such() {
+    let Some((store, database)) = store().await else {
+        return;
+    };
+    let ann = given::user(store.as_ref(), "ann", 1).await;
+    let notes = given::assembly(store.as_ref(), &ann, "Notes").await;
+    given::installed(store.as_ref(), &ann, &notes).await;
+    let insert = async |n: u64| {
+        let document = given::document(n, &notes, json!({"n": n}));
+        given::stored(store.as_ref(), &ann, &document).await;
+    };
+    insert(1).await;
+    settled(&store).await;
+    database
+        .execute(
+            "DELETE FROM pinyto.index_entries; DELETE FROM pinyto.indexes;
+            INSERT INTO pinyto.indexes (user_id, path, state)
+            SELECT id, 'type', 'ready' FROM pinyto.users",
+        )
+        .await;
+    insert(2).await;
+    insert(3).await;
+    assert_eq!(number(&store, ENTRIES).await, 2);
+}
