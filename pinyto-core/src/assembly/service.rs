@@ -116,8 +116,9 @@ impl Cloud {
         &self,
         session: impl Into<SessionClaim> + Send,
     ) -> Result<Vec<AssemblySource>, Error> {
-        let read = self.store().reads().own_assemblies(session.into().0);
-        Ok(self.admitted(read.await?).await?.1)
+        let claim = session.into();
+        let read = self.store().reads().own_assemblies(claim.id);
+        Ok(self.admitted(claim, read.await?).await?.1)
     }
 
     /// All assemblies, oldest first, from the one after `skip` others, `count` (and
@@ -132,9 +133,9 @@ impl Cloud {
         skip: u64,
         count: u64,
     ) -> Result<Vec<AssemblySummary>, Error> {
-        let (session, count) = (session.into().0, count.min(MAX_LISTED));
-        let read = self.store().reads().all_assemblies(session, skip, count);
-        Ok(self.admitted(read.await?).await?.1)
+        let (claim, count) = (session.into(), count.min(MAX_LISTED));
+        let read = self.store().reads().all_assemblies(claim.id, skip, count);
+        Ok(self.admitted(claim, read.await?).await?.1)
     }
 
     /// The assemblies that the user has installed, oldest first.
@@ -146,8 +147,9 @@ impl Cloud {
         &self,
         session: impl Into<SessionClaim> + Send,
     ) -> Result<Vec<AssemblySummary>, Error> {
-        let read = self.store().reads().installed_assemblies(session.into().0);
-        Ok(self.admitted(read.await?).await?.1)
+        let claim = session.into();
+        let read = self.store().reads().installed_assemblies(claim.id);
+        Ok(self.admitted(claim, read.await?).await?.1)
     }
 
     /// An assembly with its source, which everybody may read.
@@ -161,8 +163,9 @@ impl Cloud {
         session: impl Into<SessionClaim> + Send,
         assembly: &AssemblyRef,
     ) -> Result<Assembly, Error> {
-        let read = self.store().reads().assembly(session.into().0, assembly);
-        let (_, found) = self.admitted(read.await?).await?;
+        let claim = session.into();
+        let read = self.store().reads().assembly(claim.id, assembly);
+        let (_, found) = self.admitted(claim, read.await?).await?;
         found.ok_or(Error::UnknownAssembly)
     }
 
@@ -236,8 +239,9 @@ impl Cloud {
         let name = AssemblyName::parse(function);
         let looked_for = name.clone().unwrap_or_else(|_| assembly.name.clone());
         let reads = self.store().reads();
-        let read = reads.function(session.into().0, assembly, &looked_for);
-        let (session, found) = self.admitted(read.await?).await?;
+        let claim = session.into();
+        let read = reads.function(claim.id, assembly, &looked_for);
+        let (session, found) = self.admitted(claim, read.await?).await?;
         let found = found.ok_or(Error::AssemblyNotInstalled)?;
         let (Ok(name), Some(code)) = (name, found.code) else {
             return Err(Error::UnknownFunction);

@@ -164,11 +164,11 @@ impl Cloud {
         &self,
         session: impl Into<SessionClaim> + Send,
     ) -> Result<Statistics, Error> {
-        let session = session.into().0;
-        // What she has used a moment ago counts, too.
-        self.flush_runs().await?;
-        let read = self.store().reads().statistics(session).await?;
-        let (_, (usage, assemblies)) = self.admitted(read).await?;
+        let claim = session.into();
+        // What she has used a moment ago counts, too, as soon as it can be written.
+        self.try_flush().await;
+        let read = self.store().reads().statistics(claim.id).await?;
+        let (_, (usage, assemblies)) = self.admitted(claim, read).await?;
         Ok(Statistics {
             usage: usage.at(self.now()),
             assemblies,

@@ -48,9 +48,9 @@ impl Cloud {
         skip: u64,
         count: u64,
     ) -> Result<Vec<JobState>, Error> {
-        let (session, count) = (session.into().0, count.min(MAX_LISTED));
+        let (claim, count) = (session.into(), count.min(MAX_LISTED));
         let reads = self.store().reads();
-        let read = reads.list_jobs(session, self.now(), skip, count).await?;
-        Ok(self.admitted(read).await?.1)
+        let read = reads.list_jobs(claim.id, self.now(), skip, count).await?;
+        Ok(self.admitted(claim, read).await?.1)
     }
 }

@@ -25,8 +25,9 @@ impl Cloud {
         &self,
         session: impl Into<SessionClaim> + Send,
     ) -> Result<Vec<ListedKey>, Error> {
-        let read = self.store().reads().list_keys(session.into().0);
-        let (session, keys) = self.admitted(read.await?).await?;
+        let claim = session.into();
+        let read = self.store().reads().list_keys(claim.id);
+        let (session, keys) = self.admitted(claim, read.await?).await?;
         let listed = |key: Key| ListedKey {
             current: key.id == session.key,
             key,

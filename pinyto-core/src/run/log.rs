@@ -35,8 +35,10 @@ pub(crate) struct RunLog {
     writer: WriterId,
     gathered: Mutex<Gathered>,
     dropped: AtomicU64,
+    /// How often writing has failed.
+    failures: AtomicU64,
     /// Held by who writes.
-    pub(super) writing: AsyncMutex<()>,
+    pub(super) writing: Arc<AsyncMutex<()>>,
     /// Told when enough has gathered.
     pub(super) enough: Notify,
 }
@@ -58,7 +60,8 @@ impl RunLog {
             writer,
             gathered: Mutex::default(),
             dropped: AtomicU64::new(0),
-            writing: AsyncMutex::default(),
+            writing: Arc::default(),
+            failures: AtomicU64::new(0),
             enough: Notify::new(),
         }
     }
@@ -123,6 +126,16 @@ impl RunLog {
     /// Forgets the batch that was taken: the store has it.
     pub(super) fn written(&self) {
         self.lock().taken = None;
+    }
+
+    /// Notes that writing has failed.
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often writing has failed so far.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// How many runs were dropped so far because too many waited.

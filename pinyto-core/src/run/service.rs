@@ -1,5 +1,7 @@
 use std::{future::Future, time::Duration};
 
+use tokio::{sync::OwnedMutexGuard, time::timeout};
+
 use super::{AuthorRun, Run, RunId, without_nul};
 use crate::{
     assembly::{AssemblyName, AssemblyRef},
@@ -15,6 +17,9 @@ pub const MAX_LISTED: u64 = 100;
 
 /// How long a run waits to be written at the most, if [`Cloud::keep_runs`] runs.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long who reads waits at the most for runs to be written.
+const READERS_PATIENCE: Duration = Duration::from_millis(250);
 
 impl Cloud {
     /// Notes a run that has ended: it will be recorded, and its CPU time booked to its user.
@@ -53,22 +58,37 @@ impl Cloud {
         {
             return Ok(());
         }
-        // In a task, because what was taken out of the log must not get lost with a caller.
         let cloud = self.clone();
-        let writing = tokio::spawn(async move { cloud.write_runs().await });
+        let writing = tokio::spawn(async move {
+            let turn = cloud.run_log().writing.clone().lock_owned().await;
+            cloud.write_runs(turn).await
+        });
         writing.await.map_err(|_| Error::ShuttingDown)?
     }
 
-    /// Before runs are read: what is there already is shown in any case.
-    async fn try_flush(&self) {
-        if let Err(error) = self.flush_runs().await {
+    /// Before something is read that runs change: what is there already is shown in any case, and
+    /// soon. One user whose runs can't be written holds up no others.
+    pub(crate) async fn try_flush(&self) {
+        let log = self.run_log();
+        let failures = log.failures();
+        let flush = async {
+            let turn = log.writing.clone().lock_owned().await;
+            // Who has just failed would fail again.
+            if log.is_empty() || log.failures() != failures {
+                return Ok(());
+            }
+            let cloud = self.clone();
+            let writing = tokio::spawn(async move { cloud.write_runs(turn).await });
+            writing.await.map_err(|_| Error::ShuttingDown)?
+        };
+        if let Ok(Err(error)) = timeout(READERS_PATIENCE, flush).await {
             tracing::warn!(?error, "can't write runs and CPU time");
         }
     }
 
-    async fn write_runs(&self) -> Result<(), Error> {
+    /// To be called in a task: what was taken out of the log must not get lost with a caller.
+    async fn write_runs(&self, _turn: OwnedMutexGuard<()>) -> Result<(), Error> {
         let log = self.run_log();
-        let _turn = log.writing.lock().await;
         while !log.is_empty() {
             let batch = log.take();
             let (retention, now) = (self.settings().run_retention, self.now());
@@ -80,7 +100,10 @@ impl Cloud {
                         self.quota_counts().correct(booked, unwritten, now);
                     }
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    log.failed();
+                    return Err(error.into());
+                }
             }
         }
         Ok(())
@@ -125,11 +148,11 @@ impl Cloud {
         skip: u64,
         count: u64,
     ) -> Result<Vec<Run>, Error> {
-        let (session, count) = (session.into().0, count.min(MAX_LISTED));
+        let (claim, count) = (session.into(), count.min(MAX_LISTED));
         self.try_flush().await;
         let reads = self.store().reads();
-        let read = reads.list_runs(session, assembly, skip, count).await?;
-        Ok(self.admitted(read).await?.1)
+        let read = reads.list_runs(claim.id, assembly, skip, count).await?;
+        Ok(self.admitted(claim, read).await?.1)
     }
 
     /// One run for the user.
@@ -143,10 +166,10 @@ impl Cloud {
         session: impl Into<SessionClaim> + Send,
         run: RunId,
     ) -> Result<Run, Error> {
-        let session = session.into().0;
+        let claim = session.into();
         self.try_flush().await;
-        let read = self.store().reads().find_run(session, run).await?;
-        let (_, found) = self.admitted(read).await?;
+        let read = self.store().reads().find_run(claim.id, run).await?;
+        let (_, found) = self.admitted(claim, read).await?;
         found.ok_or(Error::UnknownRun)
     }
 
@@ -165,11 +188,11 @@ impl Cloud {
         skip: u64,
         count: u64,
     ) -> Result<Vec<AuthorRun>, Error> {
-        let (session, count) = (session.into().0, count.min(MAX_LISTED));
+        let (claim, count) = (session.into(), count.min(MAX_LISTED));
         self.try_flush().await;
         let reads = self.store().reads();
-        let read = reads.runs_of_own_assembly(session, assembly, skip, count);
-        let (session, found) = self.admitted(read.await?).await?;
+        let read = reads.runs_of_own_assembly(claim.id, assembly, skip, count);
+        let (session, found) = self.admitted(claim, read.await?).await?;
         let found = found.ok_or(Error::UnknownAssembly)?.into_iter();
         let author = session.user.id;
         Ok(found.map(|run| AuthorRun::of(run, author)).collect())

@@ -43,12 +43,28 @@ pub struct Session {
 /// Proves nothing by itself. Whatever is read for it has as its precondition that it lives, so that
 /// no look-up is needed before; for everything else there is
 /// [`Cloud::session_of`](crate::Cloud::session_of). A [`Session`] claims itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionClaim(pub(crate) SessionId);
+///
+/// It claims the token, too: a database that lost its last commits in a failover gives the
+/// identifiers of the sessions in them again, to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionClaim {
+    pub(crate) id: SessionId,
+    token_hash: SessionTokenHash,
+}
+
+impl SessionClaim {
+    /// Whether this is the session, and no other one with its identifier.
+    fn is_of(&self, session: &Session) -> bool {
+        *self == Self::from(session)
+    }
+}
 
 impl From<&Session> for SessionClaim {
     fn from(session: &Session) -> Self {
-        Self(session.id)
+        Self {
+            id: session.id,
+            token_hash: session.token_hash,
+        }
     }
 }
 

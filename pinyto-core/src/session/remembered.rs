@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 
-use crate::{challenge::RequestTokenDigest, id::SessionId};
+use super::SessionClaim;
+use crate::challenge::RequestTokenDigest;
 
 /// Which session a request token's text belongs to, so that a token is decrypted only once.
 ///
@@ -10,8 +11,8 @@ use crate::{challenge::RequestTokenDigest, id::SessionId};
 /// time. Bounded, and so is what one session may occupy, because a session token has unlimited
 /// valid ciphertexts.
 pub(crate) struct RememberedTokens {
-    sessions: Cache<RequestTokenDigest, SessionId>,
-    texts: Cache<SessionId, Arc<[RequestTokenDigest]>>,
+    sessions: Cache<RequestTokenDigest, SessionClaim>,
+    texts: Cache<SessionClaim, Arc<[RequestTokenDigest]>>,
 }
 
 /// How many texts of one session are remembered; real clients send one.
@@ -25,12 +26,12 @@ impl RememberedTokens {
         }
     }
 
-    pub(crate) fn get(&self, text: &RequestTokenDigest) -> Option<SessionId> {
+    pub(crate) fn get(&self, text: &RequestTokenDigest) -> Option<SessionClaim> {
         self.sessions.get(text)
     }
 
     /// Remembers the text; says whether an older one of the session had to be forgotten for it.
-    pub(crate) fn insert(&self, text: RequestTokenDigest, session: SessionId) -> bool {
+    pub(crate) fn insert(&self, text: RequestTokenDigest, session: SessionClaim) -> bool {
         let known = self.texts.get(&session);
         let known = known.as_deref().unwrap_or_default();
         if known.contains(&text) {
@@ -49,7 +50,7 @@ impl RememberedTokens {
         !forgotten.is_empty()
     }
 
-    pub(crate) fn forget(&self, session: SessionId) {
+    pub(crate) fn forget(&self, session: SessionClaim) {
         if let Some((_, texts)) = self.texts.remove(&session) {
             for text in texts.iter() {
                 self.sessions.remove(text);

@@ -7,7 +7,7 @@ use crate::{
     },
     cloud::Cloud,
     error::Error,
-    id::{KeyId, SessionId},
+    id::KeyId,
     key::{KeyHash, PublicKey},
     store::StoreError,
     user::UserName,
@@ -56,14 +56,17 @@ impl Cloud {
         &self,
         key: KeyId,
         token: &SessionToken,
-    ) -> Result<Option<SessionId>, StoreError> {
+    ) -> Result<Option<SessionClaim>, StoreError> {
         let session = NewSession {
             key,
             token_hash: token.hash(),
             at: self.now(),
         };
         Ok(match self.store().sessions().replace(&session).await? {
-            ReplaceOutcome::Opened(session) => Some(session),
+            ReplaceOutcome::Opened(id) => Some(SessionClaim {
+                id,
+                token_hash: session.token_hash,
+            }),
             ReplaceOutcome::KeyNotActive => None,
         })
     }
@@ -91,10 +94,10 @@ impl Cloud {
     /// [`Error::UnknownToken`] if there is none (any more); [`Error::Throttled`] after too many
     /// tokens from one address that were none; [`Error::Busy`].
     pub async fn session(&self, token: &RequestToken) -> Result<Session, Error> {
-        let found = match self.known_session(token)? {
-            Some(session) => self.store().sessions().find(session).await?,
-            None => self.session_by_decryption(token).await?,
-        };
+        if let Some(claim) = self.known_session(token)? {
+            return self.session_of(claim).await;
+        }
+        let found = self.session_by_decryption(token).await?;
         self.admit(found.ok_or(Error::UnknownToken)?).await
     }
 
@@ -105,11 +108,11 @@ impl Cloud {
     ///
     /// As [`Cloud::session`].
     pub async fn claim(&self, token: &RequestToken) -> Result<SessionClaim, Error> {
-        if let Some(session) = self.known_session(token)? {
-            return Ok(SessionClaim(session));
+        if let Some(claim) = self.known_session(token)? {
+            return Ok(claim);
         }
         let found = self.session_by_decryption(token).await?;
-        Ok(SessionClaim(found.ok_or(Error::UnknownToken)?.id))
+        Ok(SessionClaim::from(&found.ok_or(Error::UnknownToken)?))
     }
 
     /// The session that is claimed, if it lives; renews it.
@@ -118,18 +121,24 @@ impl Cloud {
     ///
     /// [`Error::UnknownToken`] if it doesn't.
     pub async fn session_of(&self, claim: SessionClaim) -> Result<Session, Error> {
-        let found = self.store().sessions().find(claim.0).await?;
+        let found = self.store().sessions().find(claim.id).await?;
+        let found = found.filter(|session| claim.is_of(session));
         self.admit(found.ok_or(Error::UnknownToken)?).await
     }
 
-    /// What was read for a session, if that lives; renews it.
-    pub(crate) async fn admitted<T: Send>(&self, read: ReadFor<T>) -> Result<(Session, T), Error> {
+    /// What was read for the session that is claimed, if that lives; renews it.
+    pub(crate) async fn admitted<T: Send>(
+        &self,
+        claim: SessionClaim,
+        read: ReadFor<T>,
+    ) -> Result<(Session, T), Error> {
+        let read = read.filter(|(session, _)| claim.is_of(session));
         let (session, read) = read.ok_or(Error::UnknownToken)?;
         Ok((self.admit(session).await?, read))
     }
 
     /// The session whose token's text is remembered.
-    fn known_session(&self, token: &RequestToken) -> Result<Option<SessionId>, Error> {
+    fn known_session(&self, token: &RequestToken) -> Result<Option<SessionClaim>, Error> {
         if token.expose().len() > RequestToken::MAX_LENGTH {
             return Err(Error::UnknownToken);
         }
@@ -200,7 +209,7 @@ impl Cloud {
         token: SessionTokenHash,
     ) -> Result<Option<Session>, StoreError> {
         let found = self.store().sessions().find_by_token(&token).await?;
-        let displaces = |session: &Session| self.remembered().insert(text, session.id);
+        let displaces = |session: &Session| self.remembered().insert(text, session.into());
         if found.as_ref().is_none_or(displaces) {
             self.count_failure(None).await;
         }
@@ -214,7 +223,7 @@ impl Cloud {
     /// [`Error::Store`] if the store failed; the session may then still live.
     pub async fn logout(&self, session: &Session) -> Result<(), Error> {
         self.store().sessions().end(session.id).await?;
-        self.remembered().forget(session.id);
+        self.remembered().forget(session.into());
         self.audit(Event::LoggedOut, Some(&session.user.name), None);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What goes wrong around the services, when a test wants it to.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct FaultyStore {
     pub(crate) renew: Fault,
     pub(crate) rehash: Fault,
     pub(crate) record: Fault,
+    /// What is recorded waits for a user who is busy.
+    pub(crate) record_waits: Fault,
     /// What is recorded seems not to be.
     pub(crate) recorded: Fault,
     pub(crate) complete: Fault,
@@ -71,6 +73,8 @@ pub(crate) struct FaultyStore {
     pub(crate) extend: Fault,
     /// Who holds the permit holds up the look-ups of sessions by token.
     pub(crate) look_up: Semaphore,
+    /// The session that has got the identifier of another, which got lost in a failover.
+    pub(crate) given_again: Mutex<Option<(SessionId, SessionId)>>,
 }
 
 impl World {
@@ -92,12 +96,14 @@ impl World {
             renew: Fault::default(),
             rehash: Fault::default(),
             record: Fault::default(),
+            record_waits: Fault::default(),
             recorded: Fault::default(),
             complete: Fault::default(),
             release: Fault::default(),
             settle: Fault::default(),
             extend: Fault::default(),
             look_up: Semaphore::new(1),
+            given_again: Mutex::default(),
         });
         let cloud = pinyto_core::Cloud::builder(store.clone(), server_key)
             .clock(Arc::new(world.clock.clone()))
@@ -180,7 +186,14 @@ impl SessionRepository for FaultyStore {
     }
 
     async fn find(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
-        self.store.sessions().find(session).await
+        let given_again = *self.given_again.lock().unwrap();
+        match given_again {
+            Some((id, other)) if id == session => {
+                let found = self.store.sessions().find(other).await?;
+                Ok(found.map(|found| Session { id, ..found }))
+            }
+            _ => self.store.sessions().find(session).await,
+        }
     }
 
     async fn find_by_token(&self, token: &SessionTokenHash) -> Result<Option<Session>, StoreError> {
@@ -249,6 +262,9 @@ impl RunRepository for FaultyStore {
         now: Timestamp,
     ) -> Result<Vec<HourUsage>, StoreError> {
         self.record.in_store()?;
+        if self.record_waits.is_present() {
+            std::future::pending::<()>().await;
+        }
         let figures = self.store.runs().record(batch, retention, now).await;
         self.recorded.in_store()?;
         figures

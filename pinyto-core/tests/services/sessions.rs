@@ -8,7 +8,7 @@ use pinyto_core::{
     },
 };
 
-use crate::support::{IDLE, MOMENT, RENEWAL, World, settings};
+use crate::support::{IDLE, MOMENT, RENEWAL, World, code, settings};
 
 async fn hugo(world: &World) -> (DeviceKey, RequestToken) {
     let device = world.user("hugo").await;
@@ -227,4 +227,34 @@ async fn sweeping_removes_exactly_the_dead() {
     assert_eq!(gone, None);
     assert!(world.lives(&young).await);
     assert_eq!(world.cloud.sweep_sessions().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn who_gets_the_identifier_of_a_lost_session_is_not_taken_for_its_user() {
+    let (world, store) = World::faulty(settings());
+    let (_, token) = hugo(&world).await;
+    let erna = world.session_of_new("erna").await;
+    let lost = world.cloud.session(&token).await.unwrap();
+    let claim = world.cloud.claim(&token).await.unwrap();
+    // The database has failed over to a server that never got hugo's login.
+    *store.given_again.lock().unwrap() = Some((lost.id, erna.id));
+    assert!(!world.lives(&token).await);
+    for claim in [
+        world.cloud.claim(&token).await.unwrap(),
+        claim,
+        (&lost).into(),
+    ] {
+        let refused = [
+            code(world.cloud.session_of(claim).await),
+            code(world.cloud.list_keys(claim).await),
+            code(world.cloud.statistics(claim).await),
+            code(world.cloud.list_own_assemblies(claim).await),
+            code(world.cloud.list_all_assemblies(claim, 0, 9).await),
+            code(world.cloud.list_jobs(claim, 0, 9).await),
+            code(world.cloud.list_runs(claim, None, 0, 9).await),
+        ];
+        assert_eq!(refused, ["unknown_token"; 7]);
+    }
+    *store.given_again.lock().unwrap() = None;
+    assert!(world.lives(&token).await);
 }

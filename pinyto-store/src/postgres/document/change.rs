@@ -199,6 +199,7 @@ pub(super) async fn insert(
     let (setups, evaluations) = (&store.setups, &store.evaluations);
     let is_large = tree_size(&body) > SMALL;
     let mut prepared = None;
+    let mut forgot = false;
     for round in 0..=ROUNDS {
         // A job depends on how many are queued.
         let locks = entry.job.is_some() || round > 0;
@@ -221,8 +222,17 @@ pub(super) async fn insert(
             prepared: prepared.as_ref(),
             works_out: !is_prepared,
         };
-        if let Some(outcome) = store.write(insert).await? {
-            return Ok(outcome);
+        match store.write(insert).await {
+            Ok(Some(outcome)) => return Ok(outcome),
+            Ok(None) => {}
+            // After a failover that lost commits, what is known may be of indexes that never came.
+            Err(StoreError::Corrupt { place, .. })
+                if !forgot && place.starts_with("pinyto.index_entries") =>
+            {
+                setups.forget(user);
+                (prepared, forgot) = (None, true);
+            }
+            Err(error) => return Err(error),
         }
     }
     Err(StoreError::unavailable(

@@ -170,8 +170,8 @@ impl Task {
     /// left or the store closes.
     async fn work(&mut self) -> Result<(), StoreError> {
         let mut last = 0;
-        // Of this round: whether anything was done, and an index that can't be read.
-        let (mut did_something, mut corrupt) = (false, None);
+        // Of this round: whether anything was done, and why something couldn't be.
+        let (mut did_something, mut failed) = (false, None);
         while !(self.wanted.is_closed() && self.wanted.is_empty()) {
             let next = || sqlx::query_as::<_, (i64, i64)>(NEXT).bind(last);
             match self.database.one(next).await? {
@@ -179,18 +179,17 @@ impl Task {
                     let user = UserId::new(user);
                     match self.step(index, user).await {
                         Ok(()) => did_something = true,
-                        // The others don't wait for it.
-                        Err(error @ StoreError::Corrupt { .. }) => corrupt = Some(error),
-                        Err(error) => return Err(error),
+                        // It can't be read, or its user is busy: the others don't wait for it.
+                        Err(error) => failed = Some(error),
                     }
                     last = index;
                 }
                 None if last == 0 => break,
                 None => {
-                    if let Some(error) = corrupt.take_if(|_| !did_something) {
+                    if let Some(error) = failed.take_if(|_| !did_something) {
                         return Err(error);
                     }
-                    (last, did_something, corrupt) = (0, false, None);
+                    (last, did_something, failed) = (0, false, None);
                 }
             }
         }

@@ -12,9 +12,15 @@ use pinyto_core::{
     testing::given,
 };
 use serde_json::json;
+use sqlx::Connection as _;
 use tokio::{sync::oneshot, task::JoinSet};
 
-use super::{super::PostgresStore, number, rows, save, settled, store};
+use super::{
+    super::{PostgresOptions, PostgresStore},
+    number,
+    retries::held,
+    rows, save, settled, store,
+};
 
 async fn indexes(store: &PostgresStore) -> Vec<String> {
     let paths = "SELECT path FROM pinyto.indexes ORDER BY path";
@@ -246,4 +252,65 @@ async fn looking_at_large_documents_locks_nobody() {
     // One for each document that there is, at each of three paths.
     assert_eq!(number(&store, scan).await, 13);
     assert_eq!(number(&store, ENTRIES).await, 3 * 13);
+}
+
+/// A failover that loses commits can give an index the number of another, and a user the same number
+/// of changes.
+#[tokio::test]
+async fn what_was_known_of_a_users_indexes_is_forgotten_when_there_are_none_such() {
+    let Some((store, database)) = store().await else {
+        return;
+    };
+    let ann = given::user(store.as_ref(), "ann", 1).await;
+    let notes = given::assembly(store.as_ref(), &ann, "Notes").await;
+    given::installed(store.as_ref(), &ann, &notes).await;
+    let insert = async |n: u64| {
+        let document = given::document(n, &notes, json!({"n": n}));
+        given::stored(store.as_ref(), &ann, &document).await;
+    };
+    insert(1).await;
+    settled(&store).await;
+    database
+        .execute(
+            "DELETE FROM pinyto.index_entries; DELETE FROM pinyto.indexes;
+            INSERT INTO pinyto.indexes (user_id, path, state)
+            SELECT id, 'type', 'ready' FROM pinyto.users",
+        )
+        .await;
+    insert(2).await;
+    insert(3).await;
+    assert_eq!(number(&store, ENTRIES).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_is_busy_holds_up_the_indexes_of_no_others() {
+    let Some((_, database)) = store().await else {
+        return;
+    };
+    let options = PostgresOptions::new(database.url()).patience(Duration::from_millis(300));
+    let store = PostgresStore::open(options).await.unwrap();
+    let ann = given::user(&store, "ann", 1).await;
+    let bob = given::user(&store, "bob", 2).await;
+    for user in [&ann, &bob] {
+        let notes = given::assembly(&store, user, "Notes").await;
+        given::installed(&store, user, &notes).await;
+    }
+    settled(&store).await;
+    // Ann's comes first.
+    database
+        .execute("UPDATE pinyto.indexes SET state = 'building', built_to = ''")
+        .await;
+    let holder = held(database.url(), &ann).await;
+    store.indexer.wake();
+    let unfinished = "SELECT count(*) FROM pinyto.indexes WHERE state <> 'ready'";
+    let of_bob = async {
+        while number(&store, unfinished).await != 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), of_bob)
+        .await
+        .unwrap();
+    holder.close().await.unwrap();
+    settled(&store).await;
 }

@@ -226,7 +226,7 @@ async fn a_document_whose_acknowledgement_gets_lost_is_stored_and_charged_once()
 }
 
 /// Holds the user's row until it is dropped.
-async fn held(url: &str, user: &User) -> PgConnection {
+pub(super) async fn held(url: &str, user: &User) -> PgConnection {
     let mut holder = PgConnection::connect(url).await.unwrap();
     let lock = format!(
         "BEGIN; SELECT 1 FROM pinyto.users WHERE id = {} FOR UPDATE",
