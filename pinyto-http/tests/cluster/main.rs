@@ -2,10 +2,10 @@
 //! restarted, or fails over to its standby.
 //!
 //! Clients behind a balancer note what was acknowledged (`journal.rs`); in the end `checker.rs` compares
-//! that with what there is. `PINYTO_CLUSTER_SECONDS` says how long they work (15 by default):
+//! that with what there is. `PINYTO_TEST_CLUSTER_SECONDS` says how long they work (15 by default):
 //!
 //! ```sh
-//! PINYTO_CLUSTER_SECONDS=60 cargo test --workspace --ignore-rust-version --test cluster -- --nocapture
+//! PINYTO_TEST_CLUSTER_SECONDS=60 cargo test --workspace --ignore-rust-version --test cluster -- --nocapture
 //! ```
 
 #![cfg(all(feature = "server", feature = "postgres", target_os = "linux"))]
@@ -56,7 +56,7 @@ use witness::Event;
 const CLIENTS: u64 = 32;
 
 fn seconds(default: u64) -> Duration {
-    let given = std::env::var("PINYTO_CLUSTER_SECONDS").ok();
+    let given = std::env::var("PINYTO_TEST_CLUSTER_SECONDS").ok();
     Duration::from_secs(given.map_or(default, |text| text.parse().unwrap()))
 }
 
