@@ -61,9 +61,9 @@ impl PostgresStore {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Summary, BackupError> {
         let options = options.into();
-        let state = Self::inspect(options.clone()).await;
-        check_state(state.map_err(|error| BackupError::Open(error.into()))?)?;
         let unopened = |error: OpenError| BackupError::Open(error.into());
+        let state = Self::inspect(options.clone()).await;
+        check_state(state.map_err(unopened)?)?;
         let hosts = options.hosts().map_err(unopened)?;
         let (mut connection, _) = connect(&hosts).await.map_err(unopened)?;
         let unread = |error: sqlx::Error| BackupError::Read(error.into());

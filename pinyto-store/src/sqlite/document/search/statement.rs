@@ -48,13 +48,6 @@ impl From<(String, Vec<Bind>)> for Statement {
     }
 }
 
-/// Longer bodies are not read ahead of whoever looks at them: [`ReadAhead`].
-macro_rules! long {
-    () => {
-        "65536"
-    };
-}
-
 /// Stands for a long body.
 macro_rules! left_out {
     () => {
@@ -62,26 +55,15 @@ macro_rules! left_out {
     };
 }
 
-/// Stands before a body that SQL doesn't know to match. It changes nothing about JSON.
-macro_rules! unsure {
-    () => {
-        " "
-    };
-}
-
 const LEFT_OUT: &str = left_out!();
-const UNSURE: &str = unsure!();
+
+/// Stands before a body that SQL doesn't know to match. It changes nothing about JSON.
+const UNSURE: &str = " ";
 
 const ANY_BODY: &str = body!();
-const SHORT_BODY: &str = concat!(
-    "iif(d.size > ",
-    long!(),
-    ", '",
-    left_out!(),
-    "', ",
-    body!(),
-    ")"
-);
+
+/// Longer bodies are not read ahead of whoever looks at them: [`ReadAhead`].
+const SHORT_BODY: &str = concat!("iif(d.size > 65536, '", left_out!(), "', ", body!(), ")");
 
 /// How many rows SQLite's thread may be ahead of who takes them. Each time it has to wait costs
 /// two changes of thread, and each row may be a document of several MiB.
