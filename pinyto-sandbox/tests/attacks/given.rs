@@ -61,7 +61,7 @@ pub(crate) fn call(user: i64, code: &str) -> CodeCall {
     }
 }
 
-/// Smaller than the defaults, so that tests are quick.
+/// With so little CPU time that what computes for ever ends quickly.
 pub(crate) fn limits() -> CodeLimits {
     let mut limits = CodeLimits::default();
     limits.cpu_time = Duration::from_millis(300);
