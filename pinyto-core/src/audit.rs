@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::{cloud::Cloud, key::PublicKey, user::UserName};
+use crate::{cloud::Cloud, key::KeyFingerprint, user::UserName};
 
 /// The target of the audit log's lines.
 pub const TARGET: &str = "pinyto::audit";
@@ -57,11 +57,11 @@ impl Event {
 }
 
 impl Cloud {
-    pub(crate) fn audit(&self, event: Event, user: Option<&UserName>, key: Option<&PublicKey>) {
+    pub(crate) fn audit(&self, event: Event, user: Option<&UserName>, key: Option<KeyFingerprint>) {
         let event_name = event.name();
         let user = user.map(UserName::as_str);
         let address = self.address().map(|address: IpAddr| address.to_string());
-        let key_hash = key.map(|key| key.fingerprint().short());
+        let key_hash = key.map(|key| key.short());
         if event.is_suspicious() {
             tracing::warn!(target: TARGET, event = event_name, user, address, key_hash);
         } else {

@@ -128,7 +128,8 @@ async fn reads() {
         )
         .await;
     }
-    let key = given::new_key(1).public_key;
+    let key = given::new_key(1).material;
+    let key = key.as_rsa().unwrap();
     let started = Instant::now();
     for _ in 0..1000 {
         PublicKey::from_parts(key.modulus_be(), key.e()).unwrap();

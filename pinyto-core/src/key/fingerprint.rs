@@ -4,48 +4,66 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// Identifies a public key: SHA-256 over the ASCII digits of the modulus, immediately followed by
-/// those of the exponent.
+/// Identifies a public key.
 ///
-/// Shown, and parsed, as 64 lower-case hexadecimal digits.
+/// - Of an RSA key: SHA-256 over the ASCII digits of the modulus, immediately followed by those of
+///   the exponent. Because nothing stands between the two numbers, two *different* keys can share a
+///   fingerprint: `(123, 45)` and `(1234, 5)` do. Where that matters, compare
+///   [`PublicKey`](super::PublicKey)s, which compare their numbers.
+/// - Of an OpenPGP key: its fingerprint by RFC 9580, 5.5.4: 20 bytes of a version 4 key, 32 of a
+///   version 6 one.
 ///
-/// Because nothing stands between the two numbers, two *different* keys can share a fingerprint:
-/// `(123, 45)` and `(1234, 5)` do. Where that matters, compare [`PublicKey`](super::PublicKey)s,
-/// which compare their numbers.
+/// Shown, and parsed, as 40 or 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyFingerprint([u8; 32]);
+pub struct KeyFingerprint {
+    bytes: [u8; 32],
+    length: u8,
+}
 
 impl KeyFingerprint {
-    /// The fingerprint that is these bytes (as read from a store).
+    /// The fingerprint that is these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self { bytes, length: 32 }
     }
 
-    /// Reads 64 hexadecimal digits; upper case is accepted.
+    /// The fingerprint of an OpenPGP key of version 4 that is these bytes.
+    #[must_use]
+    pub const fn from_openpgp_v4(v4: [u8; 20]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.split_at_mut(20).0.copy_from_slice(&v4);
+        Self { bytes, length: 20 }
+    }
+
+    /// Reads 40 or 64 hexadecimal digits; upper case is accepted.
     ///
     /// # Errors
     ///
     /// [`InvalidKeyHash`] for any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidKeyHash> {
-        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| InvalidKeyHash)?;
+        let length = match text.len() {
+            40 => 20,
+            64 => 32,
+            _ => return Err(InvalidKeyHash),
+        };
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
             *byte = match pair {
                 [high, low] => hex_value(*high)? << 4 | hex_value(*low)?,
                 _ => return Err(InvalidKeyHash),
             };
         }
-        Ok(Self(bytes))
+        Ok(Self { bytes, length })
     }
 
-    /// The 32 bytes of the hash.
+    /// Its 20 or 32 bytes.
     #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+    pub fn as_bytes(&self) -> &[u8] {
+        let length = usize::from(self.length);
+        self.bytes.get(..length).unwrap_or(&self.bytes)
     }
 
-    /// All 64 lower-case hexadecimal digits.
+    /// All 40 or 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
         self.to_string()
@@ -72,13 +90,15 @@ impl KeyFingerprint {
         let mut hash = Sha256::new();
         hash.update(n.as_bytes());
         hash.update(e.as_bytes());
-        Self(hash.finalize().into())
+        Self::from_bytes(hash.finalize().into())
     }
 }
 
 impl fmt::Display for KeyFingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_bytes()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -159,7 +179,7 @@ impl std::str::FromStr for KeyHash {
 }
 
 impl From<KeyFingerprint> for KeyHash {
-    /// All 64 digits, which select without doubt.
+    /// All digits, which select without doubt.
     fn from(fingerprint: KeyFingerprint) -> Self {
         Self(fingerprint.to_hex())
     }
@@ -237,6 +257,16 @@ mod tests {
             prop_assert_eq!(text.len(), 64);
             prop_assert_eq!(KeyFingerprint::parse(&text), Ok(fingerprint));
             prop_assert_eq!(KeyFingerprint::parse(&text.to_uppercase()), Ok(fingerprint));
+        }
+
+        #[test]
+        fn fingerprints_of_openpgp_are_read_back_too(bytes: [u8; 20]) {
+            let fingerprint = KeyFingerprint::from_openpgp_v4(bytes);
+            let text = fingerprint.to_hex();
+            prop_assert_eq!(fingerprint.as_bytes(), &bytes[..]);
+            prop_assert_eq!(text.len(), 40);
+            prop_assert_eq!(KeyFingerprint::parse(&text.to_uppercase()), Ok(fingerprint));
+            prop_assert!(KeyHash::parse(&text).unwrap().matches(&fingerprint));
         }
 
         #[test]

@@ -1,11 +1,13 @@
-//! The public keys of users, one per device.
+//! The public keys of users: an RSA key per device, and OpenPGP keys.
 
 mod fingerprint;
+mod material;
 mod public_key;
 mod repository;
 mod service;
 
 pub use fingerprint::{InvalidKeyHash, KeyFingerprint, KeyHash};
+pub use material::{KeyMaterial, OpenPgpKey, OpenPgpParts};
 pub use public_key::{InvalidPublicKey, PublicKey};
 pub use repository::{AddKeyOutcome, KeyChange, KeyRepository};
 pub use service::ListedKey;
@@ -19,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct NewKey {
     /// The public half.
-    pub public_key: PublicKey,
+    pub material: KeyMaterial,
     /// What the user calls the device, if she said.
     pub label: Option<KeyLabel>,
 }
@@ -32,7 +34,7 @@ pub struct Key {
     /// Whose key it is.
     pub user: UserId,
     /// The public half.
-    pub public_key: PublicKey,
+    pub material: KeyMaterial,
     /// What the user calls the device, if she said.
     pub label: Option<KeyLabel>,
     /// Whether one can log in with it.

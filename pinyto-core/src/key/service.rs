@@ -52,7 +52,7 @@ impl Cloud {
                 self.audit(
                     Event::KeyAdded,
                     Some(&session.user.name),
-                    Some(&key.public_key),
+                    Some(key.material.fingerprint()),
                 );
                 Ok(())
             }
@@ -103,7 +103,11 @@ impl Cloud {
     fn key_changed(&self, session: &Session, change: KeyChange, event: Event) -> Result<(), Error> {
         match change {
             KeyChange::Done(key) => {
-                self.audit(event, Some(&session.user.name), Some(&key.public_key));
+                self.audit(
+                    event,
+                    Some(&session.user.name),
+                    Some(key.material.fingerprint()),
+                );
                 Ok(())
             }
             KeyChange::SessionEnded => Err(Error::UnknownToken),

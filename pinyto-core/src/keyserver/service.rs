@@ -61,7 +61,7 @@ impl Cloud {
             .await?
         {
             RegisterOutcome::Registered(registered) => {
-                let key = &user.key.public_key;
+                let key = user.key.material.fingerprint();
                 self.audit(Event::KeyserverRegistered, Some(&user.name), Some(key));
                 Ok(registered)
             }
@@ -123,7 +123,7 @@ impl Cloud {
         self.audit(
             Event::KeyserverLoginOk,
             Some(name),
-            Some(device.public_key()),
+            Some(device.public_key().fingerprint()),
         );
         if let Some(password) = rehash
             && let Err(error) = self.rehash(&account, &device, password).await
@@ -158,7 +158,7 @@ impl Cloud {
             .await?
         {
             ChangePasswordOutcome::Changed => {
-                let key = &credentials.key.public_key;
+                let key = credentials.key.material.fingerprint();
                 self.audit(Event::PasswordChanged, Some(&user.name), Some(key));
                 Ok(())
             }
@@ -178,7 +178,7 @@ impl Cloud {
         let der = private_key.to_pkcs8_der()?;
         let (password_hash, sealed_key) = self.seal(name, password, der).await?;
         let key = NewKey {
-            public_key,
+            material: public_key.into(),
             label: None,
         };
         Ok(NewCredentials {

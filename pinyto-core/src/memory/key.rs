@@ -13,14 +13,14 @@ use crate::{
 impl State {
     pub(super) fn add_key(&mut self, user: UserId, new: &NewKey, at: Timestamp) -> KeyId {
         let id = KeyId::new(self.next_id());
-        let NewKey { public_key, label } = new.clone();
+        let NewKey { material, label } = new.clone();
         let (active, created_at, last_used_at) = (true, at, None);
         self.keys.insert(
             id,
             Key {
                 id,
                 user,
-                public_key,
+                material,
                 label,
                 active,
                 created_at,
@@ -54,7 +54,7 @@ impl State {
         let user = actor.user;
         let mut found = self
             .keys_of(user)
-            .filter(|key| hash.matches(&key.public_key.fingerprint()));
+            .filter(|key| hash.matches(&key.material.fingerprint()));
         let key = found.next().ok_or(KeyChange::NotFound)?;
         if found.next().is_some() {
             return Err(KeyChange::Ambiguous);
@@ -81,7 +81,7 @@ impl KeyRepository for MemoryStore {
         let Some(found) = state.user_named(name) else {
             return Ok(Vec::new());
         };
-        let matching = |key: &&Key| hash.matches(&key.public_key.fingerprint());
+        let matching = |key: &&Key| hash.matches(&key.material.fingerprint());
         let mut keys: Vec<_> = state.keys_of(found.user.id).filter(matching).collect();
         keys.sort_by_key(|key| !key.active);
         let two = keys.into_iter().take(2);
@@ -100,10 +100,10 @@ impl KeyRepository for MemoryStore {
             return Ok(AddKeyOutcome::SessionEnded);
         }
         let user = actor.user;
-        let fingerprint = new.public_key.fingerprint();
+        let fingerprint = new.material.fingerprint();
         if state
             .keys_of(user)
-            .any(|key| key.public_key.fingerprint() == fingerprint)
+            .any(|key| key.material.fingerprint() == fingerprint)
         {
             return Ok(AddKeyOutcome::AlreadyRegistered);
         }

@@ -116,8 +116,11 @@ impl<'a> UserExport<'a> {
                 continue;
             }
             self.counts.keys += 1;
+            let Some(public_key) = key.material.as_rsa() else {
+                continue;
+            };
             self.add(&json!({"key": {
-                "public_key": key.public_key.to_pem(),
+                "public_key": public_key.to_pem(),
                 "label": key.label.as_ref().map(KeyLabel::as_str),
                 "active": key.active,
                 "created_at": key.created_at.to_string(),

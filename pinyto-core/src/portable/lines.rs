@@ -196,7 +196,7 @@ impl Lines {
                 let public_key = PublicKey::from_pem(&public_key);
                 let label = label.as_deref().map(KeyLabel::parse).transpose();
                 let key = NewKey {
-                    public_key: public_key.map_err(|error| error.to_string())?,
+                    material: public_key.map_err(|error| error.to_string())?.into(),
                     label: label.map_err(|error| error.to_string())?,
                 };
                 Item::Key {

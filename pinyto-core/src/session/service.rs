@@ -33,11 +33,13 @@ impl Cloud {
         if keys.len() > 1 && keys.iter().any(|(_, key)| key.active) {
             return Err(Error::AmbiguousKeyHash);
         }
-        if let Some((_, key)) = keys.pop().filter(|(_, key)| key.active) {
-            let public_key = key.public_key.clone();
+        let active = keys.pop().filter(|(_, key)| key.active);
+        let usable = active.and_then(|(_, key)| Some((key.id, key.material.as_rsa()?.clone())));
+        if let Some((key, public_key)) = usable {
+            let fingerprint = public_key.fingerprint();
             let (challenge, token) = self.challenge(public_key).await?;
-            if self.replace_session(key.id, &token).await?.is_some() {
-                self.audit(Event::LoginOk, Some(user), Some(&key.public_key));
+            if self.replace_session(key, &token).await?.is_some() {
+                self.audit(Event::LoginOk, Some(user), Some(fingerprint));
                 return Ok(challenge);
             }
         } else {

@@ -74,7 +74,7 @@ pub fn hash_of(n: u64) -> KeyHash {
 #[must_use]
 pub fn new_key(n: u64) -> NewKey {
     NewKey {
-        public_key: keys::synthetic(n),
+        material: keys::synthetic(n).into(),
         label: None,
     }
 }

@@ -102,7 +102,7 @@ const NOISE: usize = 16;
 
 fn toy_signature(key: &PublicKey, message: &[u8]) -> Vec<u8> {
     let fingerprint = key.fingerprint();
-    let hash = Sha256::digest([fingerprint.as_bytes().as_slice(), message].concat());
+    let hash = Sha256::digest([fingerprint.as_bytes(), message].concat());
     let mut signature = hash.to_vec();
     signature.resize(key.size(), 0);
     signature
@@ -119,7 +119,7 @@ impl RsaPublicKey for ToyPublicKey {
             .fill(&mut noise)
             .map_err(|_| CryptoError::Randomness)?;
         let fingerprint = self.0.fingerprint();
-        let head = [fingerprint.as_bytes().as_slice(), &noise, &[length]].concat();
+        let head = [fingerprint.as_bytes(), &noise, &[length]].concat();
         let mut ciphertext = [&head, plaintext].concat();
         ciphertext.resize(self.0.size(), 0);
         Ok(ciphertext)

@@ -15,7 +15,7 @@ impl Cloud {
     pub async fn register(&self, name: UserName, public_key: PublicKey) -> Result<User, Error> {
         refuse_reserved(&name)?;
         let key = NewKey {
-            public_key,
+            material: public_key.into(),
             label: None,
         };
         let user = NewUser {
@@ -28,7 +28,7 @@ impl Cloud {
                 self.audit(
                     Event::Registered,
                     Some(&user.name),
-                    Some(&user.key.public_key),
+                    Some(user.key.material.fingerprint()),
                 );
                 Ok(registered)
             }

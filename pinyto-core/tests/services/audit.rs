@@ -160,7 +160,7 @@ async fn what_happens_to_passwords_is_logged() {
         .await
         .unwrap();
     let key = world.store().keys().list(user.id).await.unwrap()[0]
-        .public_key
+        .material
         .clone();
     log.assert_one("INFO", "keyserver_registered", "hugo", Some(&key));
     let attempt = |text: &str| cloud.keyserver_authenticate(&hugo, Password::attempt(text));
@@ -172,7 +172,7 @@ async fn what_happens_to_passwords_is_logged() {
         .await
         .unwrap();
     let key = world.store().keys().list(user.id).await.unwrap()[0]
-        .public_key
+        .material
         .clone();
     log.assert_one("INFO", "password_changed", "hugo", Some(&key));
     attempt("correct horse").await.unwrap_err();

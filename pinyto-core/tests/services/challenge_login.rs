@@ -22,7 +22,7 @@ async fn a_device_registers_answers_the_challenge_and_is_known_by_its_token() {
     let keys = world.cloud.list_keys(&session).await.unwrap();
     assert_eq!(keys.len(), 1);
     assert!(keys[0].current);
-    assert_eq!(keys[0].key.public_key, *device.public_key());
+    assert_eq!(keys[0].key.material, *device.public_key());
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn a_key_whose_hash_collides_with_anothers_opens_nothing_of_hers() {
             .await;
         let found = found.unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].1.public_key, key);
+        assert_eq!(found[0].1.material, key);
     }
 }
 

@@ -115,8 +115,8 @@ async fn every_account_gets_a_key_pair_of_its_own_from_the_stock() {
         let account = world.store().keyserver().find(&given::name(&name)).await;
         let user = account.unwrap().unwrap().user.id;
         let listed = world.store().keys().list(user).await.unwrap();
-        assert!(!keys.contains(&listed[0].public_key));
-        keys.push(listed[0].public_key.clone());
+        assert!(!keys.contains(&listed[0].material));
+        keys.push(listed[0].material.clone());
     }
     drop(refill);
 }

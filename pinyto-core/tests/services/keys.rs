@@ -34,8 +34,8 @@ async fn keys_are_listed_oldest_first_with_label_times_and_the_current_one() {
     let [first, second] = listed.as_slice() else {
         panic!("two keys, not {listed:?}");
     };
-    assert_eq!(first.key.public_key, *laptop.public_key());
-    assert_eq!(second.key.public_key, *phone.public_key());
+    assert_eq!(first.key.material, *laptop.public_key());
+    assert_eq!(second.key.material, *phone.public_key());
     assert!(first.current && !second.current);
     assert!(first.key.active && second.key.active);
     assert_eq!(first.key.label, None);

@@ -55,7 +55,7 @@ async fn a_password_gives_a_token_that_is_ready_for_requests() {
     let listed = world.cloud.list_keys(&session).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert!(listed[0].current);
-    assert_eq!(listed[0].key.public_key.bits(), 4096);
+    assert_eq!(listed[0].key.material.as_rsa().unwrap().bits(), 4096);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn unknown_account_wrong_password_and_deactivated_key_get_the_same_answer(
     let hash = full_hash(
         &world.cloud.list_keys(&session).await.unwrap()[0]
             .key
-            .public_key,
+            .material,
     );
     world
         .cloud
@@ -146,12 +146,12 @@ async fn a_new_password_brings_a_fresh_key_pair_and_the_session_in_use_lives_on(
     let after = world.cloud.list_keys(&session).await.unwrap();
     assert_eq!(after.len(), 1, "the old key is gone");
     assert!(after[0].current);
-    assert_ne!(after[0].key.public_key, before[0].key.public_key);
+    assert_ne!(after[0].key.material, before[0].key.material);
     assert_eq!(
         code(login(&world.cloud, "hugo", OLD).await),
         "wrong_password"
     );
-    let old_hash = before[0].key.public_key.key_hash();
+    let old_hash = before[0].key.material.fingerprint().key_hash();
     let refused = world
         .cloud
         .authenticate(&given::name("hugo"), &old_hash)
@@ -180,7 +180,7 @@ async fn a_new_password_leaves_devices_alone() {
     assert!(!world.lives(&by_password).await, "it was the old key's");
     let keys = world.cloud.list_keys(&session).await.unwrap();
     assert_eq!(keys.len(), 2);
-    assert_eq!(keys[0].key.public_key, *device.public_key());
+    assert_eq!(keys[0].key.material, *device.public_key());
     assert_eq!(keys[0].key.label, new.label);
     assert_eq!(code(login(&world.cloud, "hugo", NEW).await), "ok");
 }
@@ -204,7 +204,7 @@ async fn the_account_goes_with_its_key() {
     let own = full_hash(
         &world.cloud.list_keys(&session).await.unwrap()[0]
             .key
-            .public_key,
+            .material,
     );
     let refused = world.cloud.delete_key(&session, &own).await;
     assert_eq!(code(refused), "last_active_key");

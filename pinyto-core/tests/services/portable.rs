@@ -91,7 +91,7 @@ async fn filled() -> Arc<dyn Store> {
     let ann = given::user(&*store, "ann", 1).await;
     let bob = given::user(&*store, "bob", 2).await;
     let phone = NewKey {
-        public_key: keys::synthetic(3),
+        material: keys::synthetic(3).into(),
         label: Some(KeyLabel::parse("phone").unwrap()),
     };
     let of_ann = ann.id.into();
@@ -145,7 +145,7 @@ async fn what_is_exported_can_be_imported_once_and_again() {
     let new_keys = to.keys().list(new.id).await.unwrap();
     let shown = |keys: &[pinyto_core::key::Key]| -> Vec<_> {
         let keys = keys.iter().filter(|key| key.active);
-        keys.map(|key| (key.public_key.clone(), key.label.clone(), key.active))
+        keys.map(|key| (key.material.clone(), key.label.clone(), key.active))
             .collect()
     };
     assert_eq!(shown(&new_keys), shown(&old_keys));

@@ -241,7 +241,7 @@ impl Model {
         let state = |device: &DeviceKey| {
             let found = listed
                 .iter()
-                .find(|key| key.public_key == *device.public_key());
+                .find(|key| key.material == *device.public_key());
             match found {
                 None => KeyState::Absent,
                 Some(key) if key.active => KeyState::Active,

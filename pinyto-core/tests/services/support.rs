@@ -156,7 +156,7 @@ pub(crate) fn full_hash(key: &PublicKey) -> KeyHash {
 
 pub(crate) fn new_key(key: &PublicKey, label: Option<&str>) -> NewKey {
     NewKey {
-        public_key: key.clone(),
+        material: key.clone().into(),
         label: label.map(|label| KeyLabel::parse(label).unwrap()),
     }
 }

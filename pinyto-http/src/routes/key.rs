@@ -55,7 +55,7 @@ async fn register_new_key(incoming: Incoming) -> Result<Response, ApiError> {
     let request = asked.request;
     let label = request.label.as_deref().map(KeyLabel::parse).transpose();
     let key = NewKey {
-        public_key: request.public_key.0.to_key().map_err(Error::from)?,
+        material: request.public_key.0.to_key().map_err(Error::from)?.into(),
         label: label.map_err(Error::from)?,
     };
     asked.cloud.register_new_key(&asked.session, &key).await?;

@@ -118,13 +118,15 @@ impl Serialize for KeyList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.0.len()))?;
         for ListedKey { key, current } in &self.0 {
-            let digits = hex(key.public_key.fingerprint().as_bytes());
+            let fingerprint = key.material.fingerprint();
+            let (digits, length) = hex(fingerprint.as_bytes());
             // Only ASCII digits, so neither can fail.
-            let fingerprint = std::str::from_utf8(&digits).unwrap_or_default();
+            let digits = digits.get(..length).unwrap_or_default();
+            let fingerprint = std::str::from_utf8(digits).unwrap_or_default();
             list.serialize_element(&KeyEntry {
                 key_hash: fingerprint.get(..10).unwrap_or_default(),
                 active: key.active,
-                kind: "rsa",
+                kind: key.material.kind(),
                 fingerprint,
                 label: key.label.as_ref().map(|label| label.as_str()),
                 created: key.created_at,
@@ -137,12 +139,12 @@ impl Serialize for KeyList {
 }
 
 /// Several times as fast as formatting the bytes one by one, which shows in this hottest of calls.
-fn hex(bytes: &[u8; 32]) -> [u8; 64] {
+fn hex(bytes: &[u8]) -> ([u8; 64], usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 64];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    text
+    (text, 2 * bytes.len())
 }

@@ -117,6 +117,8 @@ pub(crate) static TABLES: &[Table] = &[
             optional(bytes("modulus")),
             optional(int("exponent")),
             optional(bytes("material")),
+            optional(int("expires_at")),
+            optional(text("description")),
         ],
     ),
     numbered(
@@ -286,6 +288,11 @@ pub(crate) static LEFT_OUT: &[(&str, Option<&str>, &str)] = &[
         "failures",
         None,
         "failed tries, which mean nothing after minutes",
+    ),
+    (
+        "spent_tokens",
+        None,
+        "mean nothing after minutes, and a restore takes longer to be in use",
     ),
 ];
 

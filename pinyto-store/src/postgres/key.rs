@@ -10,33 +10,33 @@ use pinyto_core::{
 use sqlx::PgConnection;
 
 use super::{Intent, PostgresStore, error::Failure, lock::Lock, session::may_act};
-use crate::row::{
-    Corrupt, corrupt,
-    key::{KeyRow, MatchingRow, SelectedRow, end_of, matching, selected},
+use crate::row::key::{
+    KeyColumns, KeyRow, MatchingRow, SelectedRow, bind_key, end_of, matching, selected,
 };
 
-/// A new key as its columns have it.
-pub(super) struct NewKeyValues {
-    pub(super) label: Option<String>,
-    pub(super) fingerprint: String,
-    pub(super) modulus: Vec<u8>,
-    pub(super) exponent: i64,
+/// The columns of a new key, in the order in which their values are bound.
+macro_rules! new_key_columns {
+    () => {
+        "user_id, active, created_at, label, kind, fingerprint, modulus, exponent, material,
+            description, expires_at"
+    };
 }
+pub(super) use new_key_columns;
 
-pub(super) fn key_values(new: &NewKey) -> Result<NewKeyValues, Corrupt> {
-    Ok(NewKeyValues {
-        label: new.label.as_ref().map(|label| label.as_str().to_owned()),
-        fingerprint: new.public_key.fingerprint().to_hex(),
-        modulus: new.public_key.modulus_be().to_vec(),
-        exponent: i64::try_from(new.public_key.e()).map_err(corrupt("pinyto_keys.exponent"))?,
-    })
+/// Their values, after the user and that it is active.
+macro_rules! new_key_values {
+    () => {
+        "$2, $3, $4, $5, $6, $7, $8, $9, $10"
+    };
 }
+pub(super) use new_key_values;
 
 macro_rules! select_keys {
     ($more:literal, $($from:tt)+) => {
         concat!(
             "SELECT k.id, k.user_id, k.active, k.created_at, k.last_used_at, k.label,
-                    k.fingerprint, k.modulus, k.exponent",
+                    k.kind, k.fingerprint, k.modulus, k.exponent, k.material, k.description,
+                    k.expires_at",
             $more,
             " FROM ",
             $($from)+
@@ -75,15 +75,20 @@ struct Add {
 
 /// How many keys the user has, whether she has this one, and the new one unless something is
 /// against it.
-const ADD: &str = "
-    WITH present AS MATERIALIZED (
-        SELECT count(*) AS count, coalesce(bool_or(fingerprint = $4), false) AS registered
+const ADD: &str = concat!(
+    "WITH present AS MATERIALIZED (
+        SELECT count(*) AS count, coalesce(bool_or(fingerprint = $5), false) AS registered
         FROM pinyto.keys WHERE user_id = $1),
     new_key AS (
-        INSERT INTO pinyto.keys (user_id, active, created_at, label, fingerprint, modulus, exponent)
-        SELECT $1, true, $2, $3, $4, $5, $6 FROM present WHERE NOT registered AND count < $7
+        INSERT INTO pinyto.keys (",
+    new_key_columns!(),
+    ")
+        SELECT $1, true, ",
+    new_key_values!(),
+    " FROM present WHERE NOT registered AND count < $11
         RETURNING id)
-    SELECT registered, (SELECT id FROM new_key) FROM present";
+    SELECT registered, (SELECT id FROM new_key) FROM present"
+);
 
 #[async_trait]
 impl Intent for Add {
@@ -97,22 +102,14 @@ impl Intent for Add {
         if !may_act(db, self.actor).await? {
             return Ok(AddKeyOutcome::SessionEnded);
         }
-        let NewKeyValues {
-            label,
-            fingerprint,
-            modulus,
-            exponent,
-        } = key_values(&self.key)?;
-        let (registered, added): (bool, Option<i64>) = sqlx::query_as(ADD)
+        let add = sqlx::query_as(ADD)
             .bind(self.actor.user.get())
-            .bind(self.at.unix_millis())
-            .bind(label)
-            .bind(fingerprint)
-            .bind(modulus)
-            .bind(exponent)
-            .bind(i64::try_from(self.limit).unwrap_or(i64::MAX))
-            .fetch_one(db)
-            .await?;
+            .bind(self.at.unix_millis());
+        let (registered, added): (bool, Option<i64>) =
+            bind_key!(add, KeyColumns::try_from(&self.key)?)
+                .bind(i64::try_from(self.limit).unwrap_or(i64::MAX))
+                .fetch_one(db)
+                .await?;
         Ok(match added {
             _ if registered => AddKeyOutcome::AlreadyRegistered,
             Some(key) => AddKeyOutcome::Added(KeyId::new(key)),

@@ -15,12 +15,16 @@ use sqlx::PgConnection;
 use super::{
     Intent, PostgresStore,
     error::Failure,
-    key::{NewKeyValues, key_values},
+    key::{new_key_columns, new_key_values},
     lock::Lock,
     session::may_act,
     user::{new_key, new_user},
 };
-use crate::row::{keyserver::AccountRow, user::UserRow};
+use crate::row::{
+    key::{KeyColumns, bind_key},
+    keyserver::AccountRow,
+    user::UserRow,
+};
 
 const FIND: &str = "
     SELECT u.id AS user_id, u.name AS user_name, a.key_id, a.password_hash, a.sealed_key
@@ -38,7 +42,7 @@ const REGISTER: &str = concat!(
     new_key!(),
     ", new_account AS (
         INSERT INTO pinyto.keyserver_accounts (user_id, key_id, password_hash, sealed_key)
-        SELECT new_user.id, new_key.id, $7, $8 FROM new_user, new_key)
+        SELECT new_user.id, new_key.id, $11, $12 FROM new_user, new_key)
     SELECT id, name FROM new_user"
 );
 
@@ -53,19 +57,10 @@ impl Intent for Register {
 
     async fn run(&self, db: &mut PgConnection) -> Result<RegisterOutcome, Failure> {
         let new = &self.user;
-        let NewKeyValues {
-            label,
-            fingerprint,
-            modulus,
-            exponent,
-        } = key_values(&new.key)?;
-        let row: Option<UserRow> = sqlx::query_as(REGISTER)
+        let register = sqlx::query_as(REGISTER)
             .bind(new.name.as_str())
-            .bind(new.at.unix_millis())
-            .bind(label)
-            .bind(fingerprint)
-            .bind(modulus)
-            .bind(exponent)
+            .bind(new.at.unix_millis());
+        let row: Option<UserRow> = bind_key!(register, KeyColumns::try_from(&new.key)?)
             .bind(self.password_hash.as_str())
             .bind(self.sealed_key.as_bytes())
             .fetch_optional(db)
@@ -85,10 +80,14 @@ struct ChangePassword {
 }
 
 /// Nothing if the user has no account.
-const NEW_KEY: &str = "
-    INSERT INTO pinyto.keys (user_id, active, created_at, label, fingerprint, modulus, exponent)
-    SELECT $1, true, $2, $3, $4, $5, $6 FROM pinyto.keyserver_accounts WHERE user_id = $1
-    RETURNING id, (SELECT key_id FROM pinyto.keyserver_accounts WHERE user_id = $1)";
+const NEW_KEY: &str = concat!(
+    "INSERT INTO pinyto.keys (",
+    new_key_columns!(),
+    ") SELECT $1, true, ",
+    new_key_values!(),
+    " FROM pinyto.keyserver_accounts WHERE user_id = $1
+    RETURNING id, (SELECT key_id FROM pinyto.keyserver_accounts WHERE user_id = $1)"
+);
 
 const MOVE_SESSION: &str = "
     UPDATE pinyto.sessions SET key_id = $3 WHERE id = $1 AND key_id = $2";
@@ -116,21 +115,11 @@ impl Intent for ChangePassword {
         if !may_act(db, actor).await? {
             return Ok(ChangePasswordOutcome::SessionEnded);
         }
-        let NewKeyValues {
-            label,
-            fingerprint,
-            modulus,
-            exponent,
-        } = key_values(&self.credentials.key)?;
-        let keys: Option<(i64, i64)> = sqlx::query_as(NEW_KEY)
+        let new_key = sqlx::query_as(NEW_KEY)
             .bind(self.user.get())
-            .bind(self.at.unix_millis())
-            .bind(label)
-            .bind(fingerprint)
-            .bind(modulus)
-            .bind(exponent)
-            .fetch_optional(&mut *db)
-            .await?;
+            .bind(self.at.unix_millis());
+        let new_key = bind_key!(new_key, KeyColumns::try_from(&self.credentials.key)?);
+        let keys: Option<(i64, i64)> = new_key.fetch_optional(&mut *db).await?;
         let Some((new_key, old_key)) = keys else {
             return Ok(ChangePasswordOutcome::NoAccount);
         };

@@ -24,6 +24,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "failures",
         include_str!("../../migrations/postgres/0002_failures.sql"),
     ),
+    (
+        4,
+        "openpgp keys",
+        include_str!("../../migrations/postgres/0004_openpgp_keys.sql"),
+    ),
 ];
 
 /// Why a database can't be used: one sentence for the operator.

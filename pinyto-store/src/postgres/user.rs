@@ -10,13 +10,11 @@ use pinyto_core::{
 };
 use sqlx::PgConnection;
 
-use super::{
-    Intent, PostgresStore,
-    error::Failure,
-    key::{NewKeyValues, key_values},
-    lock::Lock,
+use super::{Intent, PostgresStore, error::Failure, lock::Lock};
+use crate::row::{
+    key::{KeyColumns, bind_key},
+    user::{UsageRow, UserRow},
 };
-use crate::row::user::{UsageRow, UserRow};
 
 /// A new user ($1, at $2) with an index of `type`, which everybody has, unless the name is taken:
 /// the beginning of a statement.
@@ -34,9 +32,13 @@ pub(super) use new_user;
 /// The new user's first key: the next part of the statement.
 macro_rules! new_key {
     () => {
-        ", new_key AS (
-            INSERT INTO pinyto.keys (user_id, active, created_at, label, fingerprint, modulus, exponent)
-            SELECT id, true, $2, $3, $4, $5, $6 FROM new_user RETURNING id)"
+        concat!(
+            ", new_key AS (INSERT INTO pinyto.keys (",
+            $crate::postgres::key::new_key_columns!(),
+            ") SELECT id, true, ",
+            $crate::postgres::key::new_key_values!(),
+            " FROM new_user RETURNING id)"
+        )
     };
 }
 pub(super) use new_key;
@@ -56,19 +58,10 @@ impl Intent for Register {
 
     async fn run(&self, db: &mut PgConnection) -> Result<RegisterOutcome, Failure> {
         let Self(new) = self;
-        let NewKeyValues {
-            label,
-            fingerprint,
-            modulus,
-            exponent,
-        } = key_values(&new.key)?;
-        let row: Option<UserRow> = sqlx::query_as(REGISTER)
+        let register = sqlx::query_as(REGISTER)
             .bind(new.name.as_str())
-            .bind(new.at.unix_millis())
-            .bind(label)
-            .bind(fingerprint)
-            .bind(modulus)
-            .bind(exponent)
+            .bind(new.at.unix_millis());
+        let row: Option<UserRow> = bind_key!(register, KeyColumns::try_from(&new.key)?)
             .fetch_optional(db)
             .await?;
         Ok(match row {

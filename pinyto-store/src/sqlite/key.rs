@@ -13,18 +13,21 @@ use sqlx::SqliteConnection;
 
 use super::{
     Intent, SqliteStore,
-    error::{Corrupt, Failure, corrupt},
+    error::{Corrupt, Failure},
     lookup::{Find, json_array},
     pool::Readers,
     session::may_act,
 };
-use crate::row::key::{KeyRow, MatchingRow, SelectedRow, end_of, matching, selected};
+use crate::row::key::{
+    KeyColumns, KeyRow, MatchingRow, SelectedRow, bind_key, end_of, matching, selected,
+};
 
 macro_rules! select_keys {
     ($more:literal, $from:literal) => {
         concat!(
             "SELECT k.id, k.user_id, k.active, k.created_at, k.last_used_at, k.label,
-                    k.fingerprint, k.modulus, k.exponent",
+                    k.kind, k.fingerprint, k.modulus, k.exponent, k.material, k.description,
+                    k.expires_at",
             $more,
             " FROM ",
             $from
@@ -80,8 +83,9 @@ pub(super) const MATCHING: &str = select_keys!(
 );
 
 const INSERT: &str = "
-    INSERT INTO pinyto_keys (user_id, active, created_at, label, fingerprint, modulus, exponent)
-    VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO pinyto_keys (user_id, active, created_at, label, kind, fingerprint, modulus,
+        exponent, material, description, expires_at)
+    VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 /// A new active key.
 pub(super) async fn insert_key(
@@ -90,14 +94,8 @@ pub(super) async fn insert_key(
     new: &NewKey,
     at: Timestamp,
 ) -> Result<KeyId, Failure> {
-    let exponent = i64::try_from(new.public_key.e()).map_err(corrupt("pinyto_keys.exponent"))?;
-    let inserted = sqlx::query(INSERT)
-        .bind(user.get())
-        .bind(at.unix_millis())
-        .bind(new.label.as_ref().map(|label| label.as_str().to_owned()))
-        .bind(new.public_key.fingerprint().to_hex())
-        .bind(new.public_key.modulus_be().to_vec())
-        .bind(exponent)
+    let insert = sqlx::query(INSERT).bind(user.get()).bind(at.unix_millis());
+    let inserted = bind_key!(insert, KeyColumns::try_from(new)?)
         .execute(db)
         .await?;
     Ok(KeyId::new(inserted.last_insert_rowid()))
@@ -123,7 +121,7 @@ impl Intent for Add {
         }
         let (count, registered): (i64, bool) = sqlx::query_as(COUNT)
             .bind(self.actor.user.get())
-            .bind(self.key.public_key.fingerprint().to_hex())
+            .bind(self.key.material.fingerprint().to_hex())
             .fetch_one(&mut *db)
             .await?;
         if registered {

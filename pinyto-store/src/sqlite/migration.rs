@@ -62,6 +62,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "failures",
         include_str!("../../migrations/sqlite/0008_failures.sql"),
     ),
+    (
+        9,
+        "openpgp keys",
+        include_str!("../../migrations/sqlite/0009_openpgp_keys.sql"),
+    ),
 ];
 
 /// The version of the tables that this program expects.

@@ -64,7 +64,7 @@ pub(crate) async fn fill(store: &dyn Store) {
     given::session(store, unused, 9).await;
     given::key(store, &ann, 5).await;
     let new_key = NewKey {
-        public_key: keys::synthetic(6),
+        material: keys::synthetic(6).into(),
         label: Some(KeyLabel::parse("Ann's \"phone\" ü").unwrap()),
     };
     let keys = store.keys();

@@ -159,7 +159,7 @@ fn whatever_was_acknowledged_is_there_after_kill_9() {
                 }
                 _ => keys
                     .iter()
-                    .any(|key| given::hash_of(*n).matches(&key.public_key.fingerprint())),
+                    .any(|key| given::hash_of(*n).matches(&key.material.fingerprint())),
             };
             assert!(is_there, "{what} {n} was acknowledged");
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::race;
 use crate::{
     id::KeyId,
-    key::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyLabel, NewKey, PublicKey},
+    key::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyLabel, KeyMaterial, NewKey, PublicKey},
     store::Store,
     testing::{given, keys},
     user::User,
@@ -71,7 +71,7 @@ pub async fn a_key_comes_back_exactly_as_it_was_added(store: Arc<dyn Store>) {
     let labels = [Some("Ernas\u{a0}\"Händi\" '; -- %_\\ 📱"), Some(" "), None];
     for ((public_key, label), second) in public_keys.into_iter().zip(labels).zip(1..) {
         let new = NewKey {
-            public_key,
+            material: public_key.into(),
             label: label.map(|label| KeyLabel::parse(label).unwrap()),
         };
         let outcome = store
@@ -85,7 +85,7 @@ pub async fn a_key_comes_back_exactly_as_it_was_added(store: Arc<dyn Store>) {
         let expected = Key {
             id,
             user: hugo.id,
-            public_key: new.public_key,
+            material: new.material,
             label: new.label,
             active: true,
             created_at: given::at(second),
@@ -122,11 +122,8 @@ pub async fn keys_of_one_full_fingerprint_are_one_key(store: Arc<dyn Store>) {
     let [one, other] = keys::of_one_fingerprint();
     let hugo = given::user(&*store, "hugo", 1).await;
     let add = async |public_key| {
-        let (key, label) = (public_key, None);
-        let new = NewKey {
-            public_key: key,
-            label,
-        };
+        let (material, label) = (KeyMaterial::from(public_key), None);
+        let new = NewKey { material, label };
         let added = store
             .keys()
             .add(hugo.id.into(), &new, 10, given::at(1))
@@ -208,7 +205,7 @@ pub async fn a_hash_of_any_length_selects_a_key_of_the_named_user(store: Arc<dyn
             panic!("one key, not {found:?}");
         };
         assert_eq!((user, key.user), (&erna, erna.id));
-        assert_eq!(key.public_key, keys::synthetic(1));
+        assert_eq!(key.material, keys::synthetic(1));
     }
 }
 
@@ -246,7 +243,7 @@ pub(super) async fn with_colliding_keys(store: &dyn Store, name: &str) -> User {
     let hugo = given::user(store, name, 1).await;
     for public_key in keys::colliding() {
         let new = NewKey {
-            public_key,
+            material: public_key.into(),
             label: None,
         };
         let added = store
@@ -262,13 +259,17 @@ pub async fn a_hash_that_fits_two_keys_of_a_user_selects_both(store: Arc<dyn Sto
     let hugo = with_colliding_keys(&*store, "hugo").await;
     let short = given::key_hash(keys::COLLIDING_HASH);
     let both = store.keys().matching(&hugo.name, &short).await.unwrap();
-    let found: Vec<_> = both.iter().map(|(_, key)| &key.public_key).collect();
+    let found: Vec<_> = both.iter().map(|(_, key)| &key.material).collect();
     assert_eq!(found.len(), 2);
-    assert!(keys::colliding().iter().all(|key| found.contains(&key)));
+    assert!(
+        keys::colliding()
+            .iter()
+            .all(|key| found.iter().any(|found| *found == key))
+    );
     for key in keys::colliding() {
         let longer = given::key_hash(&key.fingerprint().to_hex()[..12]);
         let one = store.keys().matching(&hugo.name, &longer).await.unwrap();
         assert_eq!(one.len(), 1);
-        assert_eq!(one[0].1.public_key, key);
+        assert_eq!(one[0].1.material, key);
     }
 }

@@ -30,7 +30,7 @@ pub async fn an_ambiguous_hash_changes_no_key(store: Arc<dyn Store>) {
     let [one, _] = keys::colliding();
     let full = KeyHash::from(one.fingerprint());
     let deleted = done(store.keys().delete(hugo.id.into(), &full).await.unwrap());
-    assert_eq!(deleted.public_key, one);
+    assert_eq!(deleted.material, one);
     let now_clear = store.keys().set_active(hugo.id.into(), &short, false).await;
     done(now_clear.unwrap());
 }
@@ -203,7 +203,7 @@ pub async fn colliding_keys_of_different_users_are_not_confused(store: Arc<dyn S
     for (name, public_key) in [("hugo", &one), ("erna", &other)] {
         let user = given::user(&*store, name, 1).await;
         let new = NewKey {
-            public_key: public_key.clone(),
+            material: public_key.clone().into(),
             label: None,
         };
         let added = store
@@ -216,7 +216,7 @@ pub async fn colliding_keys_of_different_users_are_not_confused(store: Arc<dyn S
     let short = given::key_hash(keys::COLLIDING_HASH);
     let found = store.keys().matching(&users[1].name, &short).await.unwrap();
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].1.public_key, other);
+    assert_eq!(found[0].1.material, other);
     let deleted = done(
         store
             .keys()
@@ -224,7 +224,7 @@ pub async fn colliding_keys_of_different_users_are_not_confused(store: Arc<dyn S
             .await
             .unwrap(),
     );
-    assert_eq!(deleted.public_key, one);
+    assert_eq!(deleted.material, one);
     assert_eq!(
         ids(&*store, &users[1]).await.len(),
         2,

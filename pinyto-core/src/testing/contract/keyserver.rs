@@ -21,7 +21,7 @@ async fn has_credentials(store: &dyn Store, account: &Account, n: u64) -> bool {
     let key = keys.iter().find(|key| key.id == account.key);
     account.password_hash == expected.password_hash
         && account.sealed_key == expected.sealed_key
-        && key.is_some_and(|key| key.public_key == expected.key.public_key && key.active)
+        && key.is_some_and(|key| key.material == expected.key.material && key.active)
 }
 
 async fn change(

@@ -39,7 +39,7 @@ pub async fn a_registration_brings_the_first_key_active(store: Arc<dyn Store>) {
         panic!("one key, not {keys:?}");
     };
     assert_eq!(key.user, hugo.id);
-    assert_eq!(key.public_key, new.key.public_key);
+    assert_eq!(key.material, new.key.material);
     assert!(key.active);
     assert_eq!(key.created_at, given::at(7));
     assert_eq!(key.last_used_at, None);
@@ -55,7 +55,7 @@ pub async fn a_taken_name_changes_nothing_for_its_owner(store: Arc<dyn Store>) {
     );
     let keys = store.keys().list(hugo.id).await.unwrap();
     assert_eq!(keys.len(), 1);
-    assert_eq!(keys[0].public_key, given::new_key(1).public_key);
+    assert_eq!(keys[0].material, given::new_key(1).material);
 }
 
 pub async fn different_users_may_have_the_same_key(store: Arc<dyn Store>) {
@@ -64,7 +64,7 @@ pub async fn different_users_may_have_the_same_key(store: Arc<dyn Store>) {
     assert_ne!(hugo.id, erna.id);
     let key = async |user| store.keys().list(user).await.unwrap()[0].clone();
     let (hers, his) = (key(erna.id).await, key(hugo.id).await);
-    assert_eq!(hers.public_key, his.public_key);
+    assert_eq!(hers.material, his.material);
     assert_ne!(hers.id, his.id);
 }
 
@@ -89,7 +89,7 @@ pub async fn of_registrations_racing_for_one_name_exactly_one_wins(store: Arc<dy
         let (winner, n) = winners().next().unwrap();
         let keys = store.keys().list(winner.id).await.unwrap();
         assert_eq!(keys.len(), 1, "the losers leave no key");
-        assert_eq!(keys[0].public_key, given::new_key(n).public_key);
+        assert_eq!(keys[0].material, given::new_key(n).material);
     }
 }
 

@@ -286,7 +286,10 @@ impl Trial {
         let label = None;
         let user = NewUser {
             name: self.user.clone(),
-            key: NewKey { public_key, label },
+            key: NewKey {
+                material: public_key.into(),
+                label,
+            },
             at,
         };
         let RegisterOutcome::Registered(user) = store.users().register(&user).await? else {
