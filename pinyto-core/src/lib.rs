@@ -74,6 +74,8 @@ pub mod crypto;
 pub mod document;
 pub mod egress;
 mod error;
+#[cfg(feature = "gpgauth")]
+pub mod gpgauth;
 pub mod id;
 pub mod job;
 pub mod json;
