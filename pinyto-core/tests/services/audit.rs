@@ -161,6 +161,8 @@ async fn what_happens_to_passwords_is_logged() {
         .unwrap();
     let key = world.store().keys().list(user.id).await.unwrap()[0]
         .material
+        .as_rsa()
+        .unwrap()
         .clone();
     log.assert_one("INFO", "keyserver_registered", "hugo", Some(&key));
     let attempt = |text: &str| cloud.keyserver_authenticate(&hugo, Password::attempt(text));
@@ -173,6 +175,8 @@ async fn what_happens_to_passwords_is_logged() {
         .unwrap();
     let key = world.store().keys().list(user.id).await.unwrap()[0]
         .material
+        .as_rsa()
+        .unwrap()
         .clone();
     log.assert_one("INFO", "password_changed", "hugo", Some(&key));
     attempt("correct horse").await.unwrap_err();

@@ -85,7 +85,9 @@ async fn unknown_account_wrong_password_and_deactivated_key_get_the_same_answer(
     let hash = full_hash(
         &world.cloud.list_keys(&session).await.unwrap()[0]
             .key
-            .material,
+            .material
+            .as_rsa()
+            .unwrap(),
     );
     world
         .cloud
@@ -204,7 +206,9 @@ async fn the_account_goes_with_its_key() {
     let own = full_hash(
         &world.cloud.list_keys(&session).await.unwrap()[0]
             .key
-            .material,
+            .material
+            .as_rsa()
+            .unwrap(),
     );
     let refused = world.cloud.delete_key(&session, &own).await;
     assert_eq!(code(refused), "last_active_key");
