@@ -4,7 +4,7 @@
 ALTER TABLE pinyto.keys ADD COLUMN expires_at bigint;
 -- Of an OpenPGP key: {"user_ids": [...], "algorithm": "..."}.
 ALTER TABLE pinyto.keys ADD COLUMN description text
-    CHECK (kind <> 'openpgp' OR description IS NOT NULL);
+    CHECK (kind <> 'openpgp' OR (material IS NOT NULL AND description IS NOT NULL));
 
 -- Whose OpenPGP key is that? RSA keys are looked for by user only.
 CREATE INDEX openpgp_keys ON pinyto.keys (fingerprint) WHERE kind = 'openpgp';

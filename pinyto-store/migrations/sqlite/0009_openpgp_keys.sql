@@ -4,7 +4,7 @@
 ALTER TABLE pinyto_keys ADD COLUMN expires_at INTEGER;
 -- Of an OpenPGP key: {"user_ids": [...], "algorithm": "..."}.
 ALTER TABLE pinyto_keys ADD COLUMN description TEXT
-    CHECK (kind <> 'openpgp' OR description IS NOT NULL);
+    CHECK (kind <> 'openpgp' OR (material IS NOT NULL AND description IS NOT NULL));
 
 -- Whose OpenPGP key is that? RSA keys are looked for by user only.
 CREATE INDEX pinyto_openpgp_keys ON pinyto_keys (fingerprint) WHERE kind = 'openpgp';

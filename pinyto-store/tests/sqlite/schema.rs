@@ -46,15 +46,18 @@ async fn a_key_is_rsa_with_its_numbers_or_of_another_kind() {
     assert_eq!(kinds, ["rsa"]);
     let (openpgp, sha256) = ("a".repeat(40), "b".repeat(64));
     for (values, taken) in [
-        (format!("'rsa', '{sha256}', x'05', 3, NULL"), true),
-        (format!("'rsa', '{sha256}', NULL, 3, NULL"), false),
-        (format!("'rsa', '{sha256}', x'05', NULL, NULL"), false),
-        (format!("'openpgp', '{openpgp}', NULL, NULL, x'05'"), true),
-        (format!("'openpgp', '{openpgp}a', NULL, NULL, x'05'"), false),
+        (format!("'rsa', '{sha256}', x'05', 3, NULL, NULL"), true),
+        (format!("'rsa', '{sha256}', NULL, 3, NULL, NULL"), false),
+        (format!("'rsa', '{sha256}', x'05', NULL, NULL, NULL"), false),
+        (format!("'openpgp', '{openpgp}', NULL, NULL, x'05', ''"), true),
+        (format!("'openpgp', '{openpgp}a', NULL, NULL, x'05', ''"), false),
+        (format!("'openpgp', '{openpgp}', NULL, NULL, x'05', NULL"), false),
+        (format!("'openpgp', '{openpgp}', NULL, NULL, NULL, ''"), false),
     ] {
         let insert = format!(
             "BEGIN; INSERT INTO pinyto_keys
-             (user_id, active, created_at, kind, fingerprint, modulus, exponent, material)
+             (user_id, active, created_at, kind, fingerprint, modulus, exponent, material,
+              description)
              VALUES (1, 1, 0, {values})"
         );
         let inserted = sqlx::raw_sql(AssertSqlSafe(insert))
