@@ -26,6 +26,8 @@ pub(crate) enum Event {
     KeyActivated,
     KeyDeactivated,
     PasswordChanged,
+    PasswordLoginAllowed,
+    PasswordLoginForbidden,
     Throttled,
 }
 
@@ -44,6 +46,8 @@ impl Event {
             Self::KeyActivated => "key_activated",
             Self::KeyDeactivated => "key_deactivated",
             Self::PasswordChanged => "password_changed",
+            Self::PasswordLoginAllowed => "password_login_allowed",
+            Self::PasswordLoginForbidden => "password_login_forbidden",
             Self::Throttled => "throttled",
         }
     }

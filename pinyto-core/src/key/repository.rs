@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use super::{Key, KeyHash, NewKey};
+use super::{Key, KeyFingerprint, KeyHash, NewKey};
 use crate::{
     clock::Timestamp,
     id::{KeyId, UserId},
@@ -62,6 +62,20 @@ pub trait KeyRepository: Send + Sync {
         hash: &KeyHash,
     ) -> Result<Vec<(User, Key)>, StoreError>;
 
+    /// The active OpenPGP key with this fingerprint, and whose it is.
+    ///
+    /// Nobody proves anything when she registers a public key, so several users can have the same
+    /// one. It is the user's then who has logged in with it (of several, the one who registered it
+    /// first), and if nobody has, the user's who registered it last.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn find_openpgp(
+        &self,
+        fingerprint: &KeyFingerprint,
+    ) -> Result<Option<(User, Key)>, StoreError>;
+
     /// Adds an active key, unless the user has this key already or has `limit` keys.
     ///
     /// # Errors
@@ -76,7 +90,8 @@ pub trait KeyRepository: Send + Sync {
     ) -> Result<AddKeyOutcome, StoreError>;
 
     /// Activates or deactivates the key, unless it is the user's last active one and would not be
-    /// any more. Deactivating ends the key's session in the same transaction.
+    /// any more. Other keys that have expired `at` this time don't count as active. Deactivating
+    /// ends the key's session in the same transaction.
     ///
     /// # Errors
     ///
@@ -86,14 +101,20 @@ pub trait KeyRepository: Send + Sync {
         actor: Actor,
         hash: &KeyHash,
         active: bool,
+        at: Timestamp,
     ) -> Result<KeyChange, StoreError>;
 
     /// Deletes the key, its session and, if it is the keyserver's, the keyserver account (whose
     /// sealed private key is then worth nothing) in one transaction, unless it is the user's last
-    /// active one.
+    /// active one. Other keys that have expired `at` this time don't count as active.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store failed; then nothing was changed.
-    async fn delete(&self, actor: Actor, hash: &KeyHash) -> Result<KeyChange, StoreError>;
+    async fn delete(
+        &self,
+        actor: Actor,
+        hash: &KeyHash,
+        at: Timestamp,
+    ) -> Result<KeyChange, StoreError>;
 }

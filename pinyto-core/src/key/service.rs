@@ -79,7 +79,7 @@ impl Cloud {
         let change = self
             .store()
             .keys()
-            .set_active(session.into(), key_hash, active)
+            .set_active(session.into(), key_hash, active, self.now())
             .await?;
         let event = if active {
             Event::KeyActivated
@@ -96,7 +96,8 @@ impl Cloud {
     ///
     /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::LastActiveKey`].
     pub async fn delete_key(&self, session: &Session, key_hash: &KeyHash) -> Result<(), Error> {
-        let change = self.store().keys().delete(session.into(), key_hash).await?;
+        let keys = self.store().keys();
+        let change = keys.delete(session.into(), key_hash, self.now()).await?;
         self.key_changed(session, change, Event::KeyRemoved)
     }
 

@@ -9,7 +9,9 @@ mod service;
 
 pub use key_stock::{KeyStock, KeyStockRefill};
 pub use password::{HashCost, InvalidPassword, Password, PasswordHash};
-pub use repository::{ChangePasswordOutcome, KeyserverRepository, NewCredentials};
+pub use repository::{
+    ChangePasswordOutcome, KeyserverRepository, NewCredentials, PasswordLoginOutcome,
+};
 pub use sealed_key::SealedKey;
 
 use crate::{id::KeyId, user::User};
@@ -21,6 +23,8 @@ pub struct Account {
     pub user: User,
     /// The key whose private half is kept here.
     pub key: KeyId,
+    /// Whether that key is active: else the password opens nothing.
+    pub active: bool,
     /// The hash of the password.
     pub password_hash: PasswordHash,
     /// The private half of the key, sealed under the password.

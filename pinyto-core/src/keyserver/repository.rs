@@ -5,6 +5,7 @@ use crate::{
     clock::Timestamp,
     id::{SessionId, UserId},
     key::NewKey,
+    session::Actor,
     store::StoreError,
     user::{NewUser, RegisterOutcome, UserName},
 };
@@ -27,6 +28,19 @@ pub enum ChangePasswordOutcome {
     Changed,
     /// The user has no keyserver account; nothing was changed.
     NoAccount,
+    /// The session that asked has ended; nothing was changed.
+    SessionEnded,
+}
+
+/// What became of a change to whether a password opens an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordLoginOutcome {
+    /// It is as was asked for.
+    Done,
+    /// The user has no keyserver account; nothing was changed.
+    NoAccount,
+    /// No other key of the user could open her account; nothing was changed.
+    LastActive,
     /// The session that asked has ended; nothing was changed.
     SessionEnded,
 }
@@ -55,9 +69,9 @@ pub trait KeyserverRepository: Send + Sync {
     async fn find(&self, name: &UserName) -> Result<Option<Account>, StoreError>;
 
     /// Puts new credentials in the place of the account's old ones, in one transaction: checks that
-    /// `session` lives and is the user's, adds the new key (active), points the account at it, moves `session` to it if it is a session of
-    /// the old key, and deletes the old key with whatever session it still has. Sessions of other
-    /// keys stay.
+    /// `session` lives and is the user's, adds the new key (active if the old one is), points the
+    /// account at it, moves `session` to it if it is a session of the old key, and deletes the old
+    /// key with whatever session it still has. Sessions of other keys stay.
     ///
     /// # Errors
     ///
@@ -69,6 +83,21 @@ pub trait KeyserverRepository: Send + Sync {
         credentials: &NewCredentials,
         at: Timestamp,
     ) -> Result<ChangePasswordOutcome, StoreError>;
+
+    /// Allows or forbids that the password opens the account: activates or deactivates the
+    /// account's key, unless it is the user's last active one and would not be any more. Other keys
+    /// that have expired `at` this time don't count as active. Forbidding ends the key's session in
+    /// the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn set_password_login(
+        &self,
+        actor: Actor,
+        allowed: bool,
+        at: Timestamp,
+    ) -> Result<PasswordLoginOutcome, StoreError>;
 
     /// Replaces hash and sealed key (of the same password and key) if the hash is still `old`;
     /// says whether it was. Serves to raise the cost of hashing at a login.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::{
-    Account, ChangePasswordOutcome, NewCredentials, Password, PasswordHash,
+    Account, ChangePasswordOutcome, NewCredentials, Password, PasswordHash, PasswordLoginOutcome,
     key_stock::KEY_BITS,
     password::HashError,
     sealed_key::{SealError, SealedKey, SealingKey},
@@ -75,7 +75,7 @@ impl Cloud {
     /// # Errors
     ///
     /// [`Error::WrongPassword`], the same whether there is no such account, the password is wrong
-    /// or the account's key is not active; [`Error::Throttled`] after too many failures for this
+    /// or may not be used, because the account's key is not active; [`Error::Throttled`] after too many failures for this
     /// account or from this address; [`Error::Busy`].
     pub async fn keyserver_authenticate(
         &self,
@@ -91,11 +91,14 @@ impl Cloud {
         };
         let rehash = hash.costs_other_than(cost).then(|| password.clone());
         let (cloud, guessed) = (self.clone(), name.clone());
+        // A password that is right but forbidden is a wrong one, in what it costs as well.
+        let is_allowed = account.as_ref().is_some_and(|account| account.active);
         let sealing_key = self
             .password_workers()
             .run(move || {
                 let begun = cloud.begin_try(Some(&guessed))?;
                 let sealing_key = password.verify(&hash);
+                let sealing_key = sealing_key.map(|key| key.filter(|_| is_allowed));
                 if !matches!(sealing_key, Ok(None)) {
                     // Here, because the caller may have gone away.
                     begun.forgive();
@@ -164,6 +167,35 @@ impl Cloud {
             }
             ChangePasswordOutcome::NoAccount => Err(Error::NoKeyserverAccount),
             ChangePasswordOutcome::SessionEnded => Err(Error::UnknownToken),
+        }
+    }
+
+    /// Allows or forbids that the password opens the account. Forbidden, it is answered like a wrong
+    /// one, and the session that it opened, if there is one, ends at once; only the user's other
+    /// keys open the account then, and a session of theirs may allow it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoKeyserverAccount`] if the user has none; [`Error::LastActiveKey`] if no other key
+    /// could open her account; [`Error::UnknownToken`] if the session has ended.
+    pub async fn set_password_login(&self, session: &Session, allowed: bool) -> Result<(), Error> {
+        let (accounts, now) = (self.store().keyserver(), self.now());
+        match accounts
+            .set_password_login(session.into(), allowed, now)
+            .await?
+        {
+            PasswordLoginOutcome::Done => {
+                let event = if allowed {
+                    Event::PasswordLoginAllowed
+                } else {
+                    Event::PasswordLoginForbidden
+                };
+                self.audit(event, Some(&session.user.name), None);
+                Ok(())
+            }
+            PasswordLoginOutcome::NoAccount => Err(Error::NoKeyserverAccount),
+            PasswordLoginOutcome::LastActive => Err(Error::LastActiveKey),
+            PasswordLoginOutcome::SessionEnded => Err(Error::UnknownToken),
         }
     }
 

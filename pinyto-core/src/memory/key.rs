@@ -4,7 +4,7 @@ use super::{MemoryStore, State};
 use crate::{
     clock::Timestamp,
     id::{KeyId, UserId},
-    key::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyRepository, NewKey},
+    key::{AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey},
     session::Actor,
     store::StoreError,
     user::{User, UserName},
@@ -41,13 +41,29 @@ impl State {
         self.keys.values().filter(move |key| key.user == user)
     }
 
-    fn has_other_active_key(&self, key: &Key) -> bool {
+    pub(super) fn has_other_active_key(&self, key: &Key, at: Timestamp) -> bool {
+        let has_expired = |key: &Key| key.material.expires_at().is_some_and(|end| end <= at);
         self.keys_of(key.user)
-            .any(|other| other.active && other.id != key.id)
+            .any(|other| other.active && other.id != key.id && !has_expired(other))
+    }
+
+    pub(super) fn set_key_active(&mut self, key: KeyId, active: bool) {
+        if let Some(stored) = self.keys.get_mut(&key) {
+            stored.active = active;
+        }
+        if !active {
+            self.sessions.retain(|_, session| session.key != key);
+        }
     }
 
     /// The one key of the user that `hash` selects, if its change is allowed.
-    fn select(&self, actor: Actor, hash: &KeyHash, stays_active: bool) -> Result<Key, KeyChange> {
+    fn select(
+        &self,
+        actor: Actor,
+        hash: &KeyHash,
+        stays_active: bool,
+        at: Timestamp,
+    ) -> Result<Key, KeyChange> {
         if !self.may_act(actor) {
             return Err(KeyChange::SessionEnded);
         }
@@ -59,7 +75,7 @@ impl State {
         if found.next().is_some() {
             return Err(KeyChange::Ambiguous);
         }
-        if key.active && !stays_active && !self.has_other_active_key(key) {
+        if key.active && !stays_active && !self.has_other_active_key(key, at) {
             return Err(KeyChange::LastActive);
         }
         Ok(key.clone())
@@ -86,6 +102,26 @@ impl KeyRepository for MemoryStore {
         keys.sort_by_key(|key| !key.active);
         let two = keys.into_iter().take(2);
         Ok(two.map(|key| (found.user.clone(), key.clone())).collect())
+    }
+
+    async fn find_openpgp(
+        &self,
+        fingerprint: &KeyFingerprint,
+    ) -> Result<Option<(User, Key)>, StoreError> {
+        let state = self.lock();
+        let found = state.keys.values().filter(|key| {
+            key.active
+                && key.material.as_openpgp().is_some()
+                && key.material.fingerprint() == *fingerprint
+        });
+        let first = found.min_by_key(|key| match key.last_used_at {
+            Some(_) => (false, key.id.get()),
+            None => (true, -key.id.get()),
+        });
+        Ok(first.and_then(|key| {
+            let owner = state.users.get(&key.user)?.user.clone();
+            Some((owner, key.clone()))
+        }))
     }
 
     async fn add(
@@ -118,24 +154,25 @@ impl KeyRepository for MemoryStore {
         actor: Actor,
         hash: &KeyHash,
         active: bool,
+        at: Timestamp,
     ) -> Result<KeyChange, StoreError> {
         let mut state = self.lock();
-        let key = match state.select(actor, hash, active) {
+        let key = match state.select(actor, hash, active, at) {
             Ok(key) => key,
             Err(refused) => return Ok(refused),
         };
-        if let Some(stored) = state.keys.get_mut(&key.id) {
-            stored.active = active;
-        }
-        if !active {
-            state.sessions.retain(|_, session| session.key != key.id);
-        }
+        state.set_key_active(key.id, active);
         Ok(KeyChange::Done(Box::new(key)))
     }
 
-    async fn delete(&self, actor: Actor, hash: &KeyHash) -> Result<KeyChange, StoreError> {
+    async fn delete(
+        &self,
+        actor: Actor,
+        hash: &KeyHash,
+        at: Timestamp,
+    ) -> Result<KeyChange, StoreError> {
         let mut state = self.lock();
-        let key = match state.select(actor, hash, false) {
+        let key = match state.select(actor, hash, false, at) {
             Ok(key) => key,
             Err(refused) => return Ok(refused),
         };

@@ -6,7 +6,7 @@ use crate::{
     id::{SessionId, UserId},
     keyserver::{
         Account, ChangePasswordOutcome, KeyserverRepository, NewCredentials, PasswordHash,
-        SealedKey,
+        PasswordLoginOutcome, SealedKey,
     },
     session::Actor,
     store::StoreError,
@@ -45,6 +45,7 @@ impl KeyserverRepository for MemoryStore {
             Some(Account {
                 user: found.user.clone(),
                 key: account.key,
+                active: state.keys.get(&account.key)?.active,
                 password_hash: account.password_hash.clone(),
                 sealed_key: account.sealed_key.clone(),
             })
@@ -73,7 +74,9 @@ impl KeyserverRepository for MemoryStore {
             password_hash,
             sealed_key,
         } = credentials.clone();
+        let is_active = state.keys.get(&old_key).is_some_and(|key| key.active);
         let key = state.add_key(user, &key, at);
+        state.set_key_active(key, is_active);
         if let Some(session) = state.sessions.get_mut(&session)
             && session.key == old_key
         {
@@ -89,6 +92,28 @@ impl KeyserverRepository for MemoryStore {
         );
         state.drop_key(old_key);
         Ok(ChangePasswordOutcome::Changed)
+    }
+
+    async fn set_password_login(
+        &self,
+        actor: Actor,
+        allowed: bool,
+        at: Timestamp,
+    ) -> Result<PasswordLoginOutcome, StoreError> {
+        let mut state = self.lock();
+        if !state.may_act(actor) {
+            return Ok(PasswordLoginOutcome::SessionEnded);
+        }
+        let account = state.accounts.get(&actor.user);
+        let Some(key) = account.and_then(|account| state.keys.get(&account.key)) else {
+            return Ok(PasswordLoginOutcome::NoAccount);
+        };
+        if key.active && !allowed && !state.has_other_active_key(key, at) {
+            return Ok(PasswordLoginOutcome::LastActive);
+        }
+        let key = key.id;
+        state.set_key_active(key, allowed);
+        Ok(PasswordLoginOutcome::Done)
     }
 
     async fn rehash(

@@ -28,7 +28,7 @@ use crate::{
     key::{Key, KeyRepository},
     keyserver::{KeyserverRepository, PasswordHash, SealedKey},
     run::{Run, RunId, RunRepository, WriterId},
-    session::{Session, SessionReads, SessionRepository},
+    session::{LoginTokenHash, Session, SessionReads, SessionRepository},
     store::{Store, StoreError},
     throttle::{FailureRepository, Subject},
     usage::Usage,
@@ -61,6 +61,8 @@ struct State {
     job_turns: BTreeMap<UserId, (Timestamp, i64)>,
     /// When each subject of failed tries will have paid for them.
     failures: BTreeMap<Subject, Timestamp>,
+    /// Until when login tokens that were shown are remembered.
+    spent_tokens: BTreeMap<LoginTokenHash, Timestamp>,
 }
 
 struct UserState {

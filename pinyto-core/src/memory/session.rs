@@ -5,7 +5,7 @@ use crate::{
     challenge::SessionTokenHash,
     clock::Timestamp,
     id::SessionId,
-    session::{Actor, NewSession, ReplaceOutcome, Session, SessionRepository},
+    session::{Actor, LoginTokenHash, NewSession, ReplaceOutcome, Session, SessionRepository},
     store::StoreError,
 };
 
@@ -78,6 +78,26 @@ impl SessionRepository for MemoryStore {
 
     async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
         Ok(self.lock().sessions.remove(&session).is_some())
+    }
+
+    async fn spend(
+        &self,
+        token: &LoginTokenHash,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let is_new = !state.spent_tokens.contains_key(token);
+        state.spent_tokens.entry(*token).or_insert(expires_at);
+        Ok(is_new)
+    }
+
+    async fn forget_spent(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        let before = state.spent_tokens.len();
+        state
+            .spent_tokens
+            .retain(|_, expires_at| *expires_at >= now);
+        Ok((before - state.spent_tokens.len()) as u64)
     }
 
     async fn end_unused_since(&self, moment: Timestamp) -> Result<u64, StoreError> {

@@ -1,10 +1,12 @@
 //! Sessions: what a user has after she has answered a challenge.
 
+mod login_token;
 mod reads;
 mod remembered;
 mod repository;
 mod service;
 
+pub use login_token::LoginTokenHash;
 pub use reads::{ReadFor, SessionReads};
 pub use repository::{NewSession, ReplaceOutcome, SessionRepository};
 

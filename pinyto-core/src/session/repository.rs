@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use super::Session;
+use super::{LoginTokenHash, Session};
 use crate::{
     challenge::SessionTokenHash,
     clock::Timestamp,
@@ -70,6 +70,25 @@ pub trait SessionRepository: Send + Sync {
     ///
     /// [`StoreError`] if the store failed.
     async fn end(&self, session: SessionId) -> Result<bool, StoreError>;
+
+    /// Notes that somebody has shown this login token, until `expires_at`; says whether nobody had
+    /// before. Of several who show it at once, one is the first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then it may or may not be noted.
+    async fn spend(
+        &self,
+        token: &LoginTokenHash,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Forgets the login tokens that expired before `now`; says how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn forget_spent(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Ends all sessions that were last used before `moment`; says how many.
     ///

@@ -230,8 +230,9 @@ impl Cloud {
         Ok(())
     }
 
-    /// Deletes the sessions that have expired, and says how many, and the failed tries that no
-    /// longer count. Neither has any effect; call this now and then so that they don't pile up.
+    /// Deletes the sessions that have expired, and says how many, the failed tries that no longer
+    /// count, and the login tokens that have expired. None has any effect; call this now and then so
+    /// that they don't pile up.
     ///
     /// # Errors
     ///
@@ -245,6 +246,7 @@ impl Cloud {
         let moment = now.saturating_sub(lifetime);
         let ended = self.store().sessions().end_unused_since(moment).await?;
         self.store().failures().forget_paid(now).await?;
+        self.store().sessions().forget_spent(now).await?;
         Ok(ended)
     }
 }

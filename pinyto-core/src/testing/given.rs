@@ -24,12 +24,12 @@ use crate::{
     },
     id::{AssemblyId, KeyId, UserId},
     job::JobRef,
-    key::{AddKeyOutcome, KeyHash, NewKey},
+    key::{AddKeyOutcome, KeyHash, NewKey, OpenPgpKey, OpenPgpParts},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
     query::{Direction, Path, Query, Sort},
     run::{BatchId, CpuBooking, PartKind, Run, RunBatch, RunId, RunOutcome, RunPart, WriterId},
     runtime::Output,
-    session::{NewSession, ReplaceOutcome, Session},
+    session::{LoginTokenHash, NewSession, ReplaceOutcome, Session},
     store::Store,
     user::{NewUser, RegisterOutcome, User, UserName},
 };
@@ -79,6 +79,19 @@ pub fn new_key(n: u64) -> NewKey {
     }
 }
 
+/// [`keys::openpgp`]`(n)`, without label; it expires [`at`]`(seconds)` if that is said.
+#[must_use]
+pub fn openpgp_key(n: u64, expires: Option<i64>) -> NewKey {
+    let key = OpenPgpKey::new(OpenPgpParts {
+        expires_at: expires.map(at),
+        ..keys::openpgp_parts(keys::openpgp(n).fingerprint())
+    });
+    NewKey {
+        material: key.into(),
+        label: None,
+    }
+}
+
 /// A registration at [`at`]`(0)` with [`keys::synthetic`]`(n)`.
 #[must_use]
 pub fn new_user(user: &str, n: u64) -> NewUser {
@@ -108,6 +121,14 @@ pub fn token_hash(n: u64) -> SessionTokenHash {
     let mut bytes = [0xa5; 32];
     bytes[24..].copy_from_slice(&n.to_be_bytes());
     SessionTokenHash::from_bytes(bytes)
+}
+
+/// The hash of a login token.
+#[must_use]
+pub fn login_token(n: u64) -> LoginTokenHash {
+    let mut bytes = [0x17; 32];
+    bytes[24..].copy_from_slice(&n.to_be_bytes());
+    LoginTokenHash::from_bytes(bytes)
 }
 
 /// A document's identifier.
@@ -304,11 +325,13 @@ pub async fn user(store: &dyn Store, name: &str, n: u64) -> User {
 
 /// Another key of the user: [`keys::synthetic`]`(n)`, added at [`at`]`(0)`.
 pub async fn key(store: &dyn Store, user: &User, n: u64) -> KeyId {
-    let added = store
-        .keys()
-        .add(user.id.into(), &new_key(n), usize::MAX, at(0))
-        .await;
-    match added {
+    added(store, user, &new_key(n)).await
+}
+
+/// The user's key, added at [`at`]`(0)`.
+pub async fn added(store: &dyn Store, user: &User, key: &NewKey) -> KeyId {
+    let keys = store.keys();
+    match keys.add(user.id.into(), key, usize::MAX, at(0)).await {
         Ok(AddKeyOutcome::Added(key)) => key,
         other => panic!("the key is not added: {other:?}"),
     }

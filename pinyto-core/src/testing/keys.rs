@@ -2,7 +2,9 @@
 //!
 //! Their private halves are public: never use them outside tests.
 
-use crate::key::PublicKey;
+use sha2::{Digest as _, Sha256};
+
+use crate::key::{KeyFingerprint, OpenPgpKey, OpenPgpParts, PublicKey};
 #[cfg(any(feature = "aws-lc", feature = "rustcrypto"))]
 use crate::{
     challenge::{DeviceKey, ServerKey},
@@ -83,6 +85,30 @@ pub fn of_one_fingerprint() -> [PublicKey; 2] {
     let n = synthetic(0).n_decimal().to_owned();
     [(n.clone(), "75537"), (n + "7", "5537")]
         .map(|(n, e)| PublicKey::from_decimal(&n, e).expect("both are large and odd"))
+}
+
+/// An OpenPGP key of version 4 that never expires. Its fingerprint and packets are made up: no
+/// OpenPGP library can read it. Costs nothing.
+#[must_use]
+pub fn openpgp(n: u64) -> OpenPgpKey {
+    let digest = Sha256::digest(n.to_be_bytes());
+    let mut fingerprint = [0; 20];
+    for (byte, of_digest) in fingerprint.iter_mut().zip(digest) {
+        *byte = of_digest;
+    }
+    OpenPgpKey::new(openpgp_parts(KeyFingerprint::from_openpgp_v4(fingerprint)))
+}
+
+/// The parts of an OpenPGP key with that fingerprint, made up like those of [`openpgp`].
+#[must_use]
+pub fn openpgp_parts(fingerprint: KeyFingerprint) -> OpenPgpParts {
+    OpenPgpParts {
+        certificate: [&[0x98, 0, 0xff], fingerprint.as_bytes()].concat().into(),
+        fingerprint,
+        user_ids: vec!["Ada <ada@example.org>".to_owned()],
+        algorithm: "ed25519, cv25519".to_owned(),
+        expires_at: None,
+    }
 }
 
 #[expect(clippy::expect_used, reason = "for tests only")]

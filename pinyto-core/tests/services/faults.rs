@@ -17,11 +17,13 @@ use pinyto_core::{
     key::{KeyRepository, PublicKey},
     keyserver::{
         Account, ChangePasswordOutcome, KeyserverRepository, NewCredentials, PasswordHash,
-        SealedKey,
+        PasswordLoginOutcome, SealedKey,
     },
     memory::MemoryStore,
     run::{HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention},
-    session::{NewSession, ReplaceOutcome, Session, SessionReads, SessionRepository},
+    session::{
+        Actor, LoginTokenHash, NewSession, ReplaceOutcome, Session, SessionReads, SessionRepository,
+    },
     store::{Store, StoreError},
     testing::rsa::{Counting, Toy},
     throttle::{Attempt, FailureRepository, Settled},
@@ -210,6 +212,18 @@ impl SessionRepository for FaultyStore {
         self.store.sessions().end(session).await
     }
 
+    async fn spend(
+        &self,
+        token: &LoginTokenHash,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.store.sessions().spend(token, expires_at).await
+    }
+
+    async fn forget_spent(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.store.sessions().forget_spent(now).await
+    }
+
     async fn end_unused_since(&self, moment: Timestamp) -> Result<u64, StoreError> {
         self.store.sessions().end_unused_since(moment).await
     }
@@ -239,6 +253,16 @@ impl KeyserverRepository for FaultyStore {
     ) -> Result<ChangePasswordOutcome, StoreError> {
         let accounts = self.store.keyserver();
         accounts.change_password(user, session, new, at).await
+    }
+
+    async fn set_password_login(
+        &self,
+        actor: Actor,
+        allowed: bool,
+        at: Timestamp,
+    ) -> Result<PasswordLoginOutcome, StoreError> {
+        let accounts = self.store.keyserver();
+        accounts.set_password_login(actor, allowed, at).await
     }
 
     async fn rehash(

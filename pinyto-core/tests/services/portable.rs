@@ -99,7 +99,11 @@ async fn filled() -> Arc<dyn Store> {
     added.unwrap();
     given::key(&*store, &ann, 4).await;
     let hash = given::hash_of(4);
-    store.keys().set_active(of_ann, &hash, false).await.unwrap();
+    store
+        .keys()
+        .set_active(of_ann, &hash, false, given::at(0))
+        .await
+        .unwrap();
     let notes = given::source_with("Notes", "ü", &[("get", "return 1")]);
     let notes = notes.with_indexes(vec![given::path("data.n")]).unwrap();
     let notes = given::saved(&*store, &ann, &notes).await;

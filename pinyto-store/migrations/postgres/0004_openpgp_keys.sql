@@ -7,7 +7,7 @@ ALTER TABLE pinyto.keys ADD COLUMN description text
     CHECK (kind <> 'openpgp' OR (material IS NOT NULL AND description IS NOT NULL));
 
 -- Whose OpenPGP key is that? RSA keys are looked for by user only.
-CREATE INDEX openpgp_keys ON pinyto.keys (fingerprint) WHERE kind = 'openpgp';
+CREATE INDEX openpgp_keys ON pinyto.keys (fingerprint, id) WHERE kind = 'openpgp';
 
 -- The hashes of login tokens that were shown: nobody may show them again until they expire.
 CREATE TABLE pinyto.spent_tokens (

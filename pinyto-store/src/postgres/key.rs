@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
     id::{KeyId, UserId},
-    key::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyRepository, NewKey},
+    key::{AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey},
     session::Actor,
     store::StoreError,
     user::{User, UserName},
@@ -32,7 +32,7 @@ macro_rules! new_key_values {
 pub(super) use new_key_values;
 
 macro_rules! select_keys {
-    ($more:literal, $($from:tt)+) => {
+    ($more:expr, $($from:tt)+) => {
         concat!(
             "SELECT k.id, k.user_id, k.active, k.created_at, k.last_used_at, k.label,
                     k.kind, k.fingerprint, k.modulus, k.exponent, k.material, k.description,
@@ -64,6 +64,18 @@ const MATCHING: &str = select_keys!(
     ", u.name AS user_name",
     "pinyto.users u JOIN pinyto.keys k ON k.user_id = u.id
      WHERE u.name = $1 AND k.fingerprint >= $2 AND k.fingerprint < $3"
+);
+
+/// Of those who have used it the first, else the last of all. Other users may have registered the
+/// key as often as they like: only the entries of one index are walked through.
+pub(super) const FIND_OPENPGP: &str = select_keys!(
+    ", u.name AS user_name",
+    "pinyto.keys k JOIN pinyto.users u ON u.id = k.user_id
+     WHERE k.id = coalesce(
+        (SELECT id FROM pinyto.keys WHERE kind = 'openpgp' AND fingerprint = $1 AND active
+            AND last_used_at IS NOT NULL ORDER BY id LIMIT 1),
+        (SELECT id FROM pinyto.keys WHERE kind = 'openpgp' AND fingerprint = $1 AND active
+            AND last_used_at IS NULL ORDER BY id DESC LIMIT 1))"
 );
 
 struct Add {
@@ -118,9 +130,22 @@ impl Intent for Add {
     }
 }
 
+/// Whether user `$1` has other keys than `k` that open her account at `$at`.
+macro_rules! others_active {
+    ($at:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM pinyto.keys other
+                     WHERE other.user_id = $1 AND other.active AND other.id <> k.id
+                     AND (other.expires_at IS NULL OR other.expires_at > ",
+            $at,
+            ")) AS others_active"
+        )
+    };
+}
+pub(super) use others_active;
+
 const SELECT: &str = select_keys!(
-    ", EXISTS (SELECT 1 FROM pinyto.keys other
-               WHERE other.user_id = $1 AND other.active AND other.id <> k.id) AS others_active",
+    concat!(", ", others_active!("$4")),
     "pinyto.keys k
      WHERE k.user_id = $1 AND k.fingerprint >= $2 AND k.fingerprint < $3 LIMIT 2"
 );
@@ -131,6 +156,7 @@ async fn select(
     actor: Actor,
     hash: &KeyHash,
     stays_active: bool,
+    at: Timestamp,
 ) -> Result<Result<Key, KeyChange>, Failure> {
     if !may_act(db, actor).await? {
         return Ok(Err(KeyChange::SessionEnded));
@@ -139,6 +165,7 @@ async fn select(
         .bind(actor.user.get())
         .bind(hash.as_str())
         .bind(end_of(hash))
+        .bind(at.unix_millis())
         .fetch_all(db)
         .await?;
     Ok(selected(rows, stays_active)?)
@@ -148,11 +175,23 @@ struct SetActive {
     actor: Actor,
     hash: KeyHash,
     active: bool,
+    at: Timestamp,
 }
 
 const SET_ACTIVE: &str = "
     WITH changed AS (UPDATE pinyto.keys SET active = $2 WHERE id = $1 RETURNING id)
     DELETE FROM pinyto.sessions s USING changed WHERE s.key_id = changed.id AND NOT $2";
+
+/// Deactivating ends the key's session. The key's user has to be locked.
+pub(super) async fn set_active(
+    db: &mut PgConnection,
+    key: KeyId,
+    active: bool,
+) -> Result<(), Failure> {
+    let change = sqlx::query(SET_ACTIVE).bind(key.get()).bind(active);
+    change.execute(db).await?;
+    Ok(())
+}
 
 #[async_trait]
 impl Intent for SetActive {
@@ -163,15 +202,11 @@ impl Intent for SetActive {
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<KeyChange, Failure> {
-        let key = match select(db, self.actor, &self.hash, self.active).await? {
+        let key = match select(db, self.actor, &self.hash, self.active, self.at).await? {
             Ok(key) => key,
             Err(refused) => return Ok(refused),
         };
-        sqlx::query(SET_ACTIVE)
-            .bind(key.id.get())
-            .bind(self.active)
-            .execute(db)
-            .await?;
+        set_active(db, key.id, self.active).await?;
         Ok(KeyChange::Done(Box::new(key)))
     }
 }
@@ -179,6 +214,7 @@ impl Intent for SetActive {
 struct Delete {
     actor: Actor,
     hash: KeyHash,
+    at: Timestamp,
 }
 
 /// Session and keyserver account go with it (foreign keys).
@@ -193,7 +229,7 @@ impl Intent for Delete {
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<KeyChange, Failure> {
-        let key = match select(db, self.actor, &self.hash, false).await? {
+        let key = match select(db, self.actor, &self.hash, false, self.at).await? {
             Ok(key) => key,
             Err(refused) => return Ok(refused),
         };
@@ -229,6 +265,17 @@ impl KeyRepository for PostgresStore {
         Ok(matching(rows).map_err(Failure::from)?)
     }
 
+    async fn find_openpgp(
+        &self,
+        fingerprint: &KeyFingerprint,
+    ) -> Result<Option<(User, Key)>, StoreError> {
+        let fingerprint = fingerprint.to_hex();
+        let find = || sqlx::query_as::<_, MatchingRow>(FIND_OPENPGP).bind(&fingerprint);
+        let row = self.database.one(find).await?;
+        let found = row.map(MatchingRow::key_of_user).transpose();
+        Ok(found.map_err(Failure::from)?)
+    }
+
     async fn add(
         &self,
         actor: Actor,
@@ -251,18 +298,25 @@ impl KeyRepository for PostgresStore {
         actor: Actor,
         hash: &KeyHash,
         active: bool,
+        at: Timestamp,
     ) -> Result<KeyChange, StoreError> {
         let hash = hash.clone();
         self.write(SetActive {
             actor,
             hash,
             active,
+            at,
         })
         .await
     }
 
-    async fn delete(&self, actor: Actor, hash: &KeyHash) -> Result<KeyChange, StoreError> {
+    async fn delete(
+        &self,
+        actor: Actor,
+        hash: &KeyHash,
+        at: Timestamp,
+    ) -> Result<KeyChange, StoreError> {
         let hash = hash.clone();
-        self.write(Delete { actor, hash }).await
+        self.write(Delete { actor, hash, at }).await
     }
 }

@@ -1,10 +1,10 @@
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    id::{SessionId, UserId},
+    id::{KeyId, SessionId, UserId},
     keyserver::{
         Account, ChangePasswordOutcome, KeyserverRepository, NewCredentials, PasswordHash,
-        SealedKey,
+        PasswordLoginOutcome, SealedKey,
     },
     session::Actor,
     store::StoreError,
@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 use super::{
     Intent, PostgresStore,
     error::Failure,
-    key::{new_key_columns, new_key_values},
+    key::{new_key_columns, new_key_values, others_active, set_active},
     lock::Lock,
     session::may_act,
     user::{new_key, new_user},
@@ -27,8 +27,9 @@ use crate::row::{
 };
 
 const FIND: &str = "
-    SELECT u.id AS user_id, u.name AS user_name, a.key_id, a.password_hash, a.sealed_key
+    SELECT u.id AS user_id, u.name AS user_name, a.key_id, k.active, a.password_hash, a.sealed_key
     FROM pinyto.users u JOIN pinyto.keyserver_accounts a ON a.user_id = u.id
+    JOIN pinyto.keys k ON k.id = a.key_id
     WHERE u.name = $1";
 
 struct Register {
@@ -79,13 +80,14 @@ struct ChangePassword {
     at: Timestamp,
 }
 
-/// Nothing if the user has no account.
+/// As active as the old one. Nothing if the user has no account.
 const NEW_KEY: &str = concat!(
     "INSERT INTO pinyto.keys (",
     new_key_columns!(),
-    ") SELECT $1, true, ",
+    ") SELECT $1, old.active, ",
     new_key_values!(),
-    " FROM pinyto.keyserver_accounts WHERE user_id = $1
+    " FROM pinyto.keyserver_accounts a JOIN pinyto.keys old ON old.id = a.key_id
+    WHERE a.user_id = $1
     RETURNING id, (SELECT key_id FROM pinyto.keyserver_accounts WHERE user_id = $1)"
 );
 
@@ -138,6 +140,46 @@ impl Intent for ChangePassword {
             .await?;
         sqlx::query(DELETE_KEY).bind(old_key).execute(db).await?;
         Ok(ChangePasswordOutcome::Changed)
+    }
+}
+
+struct SetPasswordLogin {
+    actor: Actor,
+    allowed: bool,
+    at: Timestamp,
+}
+
+const PASSWORD_KEY: &str = concat!(
+    "SELECT k.id, k.active, ",
+    others_active!("$2"),
+    " FROM pinyto.keyserver_accounts a JOIN pinyto.keys k ON k.id = a.key_id WHERE a.user_id = $1"
+);
+
+#[async_trait]
+impl Intent for SetPasswordLogin {
+    type Outcome = PasswordLoginOutcome;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        Some(vec![Lock::User(self.actor.user)])
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<PasswordLoginOutcome, Failure> {
+        if !may_act(db, self.actor).await? {
+            return Ok(PasswordLoginOutcome::SessionEnded);
+        }
+        let key: Option<(i64, bool, bool)> = sqlx::query_as(PASSWORD_KEY)
+            .bind(self.actor.user.get())
+            .bind(self.at.unix_millis())
+            .fetch_optional(&mut *db)
+            .await?;
+        let Some((key, active, others_active)) = key else {
+            return Ok(PasswordLoginOutcome::NoAccount);
+        };
+        if active && !self.allowed && !others_active {
+            return Ok(PasswordLoginOutcome::LastActive);
+        }
+        set_active(db, KeyId::new(key), self.allowed).await?;
+        Ok(PasswordLoginOutcome::Done)
     }
 }
 
@@ -211,6 +253,15 @@ impl KeyserverRepository for PostgresStore {
             at,
         };
         self.write(change).await
+    }
+
+    async fn set_password_login(
+        &self,
+        actor: Actor,
+        allowed: bool,
+        at: Timestamp,
+    ) -> Result<PasswordLoginOutcome, StoreError> {
+        self.write(SetPasswordLogin { actor, allowed, at }).await
     }
 
     async fn rehash(

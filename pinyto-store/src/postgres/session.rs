@@ -3,7 +3,7 @@ use pinyto_core::{
     challenge::SessionTokenHash,
     clock::Timestamp,
     id::SessionId,
-    session::{Actor, NewSession, ReplaceOutcome, Session, SessionRepository},
+    session::{Actor, LoginTokenHash, NewSession, ReplaceOutcome, Session, SessionRepository},
     store::StoreError,
 };
 use sqlx::PgConnection;
@@ -140,6 +140,56 @@ impl Intent for End {
     }
 }
 
+struct Spend {
+    token: LoginTokenHash,
+    expires_at: Timestamp,
+}
+
+const SPEND: &str = "
+    INSERT INTO pinyto.spent_tokens (hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+
+#[async_trait]
+impl Intent for Spend {
+    type Outcome = bool;
+
+    /// Tried again after a connection broke, it may find what it has noted itself and say that the
+    /// token was shown before. So a good login fails, and never do two succeed.
+    fn locks(&self) -> Option<Vec<Lock>> {
+        None
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<bool, Failure> {
+        let noted = sqlx::query(SPEND)
+            .bind(self.token.as_bytes().as_slice())
+            .bind(self.expires_at.unix_millis())
+            .execute(db)
+            .await?;
+        Ok(noted.rows_affected() > 0)
+    }
+}
+
+struct ForgetSpent(Timestamp);
+
+/// Waits for nobody: whatever is locked is being forgotten just now.
+const FORGET_SPENT: &str = "
+    DELETE FROM pinyto.spent_tokens WHERE hash IN (
+        SELECT hash FROM pinyto.spent_tokens WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)";
+
+#[async_trait]
+impl Intent for ForgetSpent {
+    type Outcome = u64;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        None
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<u64, Failure> {
+        let now = self.0.unix_millis();
+        let forgotten = sqlx::query(FORGET_SPENT).bind(now).execute(db).await?;
+        Ok(forgotten.rows_affected())
+    }
+}
+
 struct EndUnusedSince(Timestamp);
 
 /// Waits for nobody: whatever is locked is being used or ended just now.
@@ -192,6 +242,19 @@ impl SessionRepository for PostgresStore {
 
     async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
         self.write(End(session)).await
+    }
+
+    async fn spend(
+        &self,
+        token: &LoginTokenHash,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let token = *token;
+        self.write(Spend { token, expires_at }).await
+    }
+
+    async fn forget_spent(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.write(ForgetSpent(now)).await
     }
 
     async fn end_unused_since(&self, moment: Timestamp) -> Result<u64, StoreError> {

@@ -158,17 +158,18 @@ pub(crate) struct MatchingRow {
     key: KeyRow,
 }
 
+impl MatchingRow {
+    pub(crate) fn key_of_user(self) -> Result<(User, Key), Corrupt> {
+        let owner = user(self.key.user_id, &self.user_name)?;
+        Ok((owner, Key::try_from(self.key)?))
+    }
+}
+
 /// One or two of the keys that were found, active ones first.
 pub(crate) fn matching(mut rows: Vec<MatchingRow>) -> Result<Vec<(User, Key)>, Corrupt> {
     rows.sort_by_key(|row| !row.key.active);
-    let keys = rows
-        .into_iter()
-        .take(2)
-        .map(|MatchingRow { user_name, key }| {
-            let owner = user(key.user_id, &user_name)?;
-            Ok((owner, Key::try_from(key)?))
-        });
-    keys.collect()
+    let two = rows.into_iter().take(2);
+    two.map(MatchingRow::key_of_user).collect()
 }
 
 /// A key that is to be changed, and whether its user has others that are active.

@@ -10,6 +10,7 @@ pub(crate) struct AccountRow {
     user_id: i64,
     user_name: String,
     key_id: i64,
+    active: bool,
     password_hash: String,
     sealed_key: Vec<u8>,
 }
@@ -21,6 +22,7 @@ impl TryFrom<AccountRow> for Account {
         Ok(Self {
             user: user(row.user_id, &row.user_name)?,
             key: KeyId::new(row.key_id),
+            active: row.active,
             password_hash: PasswordHash::from_phc(row.password_hash),
             sealed_key: SealedKey::from_bytes(row.sealed_key),
         })

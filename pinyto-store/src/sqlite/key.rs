@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
     id::{KeyId, UserId},
-    key::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyRepository, NewKey},
+    key::{AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey},
     session::Actor,
     store::StoreError,
     user::{User, UserName},
@@ -23,7 +23,7 @@ use crate::row::key::{
 };
 
 macro_rules! select_keys {
-    ($more:literal, $from:literal) => {
+    ($more:expr, $from:literal) => {
         concat!(
             "SELECT k.id, k.user_id, k.active, k.created_at, k.last_used_at, k.label,
                     k.kind, k.fingerprint, k.modulus, k.exponent, k.material, k.description,
@@ -82,6 +82,18 @@ pub(super) const MATCHING: &str = select_keys!(
      WHERE u.name = ?1 AND k.fingerprint >= ?2 AND k.fingerprint < ?3"
 );
 
+/// Of those who have used it the first, else the last of all. Other users may have registered the
+/// key as often as they like: only the entries of one index are walked through.
+pub(super) const FIND_OPENPGP: &str = select_keys!(
+    ", u.name AS user_name",
+    "pinyto_keys k JOIN pinyto_users u ON u.id = k.user_id
+     WHERE k.id = coalesce(
+        (SELECT id FROM pinyto_keys WHERE kind = 'openpgp' AND fingerprint = ?1 AND active = 1
+            AND last_used_at IS NOT NULL ORDER BY id LIMIT 1),
+        (SELECT id FROM pinyto_keys WHERE kind = 'openpgp' AND fingerprint = ?1 AND active = 1
+            AND last_used_at IS NULL ORDER BY id DESC LIMIT 1))"
+);
+
 const INSERT: &str = "
     INSERT INTO pinyto_keys (user_id, active, created_at, label, kind, fingerprint, modulus,
         exponent, material, description, expires_at)
@@ -135,9 +147,22 @@ impl Intent for Add {
     }
 }
 
+/// Whether user `?1` has other keys than `k` that open her account at `$at`.
+macro_rules! others_active {
+    ($at:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM pinyto_keys other
+                     WHERE other.user_id = ?1 AND other.active = 1 AND other.id <> k.id
+                     AND (other.expires_at IS NULL OR other.expires_at > ",
+            $at,
+            ")) AS others_active"
+        )
+    };
+}
+pub(super) use others_active;
+
 pub(super) const SELECT: &str = select_keys!(
-    ", EXISTS (SELECT 1 FROM pinyto_keys other
-               WHERE other.user_id = ?1 AND other.active = 1 AND other.id <> k.id) AS others_active",
+    concat!(", ", others_active!("?4")),
     "pinyto_keys k
      WHERE k.user_id = ?1 AND k.fingerprint >= ?2 AND k.fingerprint < ?3 LIMIT 2"
 );
@@ -148,6 +173,7 @@ async fn select(
     actor: Actor,
     hash: &KeyHash,
     stays_active: bool,
+    at: Timestamp,
 ) -> Result<Result<Key, KeyChange>, Failure> {
     if !may_act(db, actor).await? {
         return Ok(Err(KeyChange::SessionEnded));
@@ -156,6 +182,7 @@ async fn select(
         .bind(actor.user.get())
         .bind(hash.as_str())
         .bind(end_of(hash))
+        .bind(at.unix_millis())
         .fetch_all(db)
         .await?;
     Ok(selected(rows, stays_active)?)
@@ -165,26 +192,34 @@ struct SetActive {
     actor: Actor,
     hash: KeyHash,
     active: bool,
+    at: Timestamp,
 }
 
 pub(super) const SET_ACTIVE: &str = "
     UPDATE pinyto_keys SET active = ?2 WHERE id = ?1;
     DELETE FROM pinyto_sessions WHERE key_id = ?1 AND ?2 = 0";
 
+/// Deactivating ends the key's session.
+pub(super) async fn set_active(
+    db: &mut SqliteConnection,
+    key: KeyId,
+    active: bool,
+) -> Result<(), Failure> {
+    let change = sqlx::query(SET_ACTIVE).bind(key.get()).bind(active);
+    change.execute(db).await?;
+    Ok(())
+}
+
 #[async_trait]
 impl Intent for SetActive {
     type Outcome = KeyChange;
 
     async fn run(&self, db: &mut SqliteConnection) -> Result<KeyChange, Failure> {
-        let key = match select(db, self.actor, &self.hash, self.active).await? {
+        let key = match select(db, self.actor, &self.hash, self.active, self.at).await? {
             Ok(key) => key,
             Err(refused) => return Ok(refused),
         };
-        sqlx::query(SET_ACTIVE)
-            .bind(key.id.get())
-            .bind(self.active)
-            .execute(db)
-            .await?;
+        set_active(db, key.id, self.active).await?;
         Ok(KeyChange::Done(Box::new(key)))
     }
 }
@@ -192,6 +227,7 @@ impl Intent for SetActive {
 struct Delete {
     actor: Actor,
     hash: KeyHash,
+    at: Timestamp,
 }
 
 /// Session and keyserver account go with it (foreign keys).
@@ -202,7 +238,7 @@ impl Intent for Delete {
     type Outcome = KeyChange;
 
     async fn run(&self, db: &mut SqliteConnection) -> Result<KeyChange, Failure> {
-        let key = match select(db, self.actor, &self.hash, false).await? {
+        let key = match select(db, self.actor, &self.hash, false, self.at).await? {
             Ok(key) => key,
             Err(refused) => return Ok(refused),
         };
@@ -230,6 +266,15 @@ impl KeyRepository for SqliteStore {
         Ok(matching(self.readers.all(query).await?)?)
     }
 
+    async fn find_openpgp(
+        &self,
+        fingerprint: &KeyFingerprint,
+    ) -> Result<Option<(User, Key)>, StoreError> {
+        let query = sqlx::query_as::<_, MatchingRow>(FIND_OPENPGP).bind(fingerprint.to_hex());
+        let row = self.readers.one(query).await?;
+        Ok(row.map(MatchingRow::key_of_user).transpose()?)
+    }
+
     async fn add(
         &self,
         actor: Actor,
@@ -252,18 +297,25 @@ impl KeyRepository for SqliteStore {
         actor: Actor,
         hash: &KeyHash,
         active: bool,
+        at: Timestamp,
     ) -> Result<KeyChange, StoreError> {
         let hash = hash.clone();
         self.write(SetActive {
             actor,
             hash,
             active,
+            at,
         })
         .await
     }
 
-    async fn delete(&self, actor: Actor, hash: &KeyHash) -> Result<KeyChange, StoreError> {
+    async fn delete(
+        &self,
+        actor: Actor,
+        hash: &KeyHash,
+        at: Timestamp,
+    ) -> Result<KeyChange, StoreError> {
         let hash = hash.clone();
-        self.write(Delete { actor, hash }).await
+        self.write(Delete { actor, hash, at }).await
     }
 }

@@ -1,10 +1,10 @@
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    id::{SessionId, UserId},
+    id::{KeyId, SessionId, UserId},
     keyserver::{
         Account, ChangePasswordOutcome, KeyserverRepository, NewCredentials, PasswordHash,
-        SealedKey,
+        PasswordLoginOutcome, SealedKey,
     },
     session::Actor,
     store::StoreError,
@@ -13,13 +13,18 @@ use pinyto_core::{
 use sqlx::SqliteConnection;
 
 use super::{
-    Intent, SqliteStore, error::Failure, key::insert_key, session::may_act, user::insert_user,
+    Intent, SqliteStore,
+    error::Failure,
+    key::{insert_key, others_active, set_active},
+    session::may_act,
+    user::insert_user,
 };
 use crate::row::keyserver::AccountRow;
 
 pub(super) const FIND: &str = "
-    SELECT u.id AS user_id, u.name AS user_name, a.key_id, a.password_hash, a.sealed_key
+    SELECT u.id AS user_id, u.name AS user_name, a.key_id, k.active, a.password_hash, a.sealed_key
     FROM pinyto_users u JOIN pinyto_keyserver_accounts a ON a.user_id = u.id
+    JOIN pinyto_keys k ON k.id = a.key_id
     WHERE u.name = ?1";
 
 struct Register {
@@ -65,6 +70,7 @@ pub(super) const KEY_OF_ACCOUNT: &str =
 
 /// What still hangs on the old key (?2) goes with it (foreign keys).
 pub(super) const CHANGE: &str = "
+    UPDATE pinyto_keys SET active = (SELECT active FROM pinyto_keys WHERE id = ?2) WHERE id = ?3;
     UPDATE pinyto_sessions SET key_id = ?3 WHERE id = ?4 AND key_id = ?2;
     UPDATE pinyto_keyserver_accounts SET key_id = ?3, password_hash = ?5, sealed_key = ?6
     WHERE user_id = ?1;
@@ -100,6 +106,42 @@ impl Intent for ChangePassword {
             .execute(db)
             .await?;
         Ok(ChangePasswordOutcome::Changed)
+    }
+}
+
+struct SetPasswordLogin {
+    actor: Actor,
+    allowed: bool,
+    at: Timestamp,
+}
+
+pub(super) const PASSWORD_KEY: &str = concat!(
+    "SELECT k.id, k.active, ",
+    others_active!("?2"),
+    " FROM pinyto_keyserver_accounts a JOIN pinyto_keys k ON k.id = a.key_id WHERE a.user_id = ?1"
+);
+
+#[async_trait]
+impl Intent for SetPasswordLogin {
+    type Outcome = PasswordLoginOutcome;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<PasswordLoginOutcome, Failure> {
+        if !may_act(db, self.actor).await? {
+            return Ok(PasswordLoginOutcome::SessionEnded);
+        }
+        let key: Option<(i64, bool, bool)> = sqlx::query_as(PASSWORD_KEY)
+            .bind(self.actor.user.get())
+            .bind(self.at.unix_millis())
+            .fetch_optional(&mut *db)
+            .await?;
+        let Some((key, active, others_active)) = key else {
+            return Ok(PasswordLoginOutcome::NoAccount);
+        };
+        if active && !self.allowed && !others_active {
+            return Ok(PasswordLoginOutcome::LastActive);
+        }
+        set_active(db, KeyId::new(key), self.allowed).await?;
+        Ok(PasswordLoginOutcome::Done)
     }
 }
 
@@ -166,6 +208,15 @@ impl KeyserverRepository for SqliteStore {
             at,
         };
         self.write(change).await
+    }
+
+    async fn set_password_login(
+        &self,
+        actor: Actor,
+        allowed: bool,
+        at: Timestamp,
+    ) -> Result<PasswordLoginOutcome, StoreError> {
+        self.write(SetPasswordLogin { actor, allowed, at }).await
     }
 
     async fn rehash(

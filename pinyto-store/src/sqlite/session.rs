@@ -5,7 +5,7 @@ use pinyto_core::{
     challenge::SessionTokenHash,
     clock::Timestamp,
     id::SessionId,
-    session::{Actor, NewSession, ReplaceOutcome, Session, SessionRepository},
+    session::{Actor, LoginTokenHash, NewSession, ReplaceOutcome, Session, SessionRepository},
     store::StoreError,
 };
 use sqlx::SqliteConnection;
@@ -157,6 +157,43 @@ impl Intent for End {
     }
 }
 
+struct Spend {
+    token: LoginTokenHash,
+    expires_at: Timestamp,
+}
+
+pub(super) const SPEND: &str = "
+    INSERT INTO pinyto_spent_tokens (hash, expires_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+
+#[async_trait]
+impl Intent for Spend {
+    type Outcome = bool;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<bool, Failure> {
+        let noted = sqlx::query(SPEND)
+            .bind(self.token.as_bytes().as_slice())
+            .bind(self.expires_at.unix_millis())
+            .execute(db)
+            .await?;
+        Ok(noted.rows_affected() > 0)
+    }
+}
+
+struct ForgetSpent(Timestamp);
+
+pub(super) const FORGET_SPENT: &str = "DELETE FROM pinyto_spent_tokens WHERE expires_at < ?1";
+
+#[async_trait]
+impl Intent for ForgetSpent {
+    type Outcome = u64;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<u64, Failure> {
+        let now = self.0.unix_millis();
+        let forgotten = sqlx::query(FORGET_SPENT).bind(now).execute(db).await?;
+        Ok(forgotten.rows_affected())
+    }
+}
+
 struct EndUnusedSince(Timestamp);
 
 pub(super) const END_UNUSED: &str = "DELETE FROM pinyto_sessions WHERE last_used_at < ?1";
@@ -195,6 +232,19 @@ impl SessionRepository for SqliteStore {
 
     async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
         self.write(End(session)).await
+    }
+
+    async fn spend(
+        &self,
+        token: &LoginTokenHash,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let token = *token;
+        self.write(Spend { token, expires_at }).await
+    }
+
+    async fn forget_spent(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.write(ForgetSpent(now)).await
     }
 
     async fn end_unused_since(&self, moment: Timestamp) -> Result<u64, StoreError> {

@@ -72,7 +72,9 @@ pub(crate) async fn fill(store: &dyn Store) {
         .await
         .unwrap();
     let hash = given::hash_of(5);
-    keys.set_active(ann.id.into(), &hash, false).await.unwrap();
+    keys.set_active(ann.id.into(), &hash, false, given::at(0))
+        .await
+        .unwrap();
     let first = given::first_key(store, &ann).await;
     given::session(store, first, 1).await;
     given::session(store, bob.key, 2).await;

@@ -65,7 +65,7 @@ async fn broken(sql: &'static str) -> Vec<String> {
         store.keys().matching(&ann.name, &hash).await.map(drop),
         store
             .keys()
-            .set_active(ann.id.into(), &hash, true)
+            .set_active(ann.id.into(), &hash, true, given::at(0))
             .await
             .map(drop),
         store.keyserver().find(&ann.name).await.map(drop),

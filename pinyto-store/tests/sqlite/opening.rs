@@ -31,7 +31,11 @@ async fn identifiers_are_not_given_again_not_even_after_a_restart() {
     let ann = given::user(&store, "ann", 1).await;
     let key = given::key(&store, &ann, 2).await;
     let hash = given::hash_of(2);
-    store.keys().delete(ann.id.into(), &hash).await.unwrap();
+    store
+        .keys()
+        .delete(ann.id.into(), &hash, given::at(0))
+        .await
+        .unwrap();
     store.close().await;
 
     let store = place.store().await;

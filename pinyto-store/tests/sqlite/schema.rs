@@ -49,10 +49,22 @@ async fn a_key_is_rsa_with_its_numbers_or_of_another_kind() {
         (format!("'rsa', '{sha256}', x'05', 3, NULL, NULL"), true),
         (format!("'rsa', '{sha256}', NULL, 3, NULL, NULL"), false),
         (format!("'rsa', '{sha256}', x'05', NULL, NULL, NULL"), false),
-        (format!("'openpgp', '{openpgp}', NULL, NULL, x'05', ''"), true),
-        (format!("'openpgp', '{openpgp}a', NULL, NULL, x'05', ''"), false),
-        (format!("'openpgp', '{openpgp}', NULL, NULL, x'05', NULL"), false),
-        (format!("'openpgp', '{openpgp}', NULL, NULL, NULL, ''"), false),
+        (
+            format!("'openpgp', '{openpgp}', NULL, NULL, x'05', ''"),
+            true,
+        ),
+        (
+            format!("'openpgp', '{openpgp}a', NULL, NULL, x'05', ''"),
+            false,
+        ),
+        (
+            format!("'openpgp', '{openpgp}', NULL, NULL, x'05', NULL"),
+            false,
+        ),
+        (
+            format!("'openpgp', '{openpgp}', NULL, NULL, NULL, ''"),
+            false,
+        ),
     ] {
         let insert = format!(
             "BEGIN; INSERT INTO pinyto_keys

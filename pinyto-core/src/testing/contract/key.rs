@@ -19,7 +19,7 @@ pub(super) fn done(change: KeyChange) -> Key {
 pub(super) async fn deactivate(store: &dyn Store, user: &User, n: u64) -> KeyChange {
     let change = store
         .keys()
-        .set_active(user.id.into(), &given::hash_of(n), false)
+        .set_active(user.id.into(), &given::hash_of(n), false, given::at(0))
         .await;
     change.unwrap()
 }
@@ -27,7 +27,7 @@ pub(super) async fn deactivate(store: &dyn Store, user: &User, n: u64) -> KeyCha
 pub(super) async fn delete(store: &dyn Store, user: &User, n: u64) -> KeyChange {
     store
         .keys()
-        .delete(user.id.into(), &given::hash_of(n))
+        .delete(user.id.into(), &given::hash_of(n), given::at(0))
         .await
         .unwrap()
 }

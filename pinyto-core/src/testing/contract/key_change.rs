@@ -20,18 +20,31 @@ pub async fn an_ambiguous_hash_changes_no_key(store: Arc<dyn Store>) {
     for active in [false, true] {
         let change = store
             .keys()
-            .set_active(hugo.id.into(), &short, active)
+            .set_active(hugo.id.into(), &short, active, given::at(0))
             .await;
         assert_eq!(change.unwrap(), KeyChange::Ambiguous);
     }
-    let change = store.keys().delete(hugo.id.into(), &short).await.unwrap();
+    let change = store
+        .keys()
+        .delete(hugo.id.into(), &short, given::at(0))
+        .await
+        .unwrap();
     assert_eq!(change, KeyChange::Ambiguous);
     assert_eq!(store.keys().list(hugo.id).await.unwrap(), before);
     let [one, _] = keys::colliding();
     let full = KeyHash::from(one.fingerprint());
-    let deleted = done(store.keys().delete(hugo.id.into(), &full).await.unwrap());
+    let deleted = done(
+        store
+            .keys()
+            .delete(hugo.id.into(), &full, given::at(0))
+            .await
+            .unwrap(),
+    );
     assert_eq!(deleted.material, one);
-    let now_clear = store.keys().set_active(hugo.id.into(), &short, false).await;
+    let now_clear = store
+        .keys()
+        .set_active(hugo.id.into(), &short, false, given::at(0))
+        .await;
     done(now_clear.unwrap());
 }
 
@@ -62,9 +75,18 @@ pub async fn an_ended_session_changes_no_key(store: Arc<dyn Store>) {
         let (new, hash) = (given::new_key(n), given::hash_of(2));
         let keys = store.keys();
         let added = keys.add(actor, &new, 9, given::at(1)).await.unwrap();
-        let set = keys.set_active(actor, &hash, false).await.unwrap();
-        let reset = keys.set_active(actor, &hash, true).await.unwrap();
-        let gone = keys.delete(actor, &given::hash_of(n)).await.unwrap();
+        let set = keys
+            .set_active(actor, &hash, false, given::at(0))
+            .await
+            .unwrap();
+        let reset = keys
+            .set_active(actor, &hash, true, given::at(0))
+            .await
+            .unwrap();
+        let gone = keys
+            .delete(actor, &given::hash_of(n), given::at(0))
+            .await
+            .unwrap();
         (added, [set, reset, gone])
     };
     let (added, changes) = attempt(3, actor).await;
@@ -96,7 +118,7 @@ pub async fn deactivating_and_activating_tell_the_key_as_it_was(store: Arc<dyn S
     let set = async |active| {
         let change = store
             .keys()
-            .set_active(hugo.id.into(), &given::hash_of(2), active)
+            .set_active(hugo.id.into(), &given::hash_of(2), active, given::at(0))
             .await;
         done(change.unwrap()).active
     };
@@ -138,7 +160,7 @@ pub async fn the_last_active_key_stays(store: Arc<dyn Store>) {
     assert_eq!(delete(&*store, &hugo, 1).await, refused);
     let active = store
         .keys()
-        .set_active(hugo.id.into(), &given::hash_of(1), true)
+        .set_active(hugo.id.into(), &given::hash_of(1), true, given::at(0))
         .await;
     done(active.unwrap());
     done(deactivate(&*store, &hugo, 4).await);
@@ -220,7 +242,7 @@ pub async fn colliding_keys_of_different_users_are_not_confused(store: Arc<dyn S
     let deleted = done(
         store
             .keys()
-            .delete(users[0].id.into(), &short)
+            .delete(users[0].id.into(), &short, given::at(0))
             .await
             .unwrap(),
     );

@@ -10,7 +10,7 @@ use crate::{
     user::{RegisterOutcome, User},
 };
 
-async fn find(store: &dyn Store, name: &str) -> Option<Account> {
+pub(super) async fn find(store: &dyn Store, name: &str) -> Option<Account> {
     store.keyserver().find(&given::name(name)).await.unwrap()
 }
 
@@ -24,7 +24,7 @@ async fn has_credentials(store: &dyn Store, account: &Account, n: u64) -> bool {
         && key.is_some_and(|key| key.material == expected.key.material && key.active)
 }
 
-async fn change(
+pub(super) async fn change(
     store: &dyn Store,
     user: &User,
     session: SessionId,
@@ -42,6 +42,7 @@ pub async fn an_account_is_a_user_with_a_key_and_a_password(store: Arc<dyn Store
     let account = given::account(&*store, "hugo", 1).await;
     let user = store.users().find(&given::name("hugo")).await.unwrap();
     assert_eq!(user.as_ref(), Some(&account.user));
+    assert!(account.active);
     assert!(has_credentials(&*store, &account, 1).await);
     let keys = store.keys().list(account.user.id).await.unwrap();
     assert_eq!(keys.len(), 1);
@@ -146,7 +147,7 @@ pub async fn deleting_its_key_deletes_the_account(store: Arc<dyn Store>) {
     let account = given::account(&*store, "hugo", 1).await;
     let refused = store
         .keys()
-        .delete(account.user.id.into(), &given::hash_of(1))
+        .delete(account.user.id.into(), &given::hash_of(1), given::at(0))
         .await;
     assert_eq!(refused.unwrap(), KeyChange::LastActive);
     assert!(find(&*store, "hugo").await.is_some());
@@ -154,7 +155,7 @@ pub async fn deleting_its_key_deletes_the_account(store: Arc<dyn Store>) {
     let session = given::session(&*store, device, 1).await;
     let deleted = store
         .keys()
-        .delete(account.user.id.into(), &given::hash_of(1))
+        .delete(account.user.id.into(), &given::hash_of(1), given::at(0))
         .await;
     assert!(matches!(deleted, Ok(KeyChange::Done(_))));
     assert!(find(&*store, "hugo").await.is_none());
@@ -169,13 +170,15 @@ pub async fn other_changes_of_keys_leave_the_account_alone(store: Arc<dyn Store>
     given::key(&*store, &account.user, 2).await;
     let other = given::account(&*store, "erna", 1).await;
     let (keys, user) = (store.keys(), account.user.id);
-    keys.set_active(user.into(), &given::hash_of(1), false)
+    keys.set_active(user.into(), &given::hash_of(1), false, given::at(0))
         .await
         .unwrap();
-    keys.set_active(user.into(), &given::hash_of(1), true)
+    keys.set_active(user.into(), &given::hash_of(1), true, given::at(0))
         .await
         .unwrap();
-    keys.delete(user.into(), &given::hash_of(2)).await.unwrap();
+    keys.delete(user.into(), &given::hash_of(2), given::at(0))
+        .await
+        .unwrap();
     for (name, key) in [("hugo", account.key), ("erna", other.key)] {
         let found = find(&*store, name).await.unwrap();
         assert_eq!(found.key, key);

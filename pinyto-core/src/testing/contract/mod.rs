@@ -13,6 +13,9 @@ mod job_lease;
 mod key;
 mod key_change;
 mod keyserver;
+mod login_token;
+mod openpgp_key;
+mod password_login;
 mod run;
 mod session;
 mod session_reads;
@@ -133,6 +136,16 @@ macro_rules! __store_contract {
                 of_many_keys_deactivated_and_deleted_at_once_one_stays_active
                 colliding_keys_of_different_users_are_not_confused
             }
+            openpgp_key {
+                an_openpgp_key_comes_back_with_all_its_parts
+                an_openpgp_key_is_found_by_its_fingerprint_while_it_is_active
+                of_several_users_an_openpgp_key_is_hers_who_has_used_it
+                an_openpgp_key_is_added_once_per_user
+                a_hash_selects_among_keys_of_all_kinds
+                deactivating_and_deleting_an_openpgp_key_ends_its_session
+                a_key_that_has_expired_is_no_other_active_key
+                a_key_that_has_expired_can_always_go_if_another_one_stays
+            }
             session {
                 an_opened_session_is_found_by_its_id_and_its_token
                 opening_a_session_is_noted_as_use_of_its_key
@@ -151,6 +164,12 @@ macro_rules! __store_contract {
                 of_sessions_opened_at_once_with_one_key_one_lives
                 a_key_deactivated_while_sessions_are_opened_has_none
             }
+            login_token {
+                a_login_token_is_spent_once
+                expired_login_tokens_are_forgotten_and_counted
+                of_those_who_spend_a_login_token_at_once_one_is_first
+                forgetting_login_tokens_leaves_those_that_are_spent_meanwhile
+            }
             session_reads {
                 what_is_read_for_a_session_is_its_users_and_with_the_session_it_ends
             }
@@ -168,6 +187,17 @@ macro_rules! __store_contract {
                 rehashing_replaces_hash_and_sealed_key_only
                 of_passwords_changed_at_once_one_is_in_force_with_its_key
                 rehashing_never_brings_an_old_password_back
+            }
+            password_login {
+                a_forbidden_password_opens_nothing_until_it_is_allowed_again
+                forbidding_ends_the_session_of_the_accounts_key_alone
+                without_account_no_password_is_forbidden_or_allowed
+                a_password_that_alone_opens_the_account_is_not_forbidden
+                a_key_that_has_expired_is_no_reason_to_forbid_the_password
+                an_ended_session_forbids_and_allows_nothing
+                a_new_password_stays_forbidden
+                a_password_forbidden_while_other_keys_go_leaves_one_way_in
+                a_password_changed_while_it_is_forbidden_is_forbidden
             }
             assembly {
                 a_saved_assembly_comes_back_exactly

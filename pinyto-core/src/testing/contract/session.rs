@@ -19,7 +19,7 @@ async fn hugo(store: &dyn Store) -> (User, KeyId) {
 async fn set_active(store: &dyn Store, user: &User, n: u64, active: bool) {
     let change = store
         .keys()
-        .set_active(user.id.into(), &given::hash_of(n), active)
+        .set_active(user.id.into(), &given::hash_of(n), active, given::at(0))
         .await;
     let change = change.unwrap();
     assert!(
@@ -145,7 +145,7 @@ pub async fn deleting_a_key_ends_its_session(store: Arc<dyn Store>) {
     let other = given::session(&*store, other_key, 2).await;
     let deleted = store
         .keys()
-        .delete(hugo.id.into(), &given::hash_of(2))
+        .delete(hugo.id.into(), &given::hash_of(2), given::at(0))
         .await;
     assert!(matches!(deleted, Ok(crate::key::KeyChange::Done(_))));
     assert!(is_gone(&*store, &other).await);

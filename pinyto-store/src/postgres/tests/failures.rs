@@ -35,7 +35,9 @@ async fn a_broken_connection_is_replaced_without_anybody_noticing() {
         database.execute(END_ALL).await;
         // A transaction that can't even begin.
         let hash = given::hash_of(1);
-        let changed = store.set_active(ann.id.into(), &hash, true).await;
+        let changed = store
+            .set_active(ann.id.into(), &hash, true, given::at(0))
+            .await;
         assert!(matches!(changed, Ok(KeyChange::Done(_))), "{changed:?}");
     }
 }

@@ -134,7 +134,9 @@ impl Task {
             }
             13 => {
                 let active = self.dice.roll(2) == 0;
-                let changed = store.set_active(user.id.into(), &hash, active).await;
+                let changed = store
+                    .set_active(user.id.into(), &hash, active, given::at(0))
+                    .await;
                 changed.unwrap();
                 store.end_unused_since(given::at(5)).await.unwrap();
             }

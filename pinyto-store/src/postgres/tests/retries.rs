@@ -149,7 +149,9 @@ async fn a_commit_that_nobody_knows_the_fate_of_is_never_told_as_done_and_not_re
     given::key(&store, &ann, 2).await;
     server.execute(DIES_IN_COMMIT).await;
     let hash = given::hash_of(2);
-    let changed = store.set_active(ann.id.into(), &hash, false).await;
+    let changed = store
+        .set_active(ann.id.into(), &hash, false, given::at(0))
+        .await;
     assert!(is_unavailable(&changed), "{changed:?}");
     let commits = "SELECT last_value FROM public.commits";
     assert_eq!(number(&store, commits).await, 1);

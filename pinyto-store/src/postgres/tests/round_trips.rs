@@ -98,7 +98,7 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
         );
         count!(
             "keys.set_active",
-            store.set_active(ann.id.into(), &given::hash_of(1), true)
+            store.set_active(ann.id.into(), &given::hash_of(1), true, given::at(0))
         );
         count!("users.usage", store.usage(ann.id));
         count!("users.find", UserRepository::find(&store, &ann.name));

@@ -85,7 +85,7 @@ async fn after_a_restart_no_call_fails_however_many_connections_were_lost() {
             store.insert(ann.id, &entries[1]),
             store.register(&new),
             store.replace(&session),
-            store.set_active(ann.id.into(), &hash, true),
+            store.set_active(ann.id.into(), &hash, true, given::at(0)),
             store.list(ann.id),
             store.usage(ann.id),
         );
