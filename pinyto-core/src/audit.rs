@@ -20,6 +20,8 @@ pub(crate) enum Event {
     LoginFailed,
     KeyserverLoginOk,
     KeyserverLoginFailed,
+    GpgAuthLoginOk,
+    GpgAuthLoginFailed,
     LoggedOut,
     KeyAdded,
     KeyRemoved,
@@ -40,6 +42,8 @@ impl Event {
             Self::LoginFailed => "login_failed",
             Self::KeyserverLoginOk => "keyserver_login_ok",
             Self::KeyserverLoginFailed => "keyserver_login_failed",
+            Self::GpgAuthLoginOk => "gpgauth_login_ok",
+            Self::GpgAuthLoginFailed => "gpgauth_login_failed",
             Self::LoggedOut => "logged_out",
             Self::KeyAdded => "key_added",
             Self::KeyRemoved => "key_removed",
@@ -55,7 +59,10 @@ impl Event {
     const fn is_suspicious(self) -> bool {
         matches!(
             self,
-            Self::LoginFailed | Self::KeyserverLoginFailed | Self::Throttled
+            Self::LoginFailed
+                | Self::KeyserverLoginFailed
+                | Self::GpgAuthLoginFailed
+                | Self::Throttled
         )
     }
 }

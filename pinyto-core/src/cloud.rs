@@ -6,6 +6,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+#[cfg(feature = "gpgauth")]
+use crate::gpgauth::{GpgAuth, GpgAuthSettings, OpenPgp};
 use crate::{
     assembly::AuthorLimits,
     challenge::ServerKey,
@@ -71,6 +73,8 @@ struct Inner {
     quota_counts: QuotaCounts,
     value_memory: ValueMemory,
     jobs_changed: Notify,
+    #[cfg(feature = "gpgauth")]
+    gpgauth: Option<Arc<GpgAuth>>,
 }
 
 /// What an operator may want otherwise.
@@ -167,9 +171,19 @@ pub struct CloudBuilder {
     settings: Settings,
     runtime: Option<Arc<dyn CodeRuntime>>,
     egress: Option<Arc<dyn Egress>>,
+    #[cfg(feature = "gpgauth")]
+    gpgauth: Option<(Arc<dyn OpenPgp>, GpgAuthSettings)>,
 }
 
 impl CloudBuilder {
+    /// Lets users log in with OpenPGP keys; `openpgp` has the server's. Without one they can't.
+    #[cfg(feature = "gpgauth")]
+    #[must_use]
+    pub fn gpgauth(mut self, openpgp: Arc<dyn OpenPgp>, settings: GpgAuthSettings) -> Self {
+        self.gpgauth = Some((openpgp, settings));
+        self
+    }
+
     /// Runs the code of assemblies in `runtime`. Without one, no code is run.
     #[must_use]
     pub fn runtime(mut self, runtime: Arc<dyn CodeRuntime>) -> Self {
@@ -211,7 +225,7 @@ impl CloudBuilder {
     /// # Errors
     ///
     /// [`Error::InvalidHashCost`] if [`Settings::hash_cost`] is out of range;
-    /// [`Error::Randomness`] if there is none.
+    /// [`Error::Randomness`] if there is none; that what has the OpenPGP key failed.
     pub fn build(self) -> Result<Cloud, Error> {
         let Self {
             store,
@@ -221,6 +235,8 @@ impl CloudBuilder {
             settings,
             runtime,
             egress,
+            #[cfg(feature = "gpgauth")]
+            gpgauth,
         } = self;
         if !settings.hash_cost.is_possible() {
             return Err(Error::InvalidHashCost);
@@ -229,6 +245,13 @@ impl CloudBuilder {
         let writer = WriterId::from_bytes(*document_ids.next(clock.now()).as_bytes());
         let cores = available_parallelism().map_or(2, NonZeroUsize::get);
         let rsa = server_key.backend().clone();
+        #[cfg(feature = "gpgauth")]
+        let gpgauth = gpgauth
+            .map(|(openpgp, of_operator)| {
+                let workers = Workers::new(cores, settings.queue);
+                GpgAuth::new(openpgp, of_operator, workers).map(Arc::new)
+            })
+            .transpose()?;
         Ok(Cloud {
             address: None,
             inner: Arc::new(Inner {
@@ -243,6 +266,8 @@ impl CloudBuilder {
                 quota_counts: QuotaCounts::new(),
                 value_memory: ValueMemory::new(settings.value_memory),
                 jobs_changed: Notify::new(),
+                #[cfg(feature = "gpgauth")]
+                gpgauth,
                 store,
                 server_key,
                 rsa,
@@ -268,6 +293,8 @@ impl Cloud {
             settings: Settings::default(),
             runtime: None,
             egress: None,
+            #[cfg(feature = "gpgauth")]
+            gpgauth: None,
         }
     }
 
@@ -301,6 +328,11 @@ impl Cloud {
     #[must_use]
     pub fn key_stock(&self) -> &Arc<KeyStock> {
         &self.inner.key_stock
+    }
+
+    #[cfg(feature = "gpgauth")]
+    pub(crate) fn gpgauth_if_any(&self) -> Option<&Arc<GpgAuth>> {
+        self.inner.gpgauth.as_ref()
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "gpgauth")]
+use crate::gpgauth::{GpgAuthError, InvalidOpenPgpKey, OpenPgpError};
 use crate::{
     assembly::{InvalidAssembly, InvalidAssemblyName},
     clock::Timestamp,
@@ -41,6 +43,14 @@ pub enum Error {
     /// The public key is none, or too weak.
     #[error(transparent)]
     InvalidPublicKey(#[from] InvalidPublicKey),
+    /// The OpenPGP key can't be used.
+    #[cfg(feature = "gpgauth")]
+    #[error(transparent)]
+    InvalidOpenPgpKey(#[from] InvalidOpenPgpKey),
+    /// A login by gpgAuth came to nothing.
+    #[cfg(feature = "gpgauth")]
+    #[error(transparent)]
+    GpgAuth(#[from] GpgAuthError),
     /// The key hash is none.
     #[error(transparent)]
     InvalidKeyHash(#[from] InvalidKeyHash),
@@ -120,6 +130,9 @@ pub enum Error {
     /// The user has no password to change.
     #[error("This account has no password at the keyserver, so there is none to change.")]
     NoKeyserverAccount,
+    /// The cloud has no OpenPGP key.
+    #[error("This server does not offer gpgAuth, so OpenPGP keys can't be used.")]
+    GpgAuthDisabled,
     /// This server doesn't run the code of assemblies.
     #[error("This server does not run the code of assemblies.")]
     CodeExecutionDisabled,
@@ -168,6 +181,10 @@ pub enum Error {
     /// The RSA backend failed in what it has to be able to do.
     #[error("The server failed in a cryptographic operation.")]
     Crypto(#[from] CryptoError),
+    /// What does OpenPGP failed in what it has to be able to do.
+    #[cfg(feature = "gpgauth")]
+    #[error("The server failed in an OpenPGP operation.")]
+    OpenPgp(#[from] OpenPgpError),
     /// The source of randomness gave nothing.
     #[error("The server has no randomness.")]
     Randomness(#[from] RandomnessUnavailable),
@@ -262,6 +279,13 @@ impl Error {
             Self::Store(StoreError::Corrupt { .. }) => "database_inconsistent",
             Self::InvalidHashCost | Self::Crypto(_) | Self::Randomness(_) => "internal",
             Self::ShuttingDown => "shutting_down",
+            Self::GpgAuthDisabled => "gpgauth_disabled",
+            #[cfg(feature = "gpgauth")]
+            Self::InvalidOpenPgpKey(_) => "invalid_openpgp_key",
+            #[cfg(feature = "gpgauth")]
+            Self::GpgAuth(error) => error.code(),
+            #[cfg(feature = "gpgauth")]
+            Self::OpenPgp(_) => "internal",
         }
     }
 

@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use pinyto_core::Cloud;
 
+#[cfg(feature = "gpgauth")]
+use crate::routes::gpgauth::GpgAuthHttp;
 use crate::{body::BodyMemory, client_address::ClientAddress};
 
 /// A cloud, ready to be mounted. Cheap to clone.
@@ -12,6 +14,8 @@ pub struct Api {
     cloud: Cloud,
     settings: Arc<HttpSettings>,
     body_memory: BodyMemory,
+    #[cfg(feature = "gpgauth")]
+    gpgauth: Arc<GpgAuthHttp>,
 }
 
 impl Api {
@@ -23,6 +27,8 @@ impl Api {
             cloud,
             body_memory: BodyMemory::of(&settings),
             settings: Arc::new(settings),
+            #[cfg(feature = "gpgauth")]
+            gpgauth: Arc::default(),
         }
     }
 
@@ -45,6 +51,14 @@ impl Api {
         self
     }
 
+    /// Serves gpgAuth as it says there, instead of by default.
+    #[cfg(feature = "gpgauth")]
+    #[must_use]
+    pub fn gpgauth(mut self, settings: GpgAuthHttp) -> Self {
+        self.gpgauth = Arc::new(settings);
+        self
+    }
+
     /// The cloud that is served.
     #[must_use]
     pub fn cloud(&self) -> &Cloud {
@@ -53,6 +67,11 @@ impl Api {
 
     pub(crate) fn limits(&self) -> &HttpSettings {
         &self.settings
+    }
+
+    #[cfg(feature = "gpgauth")]
+    pub(crate) fn gpgauth_settings(&self) -> &Arc<GpgAuthHttp> {
+        &self.gpgauth
     }
 
     pub(crate) fn body_memory(&self) -> &BodyMemory {

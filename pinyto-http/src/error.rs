@@ -43,6 +43,13 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "invalid_user_name" 400 "The user name is none."
     "reserved_user_name" 400 "The user name is part of a fixed route."
     "invalid_public_key" 400 "The public key's numbers break a rule; the sentence tells which."
+    "invalid_openpgp_key" 400 "The OpenPGP key can't be used; the sentence tells why."
+    "gpgauth_unknown_key" 400 "Nobody has that OpenPGP key, or it is not active."
+    "gpgauth_unusable_key" 400 "The OpenPGP key can't be used (any more); the sentence tells why."
+    "gpgauth_not_armored" 400 "The token is no ASCII-armored OpenPGP message."
+    "gpgauth_undecryptable" 400 "The token is no message to the server's OpenPGP key."
+    "gpgauth_no_nonce" 400 "The decrypted token is no nonce of gpgAuth."
+    "gpgauth_invalid_token" 400 "The decrypted token is none, was used or has expired; which is not told."
     "invalid_key_hash" 400 "The key hash is not 10 to 64 hexadecimal digits."
     "invalid_key_label" 400 "The label is empty, too long or has control characters."
     "invalid_password" 400 "The password is too short or too long."
@@ -65,6 +72,7 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "unknown_function" 404 "The assembly has no such function."
     "unknown_job" 404 "The assembly has no such job."
     "unknown_run" 404 "There is no such run for the user (any more)."
+    "gpgauth_disabled" 404 "This server does not offer gpgAuth."
     "no_keyserver_account" 404 "The user has no password at the keyserver."
     "method_not_allowed" 405 "The route is called with another method; the header Allow names it."
     "body_too_slow" 408 "Sending the body took too long."
@@ -115,6 +123,17 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    #[cfg(feature = "gpgauth")]
+    pub(crate) fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
+    /// In seconds.
+    #[cfg(feature = "gpgauth")]
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.retry_after
     }
 
     fn new(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {

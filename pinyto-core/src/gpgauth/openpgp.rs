@@ -36,6 +36,13 @@ pub trait OpenPgp: Send + Sync + fmt::Debug {
     /// [`InvalidOpenPgpKey`] if it is none, or may not be used at `now`.
     fn read_key(&self, armored: &str, now: Timestamp) -> Result<OpenPgpKey, InvalidOpenPgpKey>;
 
+    /// Judges a key that was read, and kept, again.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOpenPgpKey`] if it may not be used at `now`.
+    fn check(&self, key: &OpenPgpKey, now: Timestamp) -> Result<(), InvalidOpenPgpKey>;
+
     /// Writes a key ASCII-armored, without armor headers.
     ///
     /// # Errors

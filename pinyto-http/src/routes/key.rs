@@ -1,8 +1,8 @@
 //! `/list_keys`, `/register_new_key`, `/set_key_active`, `/delete_key`.
 
 use pinyto_core::{
-    Error,
-    key::{KeyHash, KeyLabel, NewKey},
+    Cloud, Error,
+    key::{KeyHash, KeyLabel, KeyMaterial, NewKey},
 };
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
@@ -12,7 +12,7 @@ use crate::{
     auth::{Asked, Incoming, incoming},
     error::ApiError,
     reply,
-    wire::key::{DeleteKey, KeyList, RegisterNewKey, SetKeyActive},
+    wire::key::{DeleteKey, KeyList, KeyToRegister, RegisterNewKey, SetKeyActive},
 };
 
 calls! {
@@ -52,14 +52,23 @@ async fn list_keys(incoming: Incoming) -> Result<Response, ApiError> {
 
 async fn register_new_key(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.authenticate::<RegisterNewKey>().await?;
-    let request = asked.request;
+    let mut request = asked.request;
+    let material = material(&asked.cloud, request.key()?).await?;
     let label = request.label.as_deref().map(KeyLabel::parse).transpose();
-    let key = NewKey {
-        material: request.public_key.0.to_key().map_err(Error::from)?.into(),
-        label: label.map_err(Error::from)?,
-    };
+    let label = label.map_err(Error::from)?;
+    let key = NewKey { material, label };
     asked.cloud.register_new_key(&asked.session, &key).await?;
     Ok(reply::success())
+}
+
+async fn material(cloud: &Cloud, key: KeyToRegister) -> Result<KeyMaterial, Error> {
+    match key {
+        KeyToRegister::Rsa(numbers) => Ok(numbers.to_key()?.into()),
+        #[cfg(feature = "gpgauth")]
+        KeyToRegister::OpenPgp(armored) => Ok(cloud.read_openpgp_key(armored).await?.into()),
+        #[cfg(not(feature = "gpgauth"))]
+        KeyToRegister::OpenPgp(_) => Err(Error::GpgAuthDisabled),
+    }
 }
 
 async fn set_key_active(incoming: Incoming) -> Result<Response, ApiError> {

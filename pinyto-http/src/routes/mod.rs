@@ -6,6 +6,8 @@
 
 pub mod assembly;
 pub mod document;
+#[cfg(feature = "gpgauth")]
+pub mod gpgauth;
 pub mod health;
 pub mod job;
 pub mod key;
@@ -37,7 +39,7 @@ use crate::{api::Api, auth::Incoming, error::ApiError};
 #[must_use]
 pub fn all(api: Api) -> BoxedFilter<(Response,)> {
     // What is called most comes first: a route tried in vain costs as much as parsing a small body.
-    keys(api.clone())
+    let known = keys(api.clone())
         .or(documents(api.clone()))
         .unify()
         .or(users(api.clone()))
@@ -53,10 +55,10 @@ pub fn all(api: Api) -> BoxedFilter<(Response,)> {
         .or(server(api.clone()))
         .unify()
         .or(health(api.clone()))
-        .unify()
-        .or(others(api))
-        .unify()
-        .boxed()
+        .unify();
+    #[cfg(feature = "gpgauth")]
+    let known = known.or(gpgauth::gpgauth(api.clone())).unify();
+    known.or(others(api)).unify().boxed()
 }
 
 /// The segment of a path that selects one of a group's calls.

@@ -7,7 +7,7 @@ use pinyto_core::{
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeSeq};
 
 use super::{
-    Digits, EXPONENT, KEY_HASH, MODULUS, Object, PUBLIC_KEY, Request,
+    Digits, EXPONENT, KEY_HASH, MODULUS, OPENPGP_KEY, Object, PUBLIC_KEY, Request, Undecodable,
     field::{as_optional_text, as_text},
 };
 
@@ -40,8 +40,10 @@ impl PublicKeyNumbers {
 pub struct RegisterNewKey {
     /// The new device's public key. `key_data` is another name of this field.
     #[serde(alias = "key_data")]
-    #[cfg_attr(feature = "openapi", schema(value_type = PublicKeyNumbers))]
-    pub public_key: Object<PublicKeyNumbers>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<PublicKeyNumbers>))]
+    pub public_key: Option<Object<PublicKeyNumbers>>,
+    /// In its place: an OpenPGP public key, ASCII-armored, if the server offers gpgAuth.
+    pub openpgp_key: Option<String>,
     /// What the user calls the device: 1 to 100 characters.
     pub label: Option<String>,
 }
@@ -54,8 +56,39 @@ impl Request for RegisterNewKey {
         ("key_data.N", MODULUS),
         ("public_key.e", EXPONENT),
         ("key_data.e", EXPONENT),
+        ("openpgp_key", OPENPGP_KEY),
         ("label", "a string of 1 to 100 characters"),
     ];
+}
+
+/// Which key is to be registered.
+pub enum KeyToRegister {
+    /// A device's.
+    Rsa(PublicKeyNumbers),
+    /// An OpenPGP key, ASCII-armored.
+    OpenPgp(String),
+}
+
+impl RegisterNewKey {
+    /// The one key that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Undecodable`] if there is none, or both.
+    pub fn key(&mut self) -> Result<KeyToRegister, Undecodable> {
+        match (self.public_key.take(), self.openpgp_key.take()) {
+            (Some(Object(numbers)), None) => Ok(KeyToRegister::Rsa(numbers)),
+            (None, Some(armored)) => Ok(KeyToRegister::OpenPgp(armored)),
+            (None, None) => Err(Undecodable::Missing {
+                field: "public_key".to_owned(),
+                expected: PUBLIC_KEY,
+            }),
+            (Some(_), Some(_)) => Err(Undecodable::Invalid {
+                field: "openpgp_key".to_owned(),
+                expected: "left out where public_key is sent",
+            }),
+        }
+    }
 }
 
 /// Activates or deactivates one of the user's keys.
@@ -93,9 +126,10 @@ pub struct KeyEntry<'a> {
     pub key_hash: &'a str,
     /// Whether one can log in with it.
     pub active: bool,
-    /// What kind of key it is: `rsa`.
+    /// What kind of key it is: `rsa` or `openpgp`.
     pub kind: &'static str,
-    /// SHA-256 over the key's `N` followed by `e`, in 64 hexadecimal digits.
+    /// Of an RSA key SHA-256 over its `N` followed by `e`, in 64 hexadecimal digits; an OpenPGP
+    /// key's own one, usually 40 digits.
     pub fingerprint: &'a str,
     /// What the user calls the device, or null.
     pub label: Option<&'a str>,
@@ -109,6 +143,23 @@ pub struct KeyEntry<'a> {
     pub last_used: Option<Timestamp>,
     /// Whether it is the key of the session that asks.
     pub current: bool,
+    /// What only an OpenPGP key has.
+    #[serde(flatten)]
+    pub openpgp: Option<OpenPgpEntry<'a>>,
+}
+
+/// What only an OpenPGP key has.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenPgpEntry<'a> {
+    /// Who it says to belong to.
+    pub user_ids: &'a [String],
+    /// What its primary key is, and what encrypts: `ed25519, cv25519`.
+    pub algorithm: &'a str,
+    /// When it opens nothing any more (RFC 3339, UTC), or null.
+    #[serde(serialize_with = "as_optional_text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub expires: Option<Timestamp>,
 }
 
 /// The user's keys, oldest first: an array of [`KeyEntry`].
@@ -132,6 +183,11 @@ impl Serialize for KeyList {
                 created: key.created_at,
                 last_used: key.last_used_at,
                 current: *current,
+                openpgp: key.material.as_openpgp().map(|key| OpenPgpEntry {
+                    user_ids: key.user_ids(),
+                    algorithm: key.algorithm(),
+                    expires: key.expires_at(),
+                }),
             })?;
         }
         list.end()

@@ -85,6 +85,7 @@ const COUNT: &str = "a whole number that is not negative";
 const NAME: &str = "a string of 1 to 42 ASCII letters, digits and _";
 const USER_NAME: &str = "a string of 1 to 30 ASCII letters, digits and _";
 const PUBLIC_KEY: &str = "an object with the strings N and e";
+const OPENPGP_KEY: &str = "a string: an ASCII-armored public key";
 const MODULUS: &str = "a string of decimal digits";
 const EXPONENT: &str = "a string of decimal digits or a whole number";
 const KEY_HASH: &str = "a string of 10 to 64 hexadecimal digits";

@@ -1,0 +1,211 @@
+use std::sync::Arc;
+
+use super::{
+    EncryptionError, GpgAuth, GpgAuthError, InvalidOpenPgpKey, MAX_KEY, MAX_MESSAGE, Nonce,
+    OpenPgp, nonce::LoginTokens,
+};
+use crate::{
+    audit::Event,
+    challenge::{RequestToken, SessionToken},
+    cloud::Cloud,
+    error::Error,
+    id::KeyId,
+    key::{Key, KeyFingerprint, OpenPgpKey},
+    user::User,
+};
+
+/// A login that was completed.
+#[derive(Clone, Debug)]
+pub struct GpgAuthLogin {
+    /// Who has logged in.
+    pub user: User,
+    /// What to send with requests, as after any other login.
+    pub token: RequestToken,
+}
+
+impl Cloud {
+    /// What does OpenPGP here, and has the server's key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::GpgAuthDisabled`] if nothing does.
+    pub fn openpgp(&self) -> Result<&Arc<dyn OpenPgp>, Error> {
+        Ok(&self.gpgauth()?.openpgp)
+    }
+
+    fn gpgauth(&self) -> Result<&Arc<GpgAuth>, Error> {
+        self.gpgauth_if_any().ok_or(Error::GpgAuthDisabled)
+    }
+
+    /// Does something with OpenPGP where that may take its time.
+    async fn with_openpgp<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&dyn OpenPgp) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let gpgauth = self.gpgauth()?;
+        let openpgp = gpgauth.openpgp.clone();
+        gpgauth.workers.run(move || operation(&*openpgp)).await
+    }
+
+    /// Reads an OpenPGP key that a user wants to register, ASCII-armored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOpenPgpKey`] if it can't be used; [`Error::GpgAuthDisabled`];
+    /// [`Error::Busy`].
+    pub async fn read_openpgp_key(&self, armored: String) -> Result<OpenPgpKey, Error> {
+        if armored.len() > MAX_KEY {
+            return Err(InvalidOpenPgpKey::TooLong.into());
+        }
+        let now = self.now();
+        let read = self.with_openpgp(move |openpgp| openpgp.read_key(&armored, now));
+        Ok(read.await??)
+    }
+
+    /// Stage 0: decrypts a nonce that a client has encrypted for the server, which proves the
+    /// server to her. Asks and changes nothing.
+    ///
+    /// Only what has the form of a nonce is ever given out, or anybody could have the server
+    /// decrypt what others have sent it.
+    ///
+    /// # Errors
+    ///
+    /// [`GpgAuthError::InvalidMessage`], [`GpgAuthError::NoNonce`]; [`Error::GpgAuthDisabled`];
+    /// [`Error::Throttled`] after too many failures from one address; [`Error::Busy`].
+    pub async fn gpgauth_verify(&self, message: String) -> Result<Nonce, Error> {
+        self.refuse_guessing(None)?;
+        if message.len() > MAX_MESSAGE {
+            return Err(GpgAuthError::from(super::InvalidMessage::NotArmored).into());
+        }
+        let cloud = self.clone();
+        self.with_openpgp(move |openpgp| {
+            let begun = cloud.begin_try(None)?;
+            let text = openpgp.decrypt(&message).map_err(GpgAuthError::from)?;
+            let nonce = str::from_utf8(&text).map(Nonce::parse);
+            let Ok(Ok(nonce)) = nonce else {
+                return Err(GpgAuthError::NoNonce.into());
+            };
+            begun.forgive();
+            Ok(nonce)
+        })
+        .await?
+    }
+
+    /// Stage 1: a fresh nonce as a message that only the holder of the key with that fingerprint
+    /// can decrypt, signed by the server; ASCII-armored.
+    ///
+    /// Nothing is remembered of it, however many are asked for. If nobody has registered the key it
+    /// is a message that nobody can decrypt, unless
+    /// [`GpgAuthSettings::tells_unknown_keys`](super::GpgAuthSettings::tells_unknown_keys) is set.
+    ///
+    /// # Errors
+    ///
+    /// [`GpgAuthError::UnknownKey`], [`GpgAuthError::UnusableKey`] if it has expired, say;
+    /// [`Error::GpgAuthDisabled`]; [`Error::Throttled`] after too many failures from one address;
+    /// [`Error::Busy`].
+    pub async fn gpgauth_begin(&self, fingerprint: &KeyFingerprint) -> Result<String, Error> {
+        self.refuse_guessing(None)?;
+        let gpgauth = self.gpgauth()?;
+        let found = self.store().keys().find_openpgp(fingerprint).await?;
+        let (now, fingerprint) = (self.now(), *fingerprint);
+        let key = openpgp_of(found.as_ref());
+        let id = key.map_or(KeyId::new(0), |(id, _)| id);
+        let randomness = self.randomness().as_ref();
+        let nonce = gpgauth.tokens.issue(id, &fingerprint, now, randomness)?;
+        let Some((_, key)) = key else {
+            // Counted here only: telling other servers takes longer than an answer may that looks
+            // like any other.
+            drop(self.begin_try(None)?);
+            if gpgauth.settings.tells_unknown_keys {
+                return Err(GpgAuthError::UnknownKey.into());
+            }
+            let message = self.with_openpgp(move |openpgp| {
+                openpgp.encrypt_for_nobody(&fingerprint, nonce.expose(), now)
+            });
+            return Ok(message.await??);
+        };
+        let key = key.clone();
+        let message = self
+            .with_openpgp(move |openpgp| openpgp.encrypt(&key, nonce.expose(), now))
+            .await?;
+        message.map_err(|error| match error {
+            EncryptionError::Key(reason) => GpgAuthError::UnusableKey(reason).into(),
+            EncryptionError::Failed(error) => error.into(),
+        })
+    }
+
+    /// Stage 2: opens a session of the key for who gives back the nonce that was encrypted for it.
+    /// Whatever comes of it, that nonce is worth nothing from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`GpgAuthError::InvalidToken`], the same whether it is none, another key's, used, expired,
+    /// or nobody has the key; [`GpgAuthError::UnusableKey`] if the key has expired meanwhile;
+    /// [`Error::GpgAuthDisabled`]; [`Error::Throttled`] after too many failures from one address;
+    /// [`Error::Busy`].
+    pub async fn gpgauth_complete(
+        &self,
+        fingerprint: &KeyFingerprint,
+        token: &str,
+    ) -> Result<GpgAuthLogin, Error> {
+        self.refuse_guessing(None)?;
+        let gpgauth = self.gpgauth()?.clone();
+        let begun = self.begin_try(None)?;
+        let completed = self.complete(&gpgauth, fingerprint, token).await;
+        match &completed {
+            Err(Error::GpgAuth(GpgAuthError::InvalidToken)) => {
+                drop(begun);
+                self.audit(Event::GpgAuthLoginFailed, None, Some(*fingerprint));
+                self.settle(None, true).await?;
+            }
+            _ => begun.forgive(),
+        }
+        completed
+    }
+
+    async fn complete(
+        &self,
+        gpgauth: &GpgAuth,
+        fingerprint: &KeyFingerprint,
+        token: &str,
+    ) -> Result<GpgAuthLogin, Error> {
+        let invalid = || Error::from(GpgAuthError::InvalidToken);
+        let token = Nonce::parse(token).map_err(|_| invalid())?;
+        let now = self.now();
+        let expires_at = LoginTokens::all_expired_at(now);
+        // Before anything else, so that it is good once at most, whoever shows it for which key.
+        let sessions = self.store().sessions();
+        let is_first = sessions.spend(&token.hash(), expires_at).await?;
+        let found = self.store().keys().find_openpgp(fingerprint).await?;
+        let (id, key) = openpgp_of(found.as_ref()).ok_or_else(invalid)?;
+        if !gpgauth.tokens.is_good(&token, id, fingerprint, now) || !is_first {
+            return Err(invalid());
+        }
+        let (checked, server_key, randomness) = (
+            key.clone(),
+            self.server_key().clone(),
+            self.randomness().clone(),
+        );
+        let made = self.with_openpgp(move |openpgp| {
+            let judged = openpgp.check(&checked, now);
+            judged.map_err(|reason| Error::from(GpgAuthError::UnusableKey(reason)))?;
+            let token = SessionToken::generate(randomness.as_ref())?;
+            let request_token = server_key.seal(&token)?;
+            Ok::<_, Error>((token, request_token))
+        });
+        let (session_token, request_token) = made.await??;
+        let session = self.replace_session(id, &session_token).await?;
+        let (session, (user, _)) = session.zip(found).ok_or_else(invalid)?;
+        self.remembered().insert(request_token.digest(), session);
+        self.audit(Event::GpgAuthLoginOk, Some(&user.name), Some(*fingerprint));
+        Ok(GpgAuthLogin {
+            user,
+            token: request_token,
+        })
+    }
+}
+
+fn openpgp_of(found: Option<&(User, Key)>) -> Option<(KeyId, &OpenPgpKey)> {
+    let (_, key) = found?;
+    key.material.as_openpgp().map(|openpgp| (key.id, openpgp))
+}

@@ -1,0 +1,74 @@
+//! The cookies of gpgAuth's clients.
+
+use cookie::{Cookie, SameSite};
+use http::{HeaderMap, HeaderValue, header::COOKIE};
+use pinyto_core::challenge::RequestToken;
+use uuid::Uuid;
+
+use super::GpgAuthHttp;
+
+/// What a page has to read from its cookie, and send back in this header.
+const CSRF_COOKIE: &str = "csrfToken";
+const CSRF_HEADER: &str = "x-csrf-token";
+
+/// The value of the first cookie of that name.
+fn value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let texts = headers.get_all(COOKIE).iter();
+    let mut cookies = texts
+        .filter_map(|text| text.to_str().ok())
+        .flat_map(|text| text.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='));
+    cookies.find_map(|(found, value)| (found == name).then_some(value))
+}
+
+/// The request token in the session's cookie.
+pub(super) fn token(headers: &HeaderMap, name: &str) -> Option<RequestToken> {
+    value(headers, name)
+        .filter(|value| !value.is_empty())
+        .map(RequestToken::new)
+}
+
+/// Whether the request is a page's that can read our cookies: no foreign one can.
+pub(super) fn csrf_token_is_doubled(headers: &HeaderMap) -> bool {
+    let header = headers
+        .get(CSRF_HEADER)
+        .and_then(|value| value.to_str().ok());
+    match (value(headers, CSRF_COOKIE), header) {
+        (Some(cookie), Some(header)) => !cookie.is_empty() && cookie == header,
+        _ => false,
+    }
+}
+
+/// `Set-Cookie` for the session's token; to forget it if there is none.
+pub(super) fn session(settings: &GpgAuthHttp, token: Option<&str>) -> Option<HeaderValue> {
+    set(settings, &settings.cookie, token, true)
+}
+
+/// `Set-Cookie` for a fresh token of [`csrf_token_is_doubled`], or to forget it.
+pub(super) fn csrf(settings: &GpgAuthHttp, is_there: bool) -> Option<HeaderValue> {
+    let token = is_there.then(|| Uuid::new_v4().to_string());
+    set(settings, CSRF_COOKIE, token.as_deref(), false)
+}
+
+/// No `Set-Cookie` if the operator's name for the cookie is none.
+fn set(
+    settings: &GpgAuthHttp,
+    name: &str,
+    value: Option<&str>,
+    http_only: bool,
+) -> Option<HeaderValue> {
+    let path = match settings.prefix.as_str() {
+        "" => "/",
+        prefix => prefix,
+    };
+    let mut cookie = Cookie::build((name, value.unwrap_or_default()))
+        .path(path)
+        .same_site(SameSite::Strict)
+        .secure(settings.secure_cookies)
+        .http_only(http_only)
+        .build();
+    if value.is_none() {
+        cookie.make_removal();
+    }
+    HeaderValue::from_str(&cookie.to_string()).ok()
+}
