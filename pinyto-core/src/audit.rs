@@ -20,7 +20,9 @@ pub(crate) enum Event {
     LoginFailed,
     KeyserverLoginOk,
     KeyserverLoginFailed,
+    #[cfg(feature = "gpgauth")]
     GpgAuthLoginOk,
+    #[cfg(feature = "gpgauth")]
     GpgAuthLoginFailed,
     LoggedOut,
     KeyAdded,
@@ -42,7 +44,9 @@ impl Event {
             Self::LoginFailed => "login_failed",
             Self::KeyserverLoginOk => "keyserver_login_ok",
             Self::KeyserverLoginFailed => "keyserver_login_failed",
+            #[cfg(feature = "gpgauth")]
             Self::GpgAuthLoginOk => "gpgauth_login_ok",
+            #[cfg(feature = "gpgauth")]
             Self::GpgAuthLoginFailed => "gpgauth_login_failed",
             Self::LoggedOut => "logged_out",
             Self::KeyAdded => "key_added",
@@ -57,13 +61,12 @@ impl Event {
     }
 
     const fn is_suspicious(self) -> bool {
-        matches!(
-            self,
-            Self::LoginFailed
-                | Self::KeyserverLoginFailed
-                | Self::GpgAuthLoginFailed
-                | Self::Throttled
-        )
+        match self {
+            Self::LoginFailed | Self::KeyserverLoginFailed | Self::Throttled => true,
+            #[cfg(feature = "gpgauth")]
+            Self::GpgAuthLoginFailed => true,
+            _ => false,
+        }
     }
 }
 

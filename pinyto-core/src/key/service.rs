@@ -1,3 +1,5 @@
+#[cfg(not(feature = "gpgauth"))]
+use super::OpenPgpKey;
 use super::{AddKeyOutcome, Key, KeyChange, KeyHash, NewKey};
 use crate::{
     audit::Event,
@@ -33,6 +35,16 @@ impl Cloud {
             key,
         };
         Ok(keys.into_iter().map(listed).collect())
+    }
+
+    /// As with the feature `gpgauth`, for a cloud without an OpenPGP key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::GpgAuthDisabled`].
+    #[cfg(not(feature = "gpgauth"))]
+    pub async fn read_openpgp_key(&self, _armored: String) -> Result<OpenPgpKey, Error> {
+        Err(Error::GpgAuthDisabled)
     }
 
     /// Registers another key of the user; it is active.

@@ -64,10 +64,7 @@ async fn register_new_key(incoming: Incoming) -> Result<Response, ApiError> {
 async fn material(cloud: &Cloud, key: KeyToRegister) -> Result<KeyMaterial, Error> {
     match key {
         KeyToRegister::Rsa(numbers) => Ok(numbers.to_key()?.into()),
-        #[cfg(feature = "gpgauth")]
         KeyToRegister::OpenPgp(armored) => Ok(cloud.read_openpgp_key(armored).await?.into()),
-        #[cfg(not(feature = "gpgauth"))]
-        KeyToRegister::OpenPgp(_) => Err(Error::GpgAuthDisabled),
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) async fn check(settings: &Settings, shown: &[ShownSetting]) -> Result
             "It would make a new server key and keep it in {key}."
         )),
     }
+    #[cfg(feature = "gpgauth")]
+    crate::openpgp::check(settings)?;
     let state = Database::inspect(settings).await?;
     say(&format!(
         "It would use the database {}: {state}.",

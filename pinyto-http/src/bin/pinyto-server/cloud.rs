@@ -24,6 +24,8 @@ use tokio::{
     time::interval,
 };
 
+#[cfg(feature = "gpgauth")]
+use crate::openpgp;
 use crate::{code, database::Database, say, say_more};
 
 /// How often expired sessions are deleted. They are dead without that.
@@ -104,6 +106,11 @@ impl RunningCloud {
         }
         if let Some(egress) = code::egress(settings)? {
             builder = builder.egress(egress);
+        }
+        #[cfg(feature = "gpgauth")]
+        if let Some(path) = settings.gpgauth_key.clone() {
+            let openpgp = on_a_thread(move || openpgp::read_or_make(&path)).await?;
+            builder = builder.gpgauth(Arc::new(openpgp), openpgp::rules(settings));
         }
         let built = builder.build();
         let cloud = built.map_err(|error| error.to_string())?;

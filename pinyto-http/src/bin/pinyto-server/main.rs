@@ -6,6 +6,8 @@ mod code;
 mod database;
 mod memory;
 mod moving;
+#[cfg(feature = "gpgauth")]
+mod openpgp;
 mod routes;
 mod run;
 mod run_assembly;

@@ -19,6 +19,8 @@ pub(crate) fn of(cloud: Cloud, metrics: &Metrics, settings: &Settings) -> Routes
         body_timeout: settings.body_timeout,
         ..HttpSettings::default()
     });
+    #[cfg(feature = "gpgauth")]
+    let api = api.gpgauth(crate::openpgp::http_settings(settings));
     let admin = metrics
         .route()
         .or(routes::health(api.clone()))

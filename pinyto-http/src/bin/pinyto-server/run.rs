@@ -104,6 +104,11 @@ fn greet(settings: &Settings, cloud: &Cloud, public: &Listener, admin: Option<&L
         settings.server_key.display(),
         settings.database
     ));
+    #[cfg(feature = "gpgauth")]
+    if let Ok(openpgp) = cloud.openpgp() {
+        let fingerprint = openpgp.fingerprint().to_hex().to_uppercase();
+        say(&format!("  OpenPGP key {fingerprint}, for gpgAuth"));
+    }
     if settings.is_in_memory() {
         say("  THE DATABASE IS IN MEMORY: everything is lost when the server ends");
     }

@@ -90,6 +90,16 @@ pub struct Settings {
     pub postgres_connections: u32,
     /// `--server-key`: the server's private key, made when missing.
     pub server_key: PathBuf,
+    /// `--gpgauth-key`: the server's secret OpenPGP key, made when missing; without one there is no
+    /// gpgAuth.
+    #[cfg(feature = "gpgauth")]
+    pub gpgauth_key: Option<PathBuf>,
+    /// `--gpgauth-unknown-keys`: whether clients are told that nobody has a key.
+    #[cfg(feature = "gpgauth")]
+    pub gpgauth_tells_unknown_keys: bool,
+    /// `--gpgauth-cookie`.
+    #[cfg(feature = "gpgauth")]
+    pub gpgauth_cookie: String,
     /// `--tls-cert` and `--tls-key`.
     pub tls: Option<TlsFiles>,
     /// `--trust-proxy`.
@@ -303,6 +313,19 @@ impl Settings {
             #[cfg(feature = "postgres")]
             postgres_connections: values.required("postgres-connections", number(4, 10_000))?,
             server_key: values.required("server-key", path)?,
+            #[cfg(feature = "gpgauth")]
+            gpgauth_key: values.optional("gpgauth-key", path)?,
+            #[cfg(feature = "gpgauth")]
+            gpgauth_tells_unknown_keys: values.required(
+                "gpgauth-unknown-keys",
+                |text| match text {
+                    "hide" => Ok(false),
+                    "tell" => Ok(true),
+                    _ => wrong("hide or tell", text),
+                },
+            )?,
+            #[cfg(feature = "gpgauth")]
+            gpgauth_cookie: values.required("gpgauth-cookie", cookie_name)?,
             tls: tls(values)?,
             trust_proxy: values.required("trust-proxy", switch)?,
             max_body_bytes: values.required("max-body-bytes", number(1, 1 << 30))?,

@@ -53,6 +53,17 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A token (RFC 9110, 5.6.2), as names of cookies are.
+#[cfg(feature = "gpgauth")]
+pub(super) fn cookie_name(text: &str) -> Result<String, String> {
+    let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+    if !text.is_empty() && text.len() <= 64 && text.bytes().all(is_token) {
+        Ok(text.to_owned())
+    } else {
+        wrong("a name of 1 to 64 letters, digits, - and _", text)
+    }
+}
+
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "on" | "true" | "yes" | "1" => Ok(true),

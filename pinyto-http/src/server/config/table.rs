@@ -96,6 +96,33 @@ pub(super) static SETTINGS: &[Setting] = &[
         "The server's private RSA key in PEM (PKCS#8 or PKCS#1); a new one is made if the file is \
          missing. Clients pin this key: keep a copy in a safe place",
     ),
+    #[cfg(feature = "gpgauth")]
+    setting(
+        "gpgauth-key",
+        "FILE",
+        Text,
+        None,
+        "Let users log in with OpenPGP keys (gpgAuth). The server's own secret OpenPGP key, \
+         ASCII-armored, without passphrase; a new one is made if the file is missing. Servers that \
+         share a database share it, too",
+    ),
+    #[cfg(feature = "gpgauth")]
+    setting(
+        "gpgauth-unknown-keys",
+        "hide|tell",
+        Text,
+        Some("hide"),
+        "hide: who begins to log in with a key that nobody has gets a message that nobody can \
+         decrypt. tell: is told so, as some clients of gpgAuth expect it",
+    ),
+    #[cfg(feature = "gpgauth")]
+    setting(
+        "gpgauth-cookie",
+        "NAME",
+        Text,
+        Some("passbolt_session"),
+        "Name of the session's cookie for clients of gpgAuth; some insist on this one",
+    ),
     setting(
         "tls-cert",
         "FILE",
