@@ -19,6 +19,7 @@
 
 mod nonce;
 mod openpgp;
+mod rpgp;
 mod service;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use openpgp::{
     EncryptionError, InvalidMessage, InvalidOpenPgpKey, MAX_KEY, MAX_MESSAGE, MAX_TEXT, OpenPgp,
     OpenPgpError,
 };
+pub use rpgp::{InvalidServerKey, RPgp};
 pub use service::GpgAuthLogin;
 
 /// What an operator may want otherwise.

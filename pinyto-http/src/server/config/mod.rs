@@ -25,6 +25,8 @@ use ipnet::IpNet;
 use pinyto_core::egress::HostPattern;
 
 pub use moving::{IMPORTED_LINE, Moving, Place};
+#[cfg(feature = "gpgauth")]
+use read::cookie_name;
 use read::{
     address, database, days, hosts, kibibytes, mebibytes, networks, number, path, precise_seconds,
     seconds, switch, wrong,
