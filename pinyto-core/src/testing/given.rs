@@ -27,7 +27,10 @@ use crate::{
     key::{AddKeyOutcome, KeyHash, NewKey},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
     query::{Direction, Path, Query, Sort},
-    run::{BatchId, CpuBooking, PartKind, Run, RunBatch, RunId, RunOutcome, RunPart, WriterId},
+    run::{
+        BatchId, CpuBooking, PartKind, Run, RunBatch, RunId, RunOutcome, RunPart, RunRetention,
+        WriterId,
+    },
     runtime::Output,
     session::{NewSession, ReplaceOutcome, Session},
     store::Store,
@@ -136,7 +139,32 @@ pub fn batch(runs: Vec<Run>, cpu: Vec<CpuBooking>) -> RunBatch {
         writer: WriterId::from_bytes(writer),
         number: 1,
     };
-    RunBatch { id, runs, cpu }
+    RunBatch {
+        id,
+        runs,
+        cpu,
+        waits: false,
+    }
+}
+
+/// Records a batch, however busy its users are.
+pub async fn recorded(
+    store: &dyn Store,
+    mut batch: RunBatch,
+    retention: RunRetention,
+    now: Timestamp,
+) {
+    loop {
+        let recorded = store.runs().record(&batch, retention, now).await;
+        let kept_back = recorded.expect("it works").kept_back;
+        if kept_back.is_empty() {
+            return;
+        }
+        batch.runs.retain(|run| kept_back.contains(&run.user));
+        batch.cpu.retain(|cpu| kept_back.contains(&cpu.user));
+        batch.id.number += 1;
+        batch.waits = kept_back.len() == 1;
+    }
 }
 
 /// A successful run of the assembly's job `tidy` with the identifier [`run_id`]`(n)`, begun at

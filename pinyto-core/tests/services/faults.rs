@@ -20,7 +20,7 @@ use pinyto_core::{
         SealedKey,
     },
     memory::MemoryStore,
-    run::{HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention},
+    run::{HourUsage, Recorded, Run, RunBatch, RunId, RunRepository, RunRetention},
     session::{NewSession, ReplaceOutcome, Session, SessionReads, SessionRepository},
     store::{Store, StoreError},
     testing::rsa::{Counting, Toy},
@@ -260,14 +260,14 @@ impl RunRepository for FaultyStore {
         batch: &RunBatch,
         retention: RunRetention,
         now: Timestamp,
-    ) -> Result<Vec<HourUsage>, StoreError> {
+    ) -> Result<Recorded, StoreError> {
         self.record.in_store()?;
         if self.record_waits.is_present() {
             std::future::pending::<()>().await;
         }
-        let figures = self.store.runs().record(batch, retention, now).await;
+        let recorded = self.store.runs().record(batch, retention, now).await;
         self.recorded.in_store()?;
-        figures
+        recorded
     }
 
     async fn hour_usage(&self, user: UserId) -> Result<Option<HourUsage>, StoreError> {

@@ -24,6 +24,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "failures",
         include_str!("../../migrations/postgres/0002_failures.sql"),
     ),
+    (
+        3,
+        "runs kept back",
+        include_str!("../../migrations/postgres/0003_runs_kept_back.sql"),
+    ),
 ];
 
 /// Why a database can't be used: one sentence for the operator.

@@ -52,7 +52,7 @@ pub(super) trait Intent: Send + Sync {
     fn user(&self) -> Option<UserId> {
         self.locks()?.iter().find_map(|lock| match lock {
             Lock::User(user) | Lock::Writings(user) => Some(*user),
-            Lock::Claims | Lock::WritingsShared(_) | Lock::Users(_) => None,
+            Lock::Claims | Lock::WritingsShared(_) => None,
         })
     }
 

@@ -125,8 +125,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         vec![booking],
     );
     let retention = RunRetention::default();
-    let recorded = store.runs().record(&batch, retention, given::at(20));
-    recorded.await.unwrap();
+    given::recorded(store, batch, retention, given::at(20)).await;
 
     // Jobs: one that has failed, one that runs, one that is queued by a document, one that is held.
     let now = given::at(100);

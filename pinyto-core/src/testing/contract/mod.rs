@@ -249,6 +249,7 @@ macro_rules! __store_contract {
                 who_is_gone_is_skipped
                 cpu_time_is_booked_in_all_and_for_its_hour
                 a_batch_that_comes_again_is_booked_once
+                a_batch_that_waits_is_recorded_as_any_other
                 of_one_batch_recorded_by_many_at_once_one_counts
                 batches_recorded_by_many_at_once_are_exact
             }

@@ -117,10 +117,7 @@ pub async fn what_is_read_for_a_session_is_its_users_and_with_the_session_it_end
         run(4, ann.id),
     ];
     let batch = given::batch(runs, Vec::new());
-    let recorded = store
-        .runs()
-        .record(&batch, Default::default(), given::at(9));
-    recorded.await.unwrap();
+    given::recorded(store, batch, Default::default(), given::at(9)).await;
     given::stored(store, &bob, &given::document(1, &notes, json!([1]))).await;
     let mut sessions = Vec::new();
     for (n, user) in [(1, &ann), (2, &bob)] {

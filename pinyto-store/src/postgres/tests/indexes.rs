@@ -17,9 +17,8 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
     super::{PostgresOptions, PostgresStore},
-    number,
-    retries::held,
-    rows, save, settled, store,
+    busy::held,
+    number, rows, save, settled, store,
 };
 
 async fn indexes(store: &PostgresStore) -> Vec<String> {
