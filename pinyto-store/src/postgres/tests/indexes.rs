@@ -224,7 +224,7 @@ async fn looking_at_large_documents_locks_nobody() {
         given::stored(store.as_ref(), &ann, &small).await;
     }
     assert!(
-        begun.elapsed() < Duration::from_secs(2),
+        begun.elapsed() < Duration::from_secs(8),
         "{:?}",
         begun.elapsed()
     );
