@@ -355,8 +355,9 @@ pub const NO_LIMITS: AuthorLimits = AuthorLimits {
 };
 
 /// A session of the key with the token [`token_hash`]`(n)`, opened at [`at`]`(0)`.
-pub async fn session(store: &dyn Store, key: KeyId, n: u64) -> Session {
+pub async fn session(store: &dyn Store, user: &User, key: KeyId, n: u64) -> Session {
     let new = NewSession {
+        user: user.id,
         key,
         token_hash: token_hash(n),
         at: at(0),

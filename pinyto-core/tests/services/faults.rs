@@ -1,8 +1,12 @@
 //! What goes wrong around the services, when a test wants it to.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -66,6 +70,10 @@ pub(crate) struct FaultyStore {
     pub(crate) record_waits: Fault,
     /// What is recorded seems not to be.
     pub(crate) recorded: Fault,
+    /// Of whom nothing is recorded.
+    pub(crate) busy: Mutex<BTreeSet<UserId>>,
+    /// How many batches have waited for somebody.
+    pub(crate) waited: AtomicUsize,
     pub(crate) complete: Fault,
     pub(crate) release: Fault,
     pub(crate) settle: Fault,
@@ -98,6 +106,8 @@ impl World {
             record: Fault::default(),
             record_waits: Fault::default(),
             recorded: Fault::default(),
+            busy: Mutex::default(),
+            waited: AtomicUsize::default(),
             complete: Fault::default(),
             release: Fault::default(),
             settle: Fault::default(),
@@ -201,13 +211,18 @@ impl SessionRepository for FaultyStore {
         self.store.sessions().find_by_token(token).await
     }
 
-    async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
+    async fn renew(
+        &self,
+        user: UserId,
+        session: SessionId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         self.renew.in_store()?;
-        self.store.sessions().renew(session, at).await
+        self.store.sessions().renew(user, session, at).await
     }
 
-    async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
-        self.store.sessions().end(session).await
+    async fn end(&self, user: UserId, session: SessionId) -> Result<bool, StoreError> {
+        self.store.sessions().end(user, session).await
     }
 
     async fn end_unused_since(&self, moment: Timestamp) -> Result<u64, StoreError> {
@@ -265,9 +280,21 @@ impl RunRepository for FaultyStore {
         if self.record_waits.is_present() {
             std::future::pending::<()>().await;
         }
-        let recorded = self.store.runs().record(batch, retention, now).await;
+        let busy = self.busy.lock().unwrap().clone();
+        if batch.waits {
+            self.waited.fetch_add(1, Ordering::SeqCst);
+            if batch.cpu.iter().any(|booking| busy.contains(&booking.user)) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        let mut free = batch.clone();
+        free.runs.retain(|run| !busy.contains(&run.user));
+        free.cpu.retain(|booking| !busy.contains(&booking.user));
+        let mut recorded = self.store.runs().record(&free, retention, now).await?;
+        let booked = batch.cpu.iter().map(|booking| booking.user);
+        recorded.kept_back = booked.filter(|user| busy.contains(user)).collect();
         self.recorded.in_store()?;
-        recorded
+        Ok(recorded)
     }
 
     async fn hour_usage(&self, user: UserId) -> Result<Option<HourUsage>, StoreError> {

@@ -61,7 +61,7 @@ pub(crate) async fn fill(store: &dyn Store) {
     // Numbers that were given and are no longer there.
     let gone = given::user(store, "gone", 3).await;
     let unused = given::key(store, &gone, 4).await;
-    given::session(store, unused, 9).await;
+    given::session(store, &gone, unused, 9).await;
     given::key(store, &ann, 5).await;
     let new_key = NewKey {
         public_key: keys::synthetic(6),
@@ -74,8 +74,8 @@ pub(crate) async fn fill(store: &dyn Store) {
     let hash = given::hash_of(5);
     keys.set_active(ann.id.into(), &hash, false).await.unwrap();
     let first = given::first_key(store, &ann).await;
-    given::session(store, first, 1).await;
-    given::session(store, bob.key, 2).await;
+    given::session(store, &ann, first, 1).await;
+    given::session(store, &bob.user, bob.key, 2).await;
 
     let old = given::source("Old");
     given::saved(store, &gone, &old).await;

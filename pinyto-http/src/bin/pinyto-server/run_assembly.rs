@@ -297,6 +297,7 @@ impl Trial {
             return Ok(None);
         };
         let new = NewSession {
+            user: user.id,
             key: key.id,
             token_hash: SessionTokenHash::from_bytes([0; 32]),
             at,
