@@ -52,6 +52,7 @@ impl Cloud {
         let user = NewUser {
             name,
             key,
+            further_keys: Vec::new(),
             at: self.now(),
         };
         match self

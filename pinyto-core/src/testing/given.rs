@@ -88,6 +88,7 @@ pub fn new_user(user: &str, n: u64) -> NewUser {
     NewUser {
         name: name(user),
         key: new_key(n),
+        further_keys: Vec::new(),
         at: at(0),
     }
 }
@@ -209,6 +210,7 @@ pub fn document(n: u64, assembly: &AssemblyRef, data: Value) -> Document {
 pub fn entry(document: &Document) -> NewEntry {
     NewEntry {
         document: document.clone(),
+        at: document.time,
         max_bytes: None,
         job: None,
     }

@@ -18,7 +18,7 @@ use super::{
     key::{NewKeyValues, key_values},
     lock::Lock,
     session::may_act,
-    user::{new_key, new_user},
+    user::{new_key, new_user, registered},
 };
 use crate::row::{keyserver::AccountRow, user::UserRow};
 
@@ -68,12 +68,9 @@ impl Intent for Register {
             .bind(exponent)
             .bind(self.password_hash.as_str())
             .bind(self.sealed_key.as_bytes())
-            .fetch_optional(db)
+            .fetch_optional(&mut *db)
             .await?;
-        Ok(match row {
-            Some(row) => RegisterOutcome::Registered(row.try_into()?),
-            None => RegisterOutcome::NameTaken,
-        })
+        registered(db, row, new).await
     }
 }
 

@@ -69,13 +69,38 @@ impl Intent for Register {
             .bind(fingerprint)
             .bind(modulus)
             .bind(exponent)
-            .fetch_optional(db)
+            .fetch_optional(&mut *db)
             .await?;
-        Ok(match row {
-            Some(row) => RegisterOutcome::Registered(row.try_into()?),
-            None => RegisterOutcome::NameTaken,
-        })
+        registered(db, row, new).await
     }
+}
+
+const FURTHER_KEY: &str = "
+    INSERT INTO pinyto.keys (user_id, active, created_at, label, fingerprint, modulus, exponent)
+    VALUES ($1, true, $2, $3, $4, $5, $6)";
+
+/// Adds the further keys of who has registered.
+pub(super) async fn registered(
+    db: &mut PgConnection,
+    row: Option<UserRow>,
+    new: &NewUser,
+) -> Result<RegisterOutcome, Failure> {
+    let Some(row) = row else {
+        return Ok(RegisterOutcome::NameTaken);
+    };
+    for key in &new.further_keys {
+        let key = key_values(key)?;
+        sqlx::query(FURTHER_KEY)
+            .bind(row.id)
+            .bind(new.at.unix_millis())
+            .bind(key.label)
+            .bind(key.fingerprint)
+            .bind(key.modulus)
+            .bind(key.exponent)
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(RegisterOutcome::Registered(row.try_into()?))
 }
 
 struct EnsureKeyless {

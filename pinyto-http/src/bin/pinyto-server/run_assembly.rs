@@ -266,6 +266,7 @@ impl Trial {
             for document in documents::read(file, &assembly, now)? {
                 let entry = NewEntry {
                     document,
+                    at: now,
                     max_bytes: None,
                     job: None,
                 };
@@ -287,6 +288,7 @@ impl Trial {
         let user = NewUser {
             name: self.user.clone(),
             key: NewKey { public_key, label },
+            further_keys: Vec::new(),
             at,
         };
         let RegisterOutcome::Registered(user) = store.users().register(&user).await? else {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use pinyto_core::{
-    document::{DocumentRepository, NewEntry, Scope},
+    document::{DocumentRepository, Scope},
     key::{KeyChange, KeyRepository},
     session::{NewSession, ReplaceOutcome, SessionRepository},
     store::{Store, StoreError},
@@ -80,11 +80,7 @@ async fn nobody_waits_forever_for_a_lock_and_nothing_is_half_done() {
         .await
         .unwrap();
     let document = given::document(1, &notes, json!(1));
-    let entry = NewEntry {
-        document: document.clone(),
-        max_bytes: None,
-        job: None,
-    };
+    let entry = given::entry(&document);
     let inserted = store.insert(ann.id, &entry).await;
     assert!(
         matches!(inserted, Err(StoreError::Unavailable { .. })),

@@ -82,6 +82,7 @@ impl Task {
                 };
                 let entry = NewEntry {
                     document,
+                    at,
                     max_bytes: Some(10_000),
                     job: (self.dice.roll(2) == 0).then_some(queued),
                 };

@@ -49,9 +49,8 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
     let (scope, limits) = (Scope::all_of(ann.id), given::NO_SCAN_LIMITS);
     let function = given::assembly_name("search");
     let entry = |n| NewEntry {
-        document: given::document(n, &notes, json!(n)),
         max_bytes: Some(1_000_000),
-        job: None,
+        ..given::entry(&given::document(n, &notes, json!(n)))
     };
     let search = given::search(&json!({"type": "test"}), None);
     let by_data = given::search(&json!({"data": 1}), None);
