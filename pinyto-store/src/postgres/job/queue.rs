@@ -174,6 +174,10 @@ impl Intent for Release {
         None
     }
 
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+
     async fn run(&self, db: &mut PgConnection) -> Result<bool, Failure> {
         let released = sqlx::query(RELEASE)
             .bind(self.user.get())

@@ -11,6 +11,7 @@ use std::{
 
 use pinyto_core::{
     document::{DocumentRepository, InsertOutcome},
+    job::JobRepository,
     key::KeyRepository,
     run::{CpuBooking, HourUsage, Recorded, RunBatch, RunId, RunRepository, RunRetention},
     session::{NewSession, SessionRepository},
@@ -83,7 +84,7 @@ async fn changes_of_one_user_that_wait_leave_connections_to_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn logins_and_logouts_of_one_user_that_wait_leave_connections_to_the_others() {
+async fn logins_logouts_and_ends_of_runs_of_one_user_that_wait_leave_connections_to_the_others() {
     let Some((_, database)) = store().await else {
         return;
     };
@@ -100,7 +101,7 @@ async fn logins_and_logouts_of_one_user_that_wait_leave_connections_to_the_other
     for n in 0..12 {
         let (store, user, session) = (Arc::clone(&store), ann.clone(), living.id);
         waiting.spawn(async move {
-            match n % 3 {
+            match n % 4 {
                 0 => {
                     let session = NewSession {
                         user: user.id,
@@ -108,10 +109,14 @@ async fn logins_and_logouts_of_one_user_that_wait_leave_connections_to_the_other
                         token_hash: given::token_hash(10 + n),
                         at: given::at(5),
                     };
-                    store.replace(&session).await.unwrap();
+                    store.replace(&session).await.map(drop)
                 }
-                1 => drop(store.end(user.id, session).await.unwrap()),
-                _ => store.renew(user.id, session, given::at(5)).await.unwrap(),
+                1 => store.end(user.id, session).await.map(drop),
+                2 => {
+                    let released = store.release(user.id, given::run_id(n), given::at(5));
+                    released.await.map(drop)
+                }
+                _ => store.renew(user.id, session, given::at(5)).await,
             }
         });
     }
@@ -119,13 +124,14 @@ async fn logins_and_logouts_of_one_user_that_wait_leave_connections_to_the_other
     let begun = Instant::now();
     let hers = given::session(store.as_ref(), &bob, bobs, 2).await;
     store.renew(bob.id, hers.id, given::at(9)).await.unwrap();
+    given::user(store.as_ref(), "cid", 3).await;
     assert!(store.end(bob.id, hers.id).await.unwrap());
     // Those of hers that wait do it for 10 s.
     assert!(begun.elapsed() < Duration::from_secs(8), "{begun:?}");
     assert!(waiting.try_join_next().is_none());
     let_go(holder).await;
     while let Some(done) = waiting.join_next().await {
-        done.unwrap();
+        done.unwrap().unwrap();
     }
 }
 
@@ -148,7 +154,8 @@ async fn record(store: &PostgresStore, batch: &RunBatch) -> Recorded {
 
 /// Her runs, and what is booked for her.
 async fn recorded_of(store: &PostgresStore, user: &User) -> (Vec<RunId>, u128) {
-    let runs = store.list_of_user(user.id, None, 0, 9).await.unwrap();
+    let runs = RunRepository::list_of_user(store, user.id, None, 0, 9).await;
+    let runs = runs.unwrap();
     let usage = store.hour_usage(user.id).await.unwrap();
     let millis = usage.map_or(0, |usage| usage.used.as_millis());
     (runs.into_iter().map(|run| run.id).collect(), millis)
