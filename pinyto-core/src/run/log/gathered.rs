@@ -1,3 +1,5 @@
+//! Whose runs and CPU time wait, and which of them the next batch holds.
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
