@@ -210,7 +210,8 @@ async fn while_the_database_is_stopped_requests_get_503_and_afterwards_all_is_th
     database.stop_immediately();
     let begun = Instant::now();
     let list = json!({"token": token});
-    let mut asking = server.client().await;
+    // The former connection was idle for as long as the restarts have taken.
+    let (mut client, mut asking) = (server.client().await, server.client().await);
     let (refused, ready) = tokio::join!(
         client.post_for_pause("/list_keys", &list),
         asking.get("/readyz"),
@@ -232,7 +233,7 @@ async fn while_the_database_is_stopped_requests_get_503_and_afterwards_all_is_th
     assert_eq!((none.len(), failed), (0, 1));
 
     database.start_again().await;
-    // The former connection was idle for long.
+    // So was this one.
     let mut client = server.client().await;
     assert_eq!(client.get("/readyz").await.0, 200);
     client.expect("/list_keys", list.clone()).await;
