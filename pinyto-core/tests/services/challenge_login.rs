@@ -172,6 +172,7 @@ async fn world_of_vectors(vectors: &Value) -> (World, KeyId) {
     let key = given::first_key(world.store(), &hugo).await;
     let token = vectors["sessions"][0]["session_token"].as_str().unwrap();
     let session = NewSession {
+        user: hugo.id,
         key,
         token_hash: SessionToken::parse(token).unwrap().hash(),
         at: given::at(0),

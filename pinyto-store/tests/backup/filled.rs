@@ -61,7 +61,7 @@ pub(crate) async fn fill(store: &dyn Store) {
     // Numbers that were given and are no longer there.
     let gone = given::user(store, "gone", 3).await;
     let unused = given::key(store, &gone, 4).await;
-    given::session(store, unused, 9).await;
+    given::session(store, &gone, unused, 9).await;
     given::key(store, &ann, 5).await;
     let new_key = NewKey {
         material: keys::synthetic(6).into(),
@@ -76,8 +76,8 @@ pub(crate) async fn fill(store: &dyn Store) {
         .await
         .unwrap();
     let first = given::first_key(store, &ann).await;
-    given::session(store, first, 1).await;
-    given::session(store, bob.key, 2).await;
+    given::session(store, &ann, first, 1).await;
+    given::session(store, &bob.user, bob.key, 2).await;
 
     let old = given::source("Old");
     given::saved(store, &gone, &old).await;
@@ -127,8 +127,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         vec![booking],
     );
     let retention = RunRetention::default();
-    let recorded = store.runs().record(&batch, retention, given::at(20));
-    recorded.await.unwrap();
+    given::recorded(store, batch, retention, given::at(20)).await;
 
     // Jobs: one that has failed, one that runs, one that is queued by a document, one that is held.
     let now = given::at(100);

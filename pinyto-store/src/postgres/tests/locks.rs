@@ -82,6 +82,7 @@ impl Task {
                 };
                 let entry = NewEntry {
                     document,
+                    at,
                     max_bytes: Some(10_000),
                     job: (self.dice.roll(2) == 0).then_some(queued),
                 };
@@ -122,14 +123,15 @@ impl Task {
             12 => {
                 let keys = store.list(user.id).await.unwrap();
                 let session = NewSession {
+                    user: user.id,
                     key: keys[0].id,
                     token_hash: given::token_hash(unique),
                     at,
                 };
                 let opened = store.replace(&session).await.unwrap();
                 if let ReplaceOutcome::Opened(session) = opened {
-                    store.renew(session, at).await.unwrap();
-                    store.end(session).await.unwrap();
+                    store.renew(user.id, session, at).await.unwrap();
+                    store.end(user.id, session).await.unwrap();
                 }
             }
             13 => {

@@ -43,15 +43,14 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
     let store = store.unwrap();
     let ann = given::account(&store, "ann", 1).await.user;
     let key = given::first_key(&store, &ann).await;
-    let session = given::session(&store, key, 1).await;
+    let session = given::session(&store, &ann, key, 1).await;
     let notes = given::assembly(&store, &ann, "Notes").await;
     given::installed(&store, &ann, &notes).await;
     let (scope, limits) = (Scope::all_of(ann.id), given::NO_SCAN_LIMITS);
     let function = given::assembly_name("search");
     let entry = |n| NewEntry {
-        document: given::document(n, &notes, json!(n)),
         max_bytes: Some(1_000_000),
-        job: None,
+        ..given::entry(&given::document(n, &notes, json!(n)))
     };
     let search = given::search(&json!({"type": "test"}), None);
     let by_data = given::search(&json!({"data": 1}), None);
@@ -90,7 +89,10 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
             "sessions.find_by_token",
             store.find_by_token(&session.token_hash)
         );
-        count!("sessions.renew", store.renew(session.id, given::at(5)));
+        count!(
+            "sessions.renew",
+            store.renew(ann.id, session.id, given::at(5))
+        );
         count!("keys.list", store.list(ann.id));
         count!(
             "keys.matching",
