@@ -50,9 +50,9 @@ pub enum InvalidServerKey {
         "The server's OpenPGP key is protected with a passphrase, or a part of its secret half is missing. Export it whole and without one."
     )]
     Protected,
-    /// It isn't elliptic.
+    /// It isn't elliptic, or not of version 4.
     #[error(
-        "The server's OpenPGP key must be elliptic (Ed25519 with Cv25519): it decrypts what anybody sends, and RSA can't do that here without telling by its time about the key. It is {algorithm}."
+        "The server's OpenPGP key must be elliptic and of version 4 (Ed25519 with Cv25519), but is {algorithm}. It decrypts what anybody sends, and RSA would tell about the key by the time that takes."
     )]
     Algorithm {
         /// Which one it is.
@@ -205,6 +205,12 @@ impl ServerKey {
             || !secret.public_subkeys.is_empty();
         if protected {
             return Err(InvalidServerKey::Protected);
+        }
+        // Only data for version 4 is decrypted, and only its signatures are made.
+        if secret.primary_key.version() != KeyVersion::V4 {
+            return Err(InvalidServerKey::Algorithm {
+                algorithm: "not of version 4".to_owned(),
+            });
         }
         let public = SignedPublicKey::from(secret.clone());
         let mut points = vec![point(public.primary_key.public_params())?];
