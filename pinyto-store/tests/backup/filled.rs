@@ -7,7 +7,7 @@ use pinyto_core::{
     document::{Document, QueuedJob},
     egress::HostPattern,
     job::{Claim, ClaimedJob, Completion, Hold, JobRef, LeaseId},
-    key::{KeyLabel, NewKey},
+    key::{KeyLabel, NewKey, OpenPgpKey, OpenPgpParts},
     run::{CpuBooking, RunError, RunOutcome, RunRetention},
     store::Store,
     testing::{given, keys},
@@ -75,6 +75,28 @@ pub(crate) async fn fill(store: &dyn Store) {
     keys.set_active(ann.id.into(), &hash, false, given::at(0))
         .await
         .unwrap();
+    let fingerprint = keys::openpgp(1).fingerprint();
+    let openpgp = OpenPgpKey::new(OpenPgpParts {
+        certificate: (0..=255).cycle().take(5_000).collect(),
+        user_ids: vec!["Änn \"A\" <ann@example.org>".to_owned(), String::new()],
+        expires_at: Some(given::at(5_000)),
+        ..keys::openpgp_parts(fingerprint)
+    });
+    let openpgp = NewKey {
+        material: openpgp.into(),
+        label: None,
+    };
+    let openpgp = given::added(store, &ann, &openpgp).await;
+    given::session(store, openpgp, 3).await;
+    // Is carried by no backup.
+    let spent = given::login_token(1);
+    assert!(
+        store
+            .sessions()
+            .spend(&spent, given::at(300))
+            .await
+            .unwrap()
+    );
     let first = given::first_key(store, &ann).await;
     given::session(store, &ann, first, 1).await;
     given::session(store, &bob.user, bob.key, 2).await;

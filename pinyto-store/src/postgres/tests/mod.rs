@@ -5,6 +5,7 @@ mod busy;
 mod cancelled;
 mod failures;
 mod indexes;
+mod keys;
 mod locks;
 mod migrations;
 mod queries;
