@@ -102,7 +102,7 @@ pub async fn an_openpgp_key_comes_back_with_all_its_parts(store: Arc<dyn Store>)
         let both = (hugo.clone(), expected.clone());
         let short = new.material.fingerprint().key_hash();
         let matching = store.keys().matching(&hugo.name, &short).await;
-        assert_eq!(matching.unwrap(), [both.clone()]);
+        assert_eq!(matching.unwrap(), std::slice::from_ref(&both));
         let fingerprint = new.material.fingerprint();
         let found = store.keys().find_openpgp(&fingerprint).await;
         assert_eq!(found.unwrap(), Some(both), "also after its end");
