@@ -23,7 +23,7 @@ const REGISTER: &str = "
     ANALYZE";
 
 #[tokio::test]
-async fn whose_an_openpgp_key_is_is_found_in_the_order_of_an_index() {
+async fn whose_an_openpgp_key_is_is_found_by_an_index() {
     let Some((store, database)) = store().await else {
         return;
     };
@@ -38,13 +38,10 @@ async fn whose_an_openpgp_key_is_is_found_in_the_order_of_an_index() {
         .all(|| sqlx::query_as::<_, (String,)>(explain()));
     let plan = plan.await.unwrap();
     let plan: Vec<_> = plan.iter().map(|(line,)| line.as_str()).collect();
-    for scan in ["Index Scan", "Index Scan Backward"] {
-        let scan = format!("{scan} using openpgp_keys on keys");
-        assert!(plan.iter().any(|line| line.contains(&scan)), "{plan:#?}");
-    }
-    for long in ["Seq Scan", "Sort", "Bitmap"] {
-        assert!(!plan.iter().any(|line| line.contains(long)), "{plan:#?}");
-    }
+    // In the order of the index or not; the key itself is then looked up by its number.
+    let count = |text| plan.iter().filter(|line| line.contains(text)).count();
+    let counts = ["openpgp_keys", "keys_pkey", "Seq Scan"].map(count);
+    assert_eq!(counts, [2, 1, 0], "{plan:#?}");
     let (owner, _) = store.find_openpgp(&fingerprint).await.unwrap().unwrap();
     assert_eq!(owner.name.as_str(), "u300");
     given::session(&*store, key, 1).await;
