@@ -125,7 +125,8 @@ async fn who_holds_a_registered_key_gets_an_ordinary_session() {
     let openpgp = key.material.as_openpgp().unwrap();
     assert_eq!(openpgp.user_ids(), ["Ada <ada@example.org>"]);
     // Deactivating the key ends it, as it does any other.
-    let deactivated = place.cloud.set_key_active(&session, &client.hash(), false);
+    let hash = client.hash();
+    let deactivated = place.cloud.set_key_active(&session, &hash, false);
     deactivated.await.unwrap();
     assert!(!place.world.lives(&login.token).await);
     assert_eq!(
@@ -265,7 +266,8 @@ async fn a_key_that_nobody_has_is_answered_like_any_other() {
         assert_eq!(frame(&unknown), frame(&known));
         assert!(nobody.gpg.decrypt(&unknown).is_err());
     }
-    let deactivated = place.cloud.set_key_active(&session, &ada.hash(), false);
+    let hash = ada.hash();
+    let deactivated = place.cloud.set_key_active(&session, &hash, false);
     deactivated.await.unwrap();
     let message = place.cloud.gpgauth_begin(&ada.fingerprint).await.unwrap();
     assert!(ada.gpg.decrypt(&message).is_err());
@@ -290,8 +292,8 @@ async fn of_several_who_registered_a_key_it_is_hers_who_has_used_it() {
     // Whatever others register after that.
     let eve = place.world.session_of_new("eve").await;
     ada.register(&place.cloud, &eve).await;
-    let deleted = place.cloud.delete_key(&mallory, &ada.hash());
-    deleted.await.unwrap();
+    let hash = ada.hash();
+    place.cloud.delete_key(&mallory, &hash).await.unwrap();
     ada.register(&place.cloud, &mallory).await;
     let token = ada.begin(&place.cloud).await.unwrap();
     let opened = ada.complete(&place.cloud, &token).await.unwrap();

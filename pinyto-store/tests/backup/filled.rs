@@ -87,7 +87,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         label: None,
     };
     let openpgp = given::added(store, &ann, &openpgp).await;
-    given::session(store, openpgp, 3).await;
+    given::session(store, &ann, openpgp, 3).await;
     // Is carried by no backup.
     let spent = given::login_token(1);
     assert!(

@@ -54,10 +54,7 @@ pub async fn a_registration_may_bring_further_keys(store: Arc<dyn Store>) {
         panic!("the name is free");
     };
     let keys = store.keys().list(hugo.id).await.unwrap();
-    let all: Vec<_> = keys
-        .iter()
-        .map(|key| (&key.material, key.active))
-        .collect();
+    let all: Vec<_> = keys.iter().map(|key| (&key.material, key.active)).collect();
     let expected = [1, 2, 3].map(given::new_key);
     let expected: Vec<_> = expected.iter().map(|key| (&key.material, true)).collect();
     assert_eq!(all, expected);

@@ -44,7 +44,7 @@ async fn whose_an_openpgp_key_is_is_found_by_an_index() {
     assert_eq!(counts, [2, 1, 0], "{plan:#?}");
     let (owner, _) = store.find_openpgp(&fingerprint).await.unwrap().unwrap();
     assert_eq!(owner.name.as_str(), "u300");
-    given::session(&*store, key, 1).await;
+    given::session(&*store, &ann, key, 1).await;
     let (owner, _) = store.find_openpgp(&fingerprint).await.unwrap().unwrap();
     assert_eq!(owner, ann);
 }
