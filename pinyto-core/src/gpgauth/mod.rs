@@ -32,7 +32,7 @@ pub use openpgp::{
     EncryptionError, InvalidMessage, InvalidOpenPgpKey, MAX_KEY, MAX_MESSAGE, MAX_TEXT, OpenPgp,
     OpenPgpError,
 };
-pub use rpgp::{InvalidServerKey, RPgp};
+pub use rpgp::{InvalidServerKey, RPgp, armored, read_key};
 pub use service::GpgAuthLogin;
 
 /// What an operator may want otherwise.

@@ -7,7 +7,7 @@ use super::{Counts, VERSION};
 use crate::{
     clock::Timestamp,
     document::{DocumentId, ScanLimit, ScanLimits, Scope, Search, Searched},
-    key::KeyLabel,
+    key::{KeyLabel, KeyMaterial, OpenPgpKey},
     query::{Direction, Query, Sort},
     store::{Store, StoreError},
     user::{User, UserName},
@@ -41,6 +41,19 @@ enum Stage {
     Documents,
     End,
     Over,
+}
+
+#[cfg(feature = "gpgauth")]
+fn armored(key: &OpenPgpKey) -> Result<String, StoreError> {
+    crate::gpgauth::armored(key)
+        .map_err(|error| StoreError::corrupt("an OpenPGP key", error.to_string()))
+}
+
+#[cfg(not(feature = "gpgauth"))]
+fn armored(_: &OpenPgpKey) -> Result<String, StoreError> {
+    Err(StoreError::unavailable(
+        "there is an OpenPGP key, which needs the feature gpgauth",
+    ))
 }
 
 impl<'a> UserExport<'a> {
@@ -116,11 +129,12 @@ impl<'a> UserExport<'a> {
                 continue;
             }
             self.counts.keys += 1;
-            let Some(public_key) = key.material.as_rsa() else {
-                continue;
+            let (field, public_key) = match &key.material {
+                KeyMaterial::Rsa(key) => ("public_key", key.to_pem()),
+                KeyMaterial::OpenPgp(key) => ("openpgp_key", armored(key)?),
             };
             self.add(&json!({"key": {
-                "public_key": public_key.to_pem(),
+                field: public_key,
                 "label": key.label.as_ref().map(KeyLabel::as_str),
                 "active": key.active,
                 "created_at": key.created_at.to_string(),

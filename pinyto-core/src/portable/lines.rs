@@ -14,7 +14,7 @@ use crate::{
     document::{Document, NewDocument, is_deeper_than},
     egress::HostPattern,
     json,
-    key::{KeyLabel, NewKey, PublicKey},
+    key::{KeyLabel, KeyMaterial, NewKey, OpenPgpKey, PublicKey},
     query::Path,
     user::UserName,
 };
@@ -56,11 +56,41 @@ struct Header {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyLine {
-    public_key: String,
+    public_key: Option<String>,
+    openpgp_key: Option<String>,
     label: Option<String>,
     active: bool,
-    #[serde(rename = "created_at")]
-    _created_at: Option<String>,
+    created_at: Option<String>,
+}
+
+impl KeyLine {
+    fn material(&self) -> Result<KeyMaterial, String> {
+        match (&self.public_key, &self.openpgp_key) {
+            (Some(pem), None) => match PublicKey::from_pem(pem) {
+                Ok(key) => Ok(key.into()),
+                Err(error) => Err(error.to_string()),
+            },
+            (None, Some(armored)) => self.openpgp(armored).map(KeyMaterial::from),
+            _ => Err("a key has either public_key or openpgp_key".to_owned()),
+        }
+    }
+
+    /// The key as it was when it was registered: it may have expired since, and is judged again
+    /// whenever it is used.
+    #[cfg(feature = "gpgauth")]
+    fn openpgp(&self, armored: &str) -> Result<OpenPgpKey, String> {
+        let created_at = self
+            .created_at
+            .as_deref()
+            .and_then(Timestamp::parse_rfc3339);
+        let created_at = created_at.ok_or("an OpenPGP key needs created_at")?;
+        crate::gpgauth::read_key(armored, created_at).map_err(|error| error.to_string())
+    }
+
+    #[cfg(not(feature = "gpgauth"))]
+    fn openpgp(&self, _: &str) -> Result<OpenPgpKey, String> {
+        Err("OpenPGP keys need the feature gpgauth".to_owned())
+    }
 }
 
 #[derive(Deserialize)]
@@ -187,21 +217,15 @@ impl Lines {
         let item = match name.as_str() {
             "key" => {
                 self.counts.keys += 1;
-                let KeyLine {
-                    public_key,
-                    label,
-                    active,
-                    _created_at: _,
-                } = field(value)?;
-                let public_key = PublicKey::from_pem(&public_key);
-                let label = label.as_deref().map(KeyLabel::parse).transpose();
+                let line: KeyLine = field(value)?;
+                let label = line.label.as_deref().map(KeyLabel::parse).transpose();
                 let key = NewKey {
-                    material: public_key.map_err(|error| error.to_string())?.into(),
+                    material: line.material()?,
                     label: label.map_err(|error| error.to_string())?,
                 };
                 Item::Key {
                     key,
-                    is_active: active,
+                    is_active: line.active,
                 }
             }
             "assembly" => {

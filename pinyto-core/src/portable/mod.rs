@@ -6,15 +6,18 @@
 //! ```json
 //! {"pinyto_export":{"version":1,"user":"ada","exported":"2026-11-28T12:00:00.000Z"}}
 //! {"key":{"public_key":"-----BEGIN PUBLIC KEY-----\n...","label":"phone","active":true,"created_at":"..."}}
+//! {"key":{"openpgp_key":"-----BEGIN PGP PUBLIC KEY BLOCK-----\n...","label":null,"active":true,"created_at":"..."}}
 //! {"assembly":{"name":"Notes","description":"","api_functions":[],"jobs":[],"only_own_data":true}}
 //! {"installed":"pinyto/Todo"}
 //! {"document":{"_id":"65f0...","assembly":"ada/Notes","time":"...","type":"note","tags":[],"data":{}}}
-//! {"end":{"keys":1,"assemblies":1,"installed":1,"documents":1}}
+//! {"end":{"keys":2,"assemblies":1,"installed":1,"documents":1}}
 //! ```
 //!
 //! [`UserExport`] makes them, [`UserImport`] takes them, or the documents that MongoDB's
 //! `mongoexport` writes. Neither does any I/O but with the store: the program that embeds them
 //! brings the lines where they are to go.
+//!
+//! OpenPGP keys need the feature `gpgauth`.
 //!
 //! What opens an account by itself doesn't go along: no password, no sealed private key, no
 //! session. Neither do the runs and what was used; a backup of the store has all that.

@@ -113,8 +113,7 @@ async fn who_holds_a_registered_key_gets_an_ordinary_session() {
     let login = place.cloud.gpgauth_complete(&client.fingerprint, &token);
     let login = login.await.unwrap();
     assert_eq!(login.user, session.user);
-    // On a server that doesn't offer gpgAuth, too.
-    let opened = place.world.cloud.session(&login.token).await.unwrap();
+    let opened = place.cloud.session(&login.token).await.unwrap();
     assert_eq!(opened.user, session.user);
     let listed = place.cloud.list_keys(&opened).await.unwrap();
     let current: Vec<bool> = listed.iter().map(|listed| listed.current).collect();

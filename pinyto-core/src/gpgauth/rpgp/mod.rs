@@ -138,31 +138,7 @@ impl OpenPgp for RPgp {
     }
 
     fn read_key(&self, armored: &str, now: Timestamp) -> Result<OpenPgpKey, InvalidOpenPgpKey> {
-        if armored.len() > MAX_KEY {
-            return Err(InvalidOpenPgpKey::TooLong);
-        }
-        let Some(packets) = armor::decode(armor::PUBLIC_KEY, armored) else {
-            let secret = armored.contains("-----BEGIN PGP PRIVATE KEY BLOCK-----");
-            return Err(if secret {
-                InvalidOpenPgpKey::Secret
-            } else {
-                InvalidOpenPgpKey::NotArmored
-            });
-        };
-        guarded(|| {
-            let key = certificate::judge(&packets, &self.server.points, seconds(now))?;
-            let fingerprint = fingerprint(&key.primary).ok_or(InvalidOpenPgpKey::Malformed)?;
-            Ok(OpenPgpKey::new(OpenPgpParts {
-                certificate: key.packets.into(),
-                fingerprint,
-                user_ids: key.user_ids,
-                algorithm: key.algorithm,
-                expires_at: key
-                    .expires_at
-                    .map(|at| Timestamp::from_unix_millis(at.saturating_mul(1000))),
-            }))
-        })
-        .unwrap_or(Err(InvalidOpenPgpKey::Malformed))
+        read(armored, &self.server.points, now)
     }
 
     fn check(&self, key: &OpenPgpKey, now: Timestamp) -> Result<(), InvalidOpenPgpKey> {
@@ -173,8 +149,7 @@ impl OpenPgp for RPgp {
     }
 
     fn armored(&self, key: &OpenPgpKey) -> Result<String, OpenPgpError> {
-        packets::split(key.certificate(), usize::MAX).map_err(|_| failed("write a key"))?;
-        Ok(armor::encode(armor::PUBLIC_KEY, key.certificate()).to_string())
+        armored(key)
     }
 
     fn decrypt(&self, message: &str) -> Result<Zeroizing<Vec<u8>>, InvalidMessage> {
@@ -221,6 +196,54 @@ impl OpenPgp for RPgp {
         .map(|packets| armor::encode(armor::MESSAGE, &packets).to_string())
         .ok_or(failed("encrypt for nobody"))
     }
+}
+
+/// Reads an ASCII-armored public key of a user, where there is no server with a key of its own.
+///
+/// # Errors
+///
+/// [`InvalidOpenPgpKey`] if it is none, or may not be used at `now`.
+pub fn read_key(armored: &str, now: Timestamp) -> Result<OpenPgpKey, InvalidOpenPgpKey> {
+    read(armored, &[], now)
+}
+
+/// Writes a key ASCII-armored, without armor headers.
+///
+/// # Errors
+///
+/// [`OpenPgpError`] if the key can't be read (any more).
+pub fn armored(key: &OpenPgpKey) -> Result<String, OpenPgpError> {
+    packets::split(key.certificate(), usize::MAX).map_err(|_| failed("write a key"))?;
+    Ok(armor::encode(armor::PUBLIC_KEY, key.certificate()).to_string())
+}
+
+/// Reads a key that contains none of the points `own`.
+fn read(armored: &str, own: &[[u8; 32]], now: Timestamp) -> Result<OpenPgpKey, InvalidOpenPgpKey> {
+    if armored.len() > MAX_KEY {
+        return Err(InvalidOpenPgpKey::TooLong);
+    }
+    let Some(packets) = armor::decode(armor::PUBLIC_KEY, armored) else {
+        let secret = armored.contains("-----BEGIN PGP PRIVATE KEY BLOCK-----");
+        return Err(if secret {
+            InvalidOpenPgpKey::Secret
+        } else {
+            InvalidOpenPgpKey::NotArmored
+        });
+    };
+    guarded(|| {
+        let key = certificate::judge(&packets, own, seconds(now))?;
+        let fingerprint = fingerprint(&key.primary).ok_or(InvalidOpenPgpKey::Malformed)?;
+        Ok(OpenPgpKey::new(OpenPgpParts {
+            certificate: key.packets.into(),
+            fingerprint,
+            user_ids: key.user_ids,
+            algorithm: key.algorithm,
+            expires_at: key
+                .expires_at
+                .map(|at| Timestamp::from_unix_millis(at.saturating_mul(1000))),
+        }))
+    })
+    .unwrap_or(Err(InvalidOpenPgpKey::Malformed))
 }
 
 /// What `work` gives; nothing if it panics.
