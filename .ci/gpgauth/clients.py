@@ -1,7 +1,8 @@
 """Logs in at a server with clients of gpgAuth that nobody of us wrote.
 
-Makes a key with GnuPG, registers it at a new account of the server whose program is given, and has
-each client log in with it. Ends with an error if one of them doesn't get in, or a wrong key does.
+Makes keys with GnuPG, registers them at new accounts of the server whose program is the first argument,
+and has each client log in with them; the second argument is the program that `extension/build` makes. Ends
+with an error if one of them doesn't get in, or one gets in with a key that nobody has.
 """
 
 import json
@@ -31,18 +32,20 @@ def start(program, folder):
     sys.exit(f"the server ended with {server.wait()}")
 
 
-def make_key(name, algorithm):
-    """A key without a passphrase: its fingerprint."""
-    gpg = ["gpg", "--batch", "--quiet", "--passphrase", ""]
-    subprocess.run([*gpg, "--quick-generate-key", name, algorithm, "default", "never"], check=True)
-    listed = ["gpg", "--batch", "--with-colons", "--list-keys", name]
-    listed = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+def gpg(*arguments, passphrase=""):
+    command = ["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase]
+    return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def make_key(name, algorithm, passphrase=""):
+    """Its fingerprint."""
+    gpg("--quick-generate-key", name, algorithm, "default", "never", passphrase=passphrase)
+    listed = gpg("--with-colons", "--list-keys", name)
     return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
 
 
-def export(kind, fingerprint):
-    command = ["gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--armor"]
-    return subprocess.run([*command, kind, fingerprint], check=True, capture_output=True, text=True).stdout
+def secret_half(fingerprint, passphrase=""):
+    return gpg("--armor", "--export-secret-keys", fingerprint, passphrase=passphrase)
 
 
 def register(url, name, fingerprint):
@@ -50,7 +53,7 @@ def register(url, name, fingerprint):
     account = {"username": name, "password": "correct horse"}
     post(url + "/keyserver/register", account)
     token = post(url + "/keyserver/authenticate", account)["token"]
-    post(url + "/register_new_key", {"token": token, "openpgp_key": export("--export", fingerprint)})
+    post(url + "/register_new_key", {"token": token, "openpgp_key": gpg("--armor", "--export", fingerprint)})
     return token
 
 
@@ -106,38 +109,59 @@ def py_passbolt(url, fingerprint, secret_key):
         assert client.authenticated and client.user_id and client.token
 
 
+def browser_extension(url, fingerprint, secret_key):
+    """Stages 0 to 2, whether it is logged in, logout. Needs a key with a passphrase."""
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(secret_key)
+        file.flush()
+        command = ["node", sys.argv[2], url, fingerprint, file.name, PASSPHRASE]
+        subprocess.run(command, check=True, timeout=120)
+
+
 CLIENTS = [requests_gpgauthlib, passbolt_python_api, py_passbolt]
+PASSPHRASE = "correct horse"
+
+
+def try_key(url, name, algorithm, clients, passphrase=""):
+    """Has the clients log in with a new key."""
+    fingerprint = make_key(f"{name} <{name}@example.org>", algorithm, passphrase)
+    token = register(url, name, fingerprint)
+    secret_key = secret_half(fingerprint, passphrase)
+    for client in clients:
+        before = last_used(url, token, fingerprint)
+        client(url, fingerprint, secret_key)
+        after = last_used(url, token, fingerprint)
+        assert after and after != before, f"{client.__name__} opened no session"
+        print(f"{client.__name__} logged in with {algorithm}", flush=True)
+
+
+def try_stranger(url, clients, passphrase=""):
+    """Has the clients try it with a key that nobody has: they get nothing that they can decrypt."""
+    fingerprint = make_key("stranger" + passphrase, "future-default", passphrase)
+    secret_key = secret_half(fingerprint, passphrase)
+    for client in clients:
+        try:
+            client(url, fingerprint, secret_key)
+        except Exception as error:
+            print(f"{client.__name__} didn't with a key that nobody has: {error!r:.80}", flush=True)
+        else:
+            sys.exit(f"{client.__name__} logged in with a key that nobody has")
 
 
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory(prefix="gc", dir="/tmp") as folder:
         home = pathlib.Path(folder) / "home"
-        home.mkdir(mode=0o700)
+        (home / "gnupg").mkdir(mode=0o700, parents=True)
         os.environ.update(HOME=str(home), GNUPGHOME=str(home / "gnupg"))
-        (home / "gnupg").mkdir(mode=0o700)
         server, url = start(program, folder)
         try:
             for algorithm in ["rsa3072", "future-default"]:
                 name = "ada-" + algorithm.split("-")[0]
-                fingerprint = make_key(f"{name} <{name}@example.org>", algorithm)
-                token = register(url, name, fingerprint)
-                secret_key = export("--export-secret-keys", fingerprint)
-                for client in CLIENTS:
-                    before = last_used(url, token, fingerprint)
-                    client(url, fingerprint, secret_key)
-                    after = last_used(url, token, fingerprint)
-                    assert after and after != before, f"{client.__name__} opened no session"
-                    print(f"{client.__name__} logged in with {algorithm}")
-            # Who has another key gets nothing that it can decrypt.
-            stranger = make_key("stranger <stranger@example.org>", "future-default")
-            for client in CLIENTS:
-                try:
-                    client(url, stranger, export("--export-secret-keys", stranger))
-                except Exception as error:
-                    print(f"{client.__name__} didn't log in with a key that nobody has: {error!r:.80}")
-                else:
-                    sys.exit(f"{client.__name__} logged in with a key that nobody has")
+                try_key(url, name, algorithm, CLIENTS)
+                try_key(url, name + "-browser", algorithm, [browser_extension], PASSPHRASE)
+            try_stranger(url, CLIENTS)
+            try_stranger(url, [browser_extension], PASSPHRASE)
         finally:
             subprocess.run(["gpgconf", "--kill", "all"], check=False)
             server.terminate()

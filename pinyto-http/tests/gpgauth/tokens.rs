@@ -37,7 +37,7 @@ async fn a_token_is_good_once() {
     // A wrong try spoils nothing but what was tried.
     let nonce = gpg.decrypt(&begin(&mut Browser::new(&server), &keyid, Shape::Json).await);
     let mut wrong = nonce.clone().into_bytes();
-    wrong[30] = if wrong[30] == b'0' { b'1' } else { b'0' };
+    wrong[20] = if wrong[20] == b'0' { b'1' } else { b'0' };
     let wrong = String::from_utf8(wrong).unwrap();
     let mut other = Browser::new(&server);
     for wrong in [
