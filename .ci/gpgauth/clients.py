@@ -17,14 +17,17 @@ import urllib.request
 
 def post(url, body):
     request = urllib.request.Request(url, json.dumps(body).encode())
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{url}: {error} {error.read().decode()}")
 
 
 def start(program, folder):
     """The server, and where it listens."""
     arguments = ["--listen", "127.0.0.1:0", "--key-stock", "0", "--code", "off"]
-    arguments += ["--gpgauth-key", "openpgp.asc"]
+    arguments += ["--gpgauth-key", "openpgp.asc", "--log", "warn"]
     server = subprocess.Popen([program, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True)
     for line in server.stdout:
         if "://" in line:
@@ -41,7 +44,11 @@ def make_key(name, algorithm, passphrase=""):
     """Its fingerprint."""
     gpg("--quick-generate-key", name, algorithm, "default", "never", passphrase=passphrase)
     listed = gpg("--with-colons", "--list-keys", name)
-    return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
+    fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
+    # Only these two bring a subkey that encrypts.
+    if algorithm not in ("default", "future-default"):
+        gpg("--quick-add-key", fingerprint, algorithm, "encr", "never", passphrase=passphrase)
+    return fingerprint
 
 
 def secret_half(fingerprint, passphrase=""):
@@ -157,9 +164,9 @@ def main():
         server, url = start(program, folder)
         try:
             for algorithm in ["rsa3072", "future-default"]:
-                name = "ada-" + algorithm.split("-")[0]
+                name = "ada_" + algorithm.split("-")[0]
                 try_key(url, name, algorithm, CLIENTS)
-                try_key(url, name + "-browser", algorithm, [browser_extension], PASSPHRASE)
+                try_key(url, name + "_browser", algorithm, [browser_extension], PASSPHRASE)
             try_stranger(url, CLIENTS)
             try_stranger(url, [browser_extension], PASSPHRASE)
         finally:

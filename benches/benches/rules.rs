@@ -5,13 +5,14 @@
 #![allow(missing_docs, reason = "criterion's macros")]
 #![allow(clippy::unwrap_used, reason = "a bench ends when anything fails")]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pinyto_core::{
     Cloud,
     challenge::SessionToken,
     crypto::{AwsLc, RsaBackend, RustCrypto},
+    gpgauth::{OpenPgp, RPgp},
     key::PublicKey,
     memory::MemoryStore,
     randomness::OsRandomness,
@@ -48,6 +49,44 @@ fn public_key(criterion: &mut Criterion) {
     criterion.bench_function("parse a public key", |bencher| {
         bencher.iter(|| PublicKey::from_decimal(&n, &e).unwrap());
     });
+}
+
+fn openpgp(criterion: &mut Criterion) {
+    let now = SystemTime::now().into();
+    let server = RPgp::generate("Pinyto", now).unwrap();
+    let user = RPgp::generate("Ada", now).unwrap();
+    let nonce = "gpgauthv1.3.0|36|de305d54-75b4-431b-adb2-eb6b9e546014|gpgauthv1.3.0";
+    let mut group = criterion.benchmark_group("openpgp");
+
+    let to = user.read_key(server.public_key(), now).unwrap();
+    let message = user.encrypt(&to, nonce, now).unwrap();
+    group.bench_function("decrypt a message to the server", |bencher| {
+        bencher.iter(|| server.decrypt(&message).unwrap());
+    });
+    let rsa = include_str!("../../pinyto-core/tests/gpgauth/keys/rsa4096-public.asc");
+    for (name, armored) in [("cv25519", user.public_key()), ("rsa4096", rsa)] {
+        group.bench_function(format!("read a key, {name}"), |bencher| {
+            bencher.iter(|| server.read_key(armored, now).unwrap());
+        });
+        let key = server.read_key(armored, now).unwrap();
+        group.bench_function(format!("sign and encrypt, {name}"), |bencher| {
+            bencher.iter(|| server.encrypt(&key, nonce, now).unwrap());
+        });
+    }
+    // The fingerprints of nobodies of each kind.
+    let mut lengths = std::collections::BTreeMap::new();
+    for number in 0..100 {
+        let fingerprint = format!("{number:040}").parse().unwrap();
+        let message = server.encrypt_for_nobody(&fingerprint, nonce, now).unwrap();
+        lengths.entry(message.len() / 40).or_insert(fingerprint);
+    }
+    for (length, fingerprint) in lengths {
+        let name = format!("encrypt for nobody, about {} characters", length * 40);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| server.encrypt_for_nobody(&fingerprint, nonce, now).unwrap());
+        });
+    }
+    group.finish();
 }
 
 fn login(criterion: &mut Criterion) {
@@ -94,5 +133,5 @@ fn login(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, rsa, public_key, login);
+criterion_group!(benches, rsa, public_key, openpgp, login);
 criterion_main!(benches);

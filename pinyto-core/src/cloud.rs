@@ -242,7 +242,10 @@ impl CloudBuilder {
             return Err(Error::InvalidHashCost);
         }
         let document_ids = DocumentIds::new(randomness.as_ref())?;
-        let writer = WriterId::from_bytes(*document_ids.next(clock.now()).as_bytes());
+        let writers = [(); 2].map(|()| {
+            let unique = document_ids.next(clock.now());
+            WriterId::from_bytes(*unique.as_bytes())
+        });
         let cores = available_parallelism().map_or(2, NonZeroUsize::get);
         let rsa = server_key.backend().clone();
         #[cfg(feature = "gpgauth")]
@@ -262,7 +265,7 @@ impl CloudBuilder {
                 rsa_workers: Workers::new(cores, settings.queue),
                 password_workers: Workers::new(cores, settings.queue / 4),
                 keygen_workers: Workers::new(cores.div_ceil(2), 32),
-                run_log: RunLog::new(writer),
+                run_log: RunLog::new(writers),
                 quota_counts: QuotaCounts::new(),
                 value_memory: ValueMemory::new(settings.value_memory),
                 jobs_changed: Notify::new(),

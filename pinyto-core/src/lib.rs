@@ -61,6 +61,7 @@
 //! |---|---|---|
 //! | `rustcrypto` | yes | the portable RSA backend |
 //! | `aws-lc` | no | a faster RSA backend, constant time; needs a C compiler |
+//! | `gpgauth` | no | `gpgauth`: logging in with an OpenPGP key |
 //! | `testing` | no | what the tests of stores need |
 
 #![forbid(unsafe_code)]

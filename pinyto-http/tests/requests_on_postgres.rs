@@ -252,7 +252,7 @@ async fn what_the_look_up_of_a_session_costs() {
     use pinyto_core::{store::Store as _, testing::given};
     let ann = given::account(store.as_ref(), "ann", 1).await.user;
     let key = given::first_key(store.as_ref(), &ann).await;
-    let session = given::session(store.as_ref(), key, 1).await.id;
+    let session = given::session(store.as_ref(), &ann, key, 1).await.id;
     macro_rules! time {
         ($name:literal, $call:expr) => {
             let mut times = Vec::new();

@@ -70,7 +70,7 @@ async fn how_many_calls_a_second() {
         given::installed(store.as_ref(), user, &notes).await;
     }
     let key = given::first_key(store.as_ref(), &ann).await;
-    let session = given::session(store.as_ref(), key, 1).await.id;
+    let session = given::session(store.as_ref(), &ann, key, 1).await.id;
     for callers in [1, 16] {
         let calls = Arc::clone(&store);
         let finds = rate(callers, move |_| {

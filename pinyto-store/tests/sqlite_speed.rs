@@ -80,7 +80,7 @@ async fn reads() {
         given::key(store.as_ref(), &user, USERS + n).await;
         let key = given::first_key(store.as_ref(), &user).await;
         let hash = given::hash_of(n);
-        sessions.push((given::session(store.as_ref(), key, n).await, hash));
+        sessions.push((given::session(store.as_ref(), &user, key, n).await, hash));
     }
     let sessions: &'static [_] = sessions.leak();
     // Scattered, so that the tasks want different things at any time.

@@ -8,7 +8,7 @@ use super::{Challenge, RequestToken, SessionToken, base64_text};
 use crate::{
     crypto::{
         CryptoError, GENERATED_KEY_BITS, RsaBackend, RsaPrivateKey, RsaPublicKey, pkcs8_from_pem,
-        pkcs8_to_pem,
+        pkcs8_to_pem, primes,
     },
     key::PublicKey,
 };
@@ -65,12 +65,18 @@ impl ServerKey {
     ///
     /// That the backend failed.
     pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, CryptoError> {
-        pkcs8_to_pem(&self.to_pkcs8_der()?)
+        pkcs8_to_pem(&self.0.private.to_pkcs8_der()?)
     }
 
-    /// The private key as PKCS#8 DER, which is the same from every backend.
-    pub(crate) fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        self.0.private.to_pkcs8_der()
+    /// Bytes that only who has the private key knows, the same however its file encodes it and
+    /// whatever backend has read it.
+    pub(crate) fn secret(&self) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let der = self.0.private.to_pkcs8_der()?;
+        Ok(match primes(&der) {
+            Some([larger, smaller]) => Zeroizing::new([&**larger, &**smaller].concat()),
+            // Of a backend with keys of its own.
+            None => der,
+        })
     }
 
     /// The public half, which clients pin.

@@ -29,7 +29,7 @@ use crate::key::{InvalidPublicKey, PublicKey};
 #[cfg(feature = "aws-lc")]
 pub use aws_lc::AwsLc;
 pub use private_key_file::{InvalidPrivateKey, public_half};
-pub(crate) use private_key_file::{pkcs8_from_pem, pkcs8_to_pem};
+pub(crate) use private_key_file::{pkcs8_from_pem, pkcs8_to_pem, primes};
 #[cfg(feature = "rustcrypto")]
 pub use rustcrypto::RustCrypto;
 

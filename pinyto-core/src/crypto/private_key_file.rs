@@ -107,3 +107,45 @@ pub fn public_half(pkcs8: &[u8]) -> Result<PublicKey, InvalidPrivateKey> {
         .map_err(|_| InvalidPrivateKey::Malformed)?;
     PublicKey::from_pkcs1(&key.public_key()).map_err(InvalidPrivateKey::Numbers)
 }
+
+/// The two prime numbers of a private key, the larger one first, from its PKCS#8 DER: the same
+/// secret however the key is encoded, which may differ in attributes, in the order of the primes,
+/// or in the private exponent. `None` if it is no RSA key in PKCS#8.
+pub(crate) fn primes(pkcs8: &[u8]) -> Option<[Zeroizing<Vec<u8>>; 2]> {
+    let info = PrivateKeyInfoRef::from_der(pkcs8).ok()?;
+    let key = pkcs1::RsaPrivateKeyRef::from_der(info.private_key.as_bytes()).ok()?;
+    // Without leading zeros: the longer one is the larger one.
+    let mut primes = [key.prime1, key.prime2].map(|prime| prime.as_bytes());
+    primes.sort_unstable_by_key(|prime| std::cmp::Reverse((prime.len(), *prime)));
+    Some(primes.map(|prime| Zeroizing::new(prime.to_vec())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::keys;
+
+    #[test]
+    fn the_primes_are_the_same_in_whatever_order_the_file_has_them() {
+        let pkcs8 = pkcs8_from_pem(keys::server_pem()).unwrap();
+        let info = PrivateKeyInfoRef::from_der(&pkcs8).unwrap();
+        let key = pkcs1::RsaPrivateKeyRef::from_der(info.private_key.as_bytes()).unwrap();
+        let swapped = pkcs1::RsaPrivateKey {
+            prime1: key.prime2,
+            prime2: key.prime1,
+            exponent1: key.exponent2,
+            exponent2: key.exponent1,
+            private_exponent: key.modulus,
+            ..key
+        };
+        let swapped = swapped.to_der().unwrap();
+        let swapped = OctetStringRef::new(&swapped).unwrap();
+        let swapped = PrivateKeyInfoRef::new(pkcs1::ALGORITHM_ID, swapped);
+        let swapped = swapped.to_der().unwrap();
+        assert_ne!(*swapped, **pkcs8);
+        let [larger, smaller] = primes(&pkcs8).unwrap();
+        assert!(*larger > *smaller);
+        assert_eq!(primes(&swapped).unwrap(), [larger, smaller]);
+        assert_eq!(primes(b"something else"), None);
+    }
+}

@@ -42,8 +42,10 @@ impl Scope {
 /// A document that is to be stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEntry {
-    /// The document. Its identifier is new, its time is the present.
+    /// The document. Its identifier is new.
     pub document: Document,
+    /// The present, from which on it is accounted for, whatever time it has.
+    pub at: Timestamp,
     /// The most bytes the user may have stored afterwards, counted as [`Document::size`]; `None`:
     /// any number.
     pub max_bytes: Option<u64>,

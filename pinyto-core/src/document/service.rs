@@ -132,6 +132,7 @@ impl Cloud {
                 time,
                 fields,
             },
+            at: time,
             max_bytes: self.settings().quotas.bytes,
             job,
         };

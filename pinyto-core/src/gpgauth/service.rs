@@ -109,7 +109,7 @@ impl Cloud {
         let found = self.store().keys().find_openpgp(fingerprint).await?;
         let (now, fingerprint) = (self.now(), *fingerprint);
         let key = openpgp_of(found.as_ref());
-        let id = key.map_or(KeyId::new(0), |(id, _)| id);
+        let id = key.map_or(KeyId::new(0), |(key, _)| key.id);
         let randomness = self.randomness().as_ref();
         let nonce = gpgauth.tokens.issue(id, &fingerprint, now, randomness)?;
         let Some((_, key)) = key else {
@@ -177,12 +177,13 @@ impl Cloud {
         let sessions = self.store().sessions();
         let is_first = sessions.spend(&token.hash(), expires_at).await?;
         let found = self.store().keys().find_openpgp(fingerprint).await?;
-        let (id, key) = openpgp_of(found.as_ref()).ok_or_else(invalid)?;
+        let (key, openpgp) = openpgp_of(found.as_ref()).ok_or_else(invalid)?;
+        let (owner, id) = (key.user, key.id);
         if !gpgauth.tokens.is_good(&token, id, fingerprint, now) || !is_first {
             return Err(invalid());
         }
         let (checked, server_key, randomness) = (
-            key.clone(),
+            openpgp.clone(),
             self.server_key().clone(),
             self.randomness().clone(),
         );
@@ -194,7 +195,7 @@ impl Cloud {
             Ok::<_, Error>((token, request_token))
         });
         let (session_token, request_token) = made.await??;
-        let session = self.replace_session(id, &session_token).await?;
+        let session = self.replace_session(owner, id, &session_token).await?;
         let (session, (user, _)) = session.zip(found).ok_or_else(invalid)?;
         self.remembered().insert(request_token.digest(), session);
         self.audit(Event::GpgAuthLoginOk, Some(&user.name), Some(*fingerprint));
@@ -205,7 +206,7 @@ impl Cloud {
     }
 }
 
-fn openpgp_of(found: Option<&(User, Key)>) -> Option<(KeyId, &OpenPgpKey)> {
+fn openpgp_of(found: Option<&(User, Key)>) -> Option<(&Key, &OpenPgpKey)> {
     let (_, key) = found?;
-    key.material.as_openpgp().map(|openpgp| (key.id, openpgp))
+    Some((key, key.material.as_openpgp()?))
 }

@@ -52,6 +52,7 @@ impl Cloud {
         let user = NewUser {
             name,
             key,
+            further_keys: Vec::new(),
             at: self.now(),
         };
         match self
@@ -117,7 +118,8 @@ impl Cloud {
             session_token,
             request_token: token,
         } = self.answer_challenge(&account, sealing_key).await?;
-        let Some(session) = self.replace_session(account.key, &session_token).await? else {
+        let opened = self.replace_session(account.user.id, account.key, &session_token);
+        let Some(session) = opened.await? else {
             self.audit(Event::KeyserverLoginFailed, Some(name), None);
             self.count_failure(Some(name)).await;
             return Err(Error::WrongPassword);

@@ -153,6 +153,7 @@ impl DocumentRepository for MemoryStore {
         let mut state = self.lock();
         let NewEntry {
             document,
+            at,
             max_bytes,
             job,
         } = entry;
@@ -171,13 +172,13 @@ impl DocumentRepository for MemoryStore {
             return Ok(InsertOutcome::StorageFull);
         }
         if let Some(job) = job {
-            match state.enqueue(user, document.id, job, document.time) {
+            match state.enqueue(user, document.id, job, *at) {
                 EnqueueOutcome::Queued => {}
                 refused => return Ok(InsertOutcome::NotQueued(refused)),
             }
         }
         if let Some(found) = state.users.get_mut(&user) {
-            found.usage = found.usage.with_storage_changed(document.time, size, 0);
+            found.usage = found.usage.with_storage_changed(*at, size, 0);
         }
         let stored = Stored {
             assembly,

@@ -26,6 +26,9 @@ impl KeyserverRepository for MemoryStore {
             return Ok(RegisterOutcome::NameTaken);
         };
         let key = state.add_key(user.id, &new.key, new.at);
+        for key in &new.further_keys {
+            state.add_key(user.id, key, new.at);
+        }
         let (password_hash, sealed_key) = (password_hash.clone(), sealed_key.clone());
         state.accounts.insert(
             user.id,

@@ -8,8 +8,8 @@ use crate::{
     clock::Timestamp,
     id::UserId,
     run::{
-        BatchId, CpuBooking, HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention,
-        WRITER_MEMORY,
+        BatchId, CpuBooking, HourUsage, Recorded, Run, RunBatch, RunId, RunRepository,
+        RunRetention, WRITER_MEMORY,
     },
     store::StoreError,
 };
@@ -31,6 +31,17 @@ impl State {
     fn figure(&self, user: UserId) -> Option<HourUsage> {
         let (hour, used) = self.users.get(&user)?.hour?;
         Some(HourUsage { user, hour, used })
+    }
+
+    /// Nobody is ever busy.
+    fn recorded(&self, booked: &BTreeSet<UserId>) -> Recorded {
+        Recorded {
+            figures: booked
+                .iter()
+                .filter_map(|user| self.figure(*user))
+                .collect(),
+            kept_back: BTreeSet::new(),
+        }
     }
 
     fn trim_runs(&mut self, user: UserId, retention: RunRetention, now: Timestamp) {
@@ -64,7 +75,7 @@ impl RunRepository for MemoryStore {
         batch: &RunBatch,
         retention: RunRetention,
         now: Timestamp,
-    ) -> Result<Vec<HourUsage>, StoreError> {
+    ) -> Result<Recorded, StoreError> {
         let mut state = self.lock();
         let forgotten = now.saturating_sub(WRITER_MEMORY);
         state.run_writers.retain(|_, (_, at)| *at >= forgotten);
@@ -72,10 +83,7 @@ impl RunRepository for MemoryStore {
         let last = state.run_writers.get(&writer);
         if last.is_some_and(|(last, _)| *last >= number) {
             let users: BTreeSet<UserId> = batch.cpu.iter().map(|booking| booking.user).collect();
-            return Ok(users
-                .into_iter()
-                .filter_map(|user| state.figure(user))
-                .collect());
+            return Ok(state.recorded(&users));
         }
         state.run_writers.insert(writer, (number, now));
         let mut touched = BTreeSet::new();
@@ -94,10 +102,7 @@ impl RunRepository for MemoryStore {
             .filter_map(|booking| state.book(booking))
             .map(|figure| figure.user)
             .collect();
-        Ok(booked
-            .into_iter()
-            .filter_map(|user| state.figure(user))
-            .collect())
+        Ok(state.recorded(&booked))
     }
 
     async fn hour_usage(&self, user: UserId) -> Result<Option<HourUsage>, StoreError> {

@@ -4,7 +4,7 @@ use super::{MemoryStore, State};
 use crate::{
     challenge::SessionTokenHash,
     clock::Timestamp,
-    id::SessionId,
+    id::{SessionId, UserId},
     session::{Actor, LoginTokenHash, NewSession, ReplaceOutcome, Session, SessionRepository},
     store::StoreError,
 };
@@ -23,12 +23,12 @@ impl State {
 impl SessionRepository for MemoryStore {
     async fn replace(&self, new: &NewSession) -> Result<ReplaceOutcome, StoreError> {
         let mut state = self.lock();
-        let Some(key) = state.keys.get_mut(&new.key).filter(|key| key.active) else {
+        let key = state.keys.get_mut(&new.key);
+        let Some(key) = key.filter(|key| key.active && key.user == new.user) else {
             return Ok(ReplaceOutcome::KeyNotActive);
         };
         key.last_used_at = key.last_used_at.max(Some(new.at));
-        let owner = key.user;
-        let Some(user) = state.users.get(&owner).map(|found| found.user.clone()) else {
+        let Some(user) = state.users.get(&new.user).map(|found| found.user.clone()) else {
             return Err(StoreError::corrupt("keys", "a key without user"));
         };
         state.sessions.retain(|_, session| session.key != new.key);
@@ -37,6 +37,7 @@ impl SessionRepository for MemoryStore {
             key,
             token_hash,
             at,
+            ..
         } = new.clone();
         let session = Session {
             id,
@@ -63,9 +64,15 @@ impl SessionRepository for MemoryStore {
             .cloned())
     }
 
-    async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
+    async fn renew(
+        &self,
+        user: UserId,
+        session: SessionId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut state = self.lock();
-        let Some(session) = state.sessions.get_mut(&session) else {
+        let session = state.sessions.get_mut(&session);
+        let Some(session) = session.filter(|session| session.user.id == user) else {
             return Ok(());
         };
         session.last_used_at = session.last_used_at.max(at);
@@ -76,8 +83,11 @@ impl SessionRepository for MemoryStore {
         Ok(())
     }
 
-    async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
-        Ok(self.lock().sessions.remove(&session).is_some())
+    async fn end(&self, user: UserId, session: SessionId) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let living = state.sessions.get(&session);
+        let is_hers = living.is_some_and(|session| session.user.id == user);
+        Ok(is_hers && state.sessions.remove(&session).is_some())
     }
 
     async fn spend(

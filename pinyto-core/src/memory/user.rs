@@ -44,7 +44,9 @@ impl UserRepository for MemoryStore {
         let Some(user) = state.add_user(&new.name, new.at) else {
             return Ok(RegisterOutcome::NameTaken);
         };
-        state.add_key(user.id, &new.key, new.at);
+        for key in [&new.key].into_iter().chain(&new.further_keys) {
+            state.add_key(user.id, key, new.at);
+        }
         Ok(RegisterOutcome::Registered(user))
     }
 

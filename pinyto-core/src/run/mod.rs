@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use id::{InvalidRunId, RunId, WriterId};
 pub(crate) use log::RunLog;
 pub use repository::{
-    BatchId, CpuBooking, HourUsage, RunBatch, RunRepository, RunRetention, WRITER_MEMORY,
+    BatchId, CpuBooking, HourUsage, Recorded, RunBatch, RunRepository, RunRetention, WRITER_MEMORY,
 };
 pub use service::MAX_LISTED;
 

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 
@@ -28,10 +28,23 @@ pub const WRITER_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct RunBatch {
     /// Its name.
     pub id: BatchId,
-    /// The runs, oldest first.
+    /// The runs, those of each user oldest first.
     pub runs: Vec<Run>,
     /// CPU time to be added to what the users have used, one entry per user and hour.
     pub cpu: Vec<CpuBooking>,
+    /// Whether to wait for a user who is busy, in line with others and about a second at the most.
+    /// All of such a batch is of one user: who waits keeps nobody else busy.
+    pub waits: bool,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The figures of the users in [`RunBatch::cpu`], as they are now.
+    pub figures: Vec<HourUsage>,
+    /// The users of the batch of whom nothing was recorded, because they were busy. What is theirs
+    /// has to come again, in another batch.
+    pub kept_back: BTreeSet<UserId>,
 }
 
 /// CPU time that a user has used within one hour.
@@ -77,8 +90,11 @@ impl Default for RunRetention {
 /// Where runs are kept, and what is booked with them.
 #[async_trait]
 pub trait RunRepository: Send + Sync {
-    /// Records the batch as a whole: keeps its runs, adds its CPU time to the users' usage and to
-    /// what they have used within the hour. Of each user who gets a run, only the newest
+    /// Records the batch: keeps its runs, adds its CPU time to the users' usage and to what they
+    /// have used within the hour. In a store where who changes something of a user's keeps others
+    /// from doing so meanwhile, a user can be busy: then all of what is hers is kept back, unless
+    /// the batch [waits](RunBatch::waits) for her with success, and the rest is recorded as a
+    /// whole. Who is busy must not keep others' runs from being recorded, nor escape forever. Of each user who gets a run, only the newest
     /// `retention.per_user` stay, and none that began `retention.max_age` before `now`. Users
     /// who are gone meanwhile are skipped.
     ///
@@ -86,10 +102,9 @@ pub trait RunRepository: Send + Sync {
     /// one for a later hour begins the figure anew.
     ///
     /// A batch changes nothing if it was recorded already, or one of its writer with a higher
-    /// number was: so one whose commit seemed to fail can be recorded again. Which batch was the
-    /// last of a writer is remembered for [`WRITER_MEMORY`] (by the times `now` of the batches).
-    ///
-    /// Gives the figures of the users in `batch.cpu`, as they are afterwards.
+    /// number was: so one whose commit seemed to fail can be recorded again, and the same is told
+    /// to be kept back as the first time. Which batch was the last of a writer, and what it kept
+    /// back, is remembered for [`WRITER_MEMORY`] (by the times `now` of the batches).
     ///
     /// # Errors
     ///
@@ -99,7 +114,7 @@ pub trait RunRepository: Send + Sync {
         batch: &RunBatch,
         retention: RunRetention,
         now: Timestamp,
-    ) -> Result<Vec<HourUsage>, StoreError>;
+    ) -> Result<Recorded, StoreError>;
 
     /// What the user has used within the last hour that anything was booked for; `None` if
     /// nothing ever was, or there is no such user.

@@ -1,8 +1,11 @@
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::{sync::OwnedMutexGuard, time::timeout};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, sleep, timeout},
+};
 
-use super::{AuthorRun, Run, RunId, without_nul};
+use super::{AuthorRun, Run, RunBatch, RunId, without_nul};
 use crate::{
     assembly::{AssemblyName, AssemblyRef},
     cloud::Cloud,
@@ -17,6 +20,9 @@ pub const MAX_LISTED: u64 = 100;
 
 /// How long a run waits to be written at the most, if [`Cloud::keep_runs`] runs.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long [`Cloud::flush_runs`] waits for users who are busy at the most, all together.
+const WAITS: Duration = Duration::from_secs(5);
 
 /// How long who reads waits at the most for runs to be written.
 const READERS_PATIENCE: Duration = Duration::from_millis(250);
@@ -48,22 +54,55 @@ impl Cloud {
     /// has gathered is lost if the process is killed; call this at the end, and let
     /// [`Cloud::keep_runs`] call it in between.
     ///
+    /// Users who are busy (see [`RunRepository::record`](super::RunRepository::record)) are waited
+    /// for, some seconds at the most. What can't be written then waits for the next call.
+    ///
     /// # Errors
     ///
     /// [`Error::Store`] if the store failed; then they wait for the next call.
     pub async fn flush_runs(&self) -> Result<(), Error> {
+        self.flush_free().await?;
+        if self.run_log().to_wait_for() > 0 {
+            self.flush_busy().await?;
+            // Of who has very many runs some are left.
+            self.flush_free().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes all that waits for nobody.
+    async fn flush_free(&self) -> Result<(), Error> {
         let log = self.run_log();
         if let Ok(_nobody_writes) = log.writing.try_lock()
-            && log.is_empty()
+            && log.is_written()
         {
             return Ok(());
         }
         let cloud = self.clone();
-        let writing = tokio::spawn(async move {
+        in_a_task(async move {
             let turn = cloud.run_log().writing.clone().lock_owned().await;
-            cloud.write_runs(turn).await
-        });
-        writing.await.map_err(|_| Error::ShuttingDown)?
+            cloud.write_free(turn).await
+        })
+        .await
+    }
+
+    /// Tries once for each user who has to be waited for to write what is hers.
+    async fn flush_busy(&self) -> Result<(), Error> {
+        let cloud = self.clone();
+        in_a_task(async move {
+            let log = cloud.run_log();
+            let _turn = log.waiting.lock().await;
+            let until = Instant::now() + WAITS;
+            for _ in 0..log.to_wait_for() {
+                if Instant::now() < until
+                    && let Some(batch) = log.take_of_next()
+                {
+                    cloud.write(batch).await?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Before something is read that runs change: what is there already is shown in any case, and
@@ -74,37 +113,35 @@ impl Cloud {
         let flush = async {
             let turn = log.writing.clone().lock_owned().await;
             // Who has just failed would fail again.
-            if log.is_empty() || log.failures() != failures {
+            if log.is_written() || log.failures() != failures {
                 return Ok(());
             }
             let cloud = self.clone();
-            let writing = tokio::spawn(async move { cloud.write_runs(turn).await });
-            writing.await.map_err(|_| Error::ShuttingDown)?
+            in_a_task(async move { cloud.write_free(turn).await }).await
         };
         if let Ok(Err(error)) = timeout(READERS_PATIENCE, flush).await {
             tracing::warn!(?error, "can't write runs and CPU time");
         }
     }
 
+    /// Writes all that waits for nobody.
+    async fn write_free(&self, _turn: OwnedMutexGuard<()>) -> Result<(), Error> {
+        while let Some(batch) = self.run_log().take() {
+            self.write(batch).await?;
+        }
+        Ok(())
+    }
+
     /// To be called in a task: what was taken out of the log must not get lost with a caller.
-    async fn write_runs(&self, _turn: OwnedMutexGuard<()>) -> Result<(), Error> {
+    async fn write(&self, batch: Arc<RunBatch>) -> Result<(), Error> {
         let log = self.run_log();
-        while !log.is_empty() {
-            let batch = log.take();
-            let (retention, now) = (self.settings().run_retention, self.now());
-            match self.store().runs().record(&batch, retention, now).await {
-                Ok(figures) => {
-                    log.written();
-                    for booked in figures {
-                        let unwritten = log.unwritten(booked.user, booked.hour);
-                        self.quota_counts().correct(booked, unwritten, now);
-                    }
-                }
-                Err(error) => {
-                    log.failed();
-                    return Err(error.into());
-                }
-            }
+        let (retention, now) = (self.settings().run_retention, self.now());
+        let recorded = self.store().runs().record(&batch, retention, now).await;
+        let recorded = recorded.inspect_err(|_| log.failed())?;
+        log.written(batch, &recorded.kept_back);
+        for booked in recorded.figures {
+            let unwritten = log.unwritten(booked.user, booked.hour);
+            self.quota_counts().correct(booked, unwritten, now);
         }
         Ok(())
     }
@@ -112,17 +149,40 @@ impl Cloud {
     /// Writes runs whenever enough have gathered, at least every second, until `shutdown` is
     /// ready, and then once more. For the embedding program to spawn.
     pub async fn keep_runs(&self, shutdown: impl Future<Output = ()> + Send) {
-        tokio::pin!(shutdown);
-        let mut ends = false;
-        while !ends {
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            () = self.keep_free() => {}
+            () = self.keep_busy() => {}
+        }
+        told(self.flush_runs().await);
+        let lost = self.run_log().to_wait_for();
+        if lost > 0 {
+            tracing::warn!(
+                users = lost,
+                "runs and CPU time of busy users are not written"
+            );
+        }
+    }
+
+    /// What waits for nobody, again and again.
+    async fn keep_free(&self) {
+        loop {
             tokio::select! {
                 biased;
-                () = &mut shutdown => ends = true,
                 () = self.run_log().enough.notified() => {}
-                () = tokio::time::sleep(PERIOD) => {}
+                () = sleep(PERIOD) => {}
             }
-            if let Err(error) = self.flush_runs().await {
-                tracing::warn!(?error, "can't write runs and CPU time");
+            told(self.flush_free().await);
+        }
+    }
+
+    /// What waits for busy users, again and again.
+    async fn keep_busy(&self) {
+        loop {
+            sleep(PERIOD).await;
+            if self.run_log().to_wait_for() > 0 {
+                told(self.flush_busy().await);
             }
         }
     }
@@ -210,5 +270,19 @@ impl Cloud {
             .now()
             .saturating_sub(self.settings().run_retention.max_age);
         Ok(self.store().runs().sweep(moment).await?)
+    }
+}
+
+/// Does it also if nobody waits for it any more.
+async fn in_a_task(
+    work: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> Result<(), Error> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|_| Error::ShuttingDown)?
+}
+
+fn told(written: Result<(), Error>) {
+    if let Err(error) = written {
+        tracing::warn!(?error, "can't write runs and CPU time");
     }
 }

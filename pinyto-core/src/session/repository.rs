@@ -4,14 +4,16 @@ use super::{LoginTokenHash, Session};
 use crate::{
     challenge::SessionTokenHash,
     clock::Timestamp,
-    id::{KeyId, SessionId},
+    id::{KeyId, SessionId, UserId},
     store::StoreError,
 };
 
 /// A session that is to be opened.
 #[derive(Clone, Debug)]
 pub struct NewSession {
-    /// The key that opens it.
+    /// Who opens it.
+    pub user: UserId,
+    /// Her key that opens it.
     pub key: KeyId,
     /// SHA-256 of its token.
     pub token_hash: SessionTokenHash,
@@ -24,7 +26,7 @@ pub struct NewSession {
 pub enum ReplaceOutcome {
     /// The session lives; one that the key had before is dead.
     Opened(SessionId),
-    /// The key is gone or not active (any more); nothing was changed.
+    /// The user has no such key, or it is not active (any more); nothing was changed.
     KeyNotActive,
 }
 
@@ -34,7 +36,7 @@ pub enum ReplaceOutcome {
 /// several processes on the same database ended, none of them may find any more.
 #[async_trait]
 pub trait SessionRepository: Send + Sync {
-    /// Opens a session of the key, ending the one it had, if the key exists and is active; notes
+    /// Opens a session of the key, ending the one it had, if the user has that and it is active; notes
     /// `at` as the key's last use.
     ///
     /// # Errors
@@ -56,20 +58,25 @@ pub trait SessionRepository: Send + Sync {
     /// [`StoreError`] if the store failed.
     async fn find_by_token(&self, token: &SessionTokenHash) -> Result<Option<Session>, StoreError>;
 
-    /// Notes `at` as the last use of the session and of its key, unless a later one is noted;
+    /// Notes `at` as the last use of the user's session and of its key, unless a later one is noted;
     /// nothing happens if the session has ended.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store failed.
-    async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError>;
+    async fn renew(
+        &self,
+        user: UserId,
+        session: SessionId,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
 
-    /// Ends the session; says whether it was still there.
+    /// Ends the user's session; says whether it was still there.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store failed.
-    async fn end(&self, session: SessionId) -> Result<bool, StoreError>;
+    async fn end(&self, user: UserId, session: SessionId) -> Result<bool, StoreError>;
 
     /// Notes that somebody has shown this login token, until `expires_at`; says whether nobody had
     /// before. Of several who show it at once, one is the first.

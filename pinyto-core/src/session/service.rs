@@ -7,7 +7,7 @@ use crate::{
     },
     cloud::Cloud,
     error::Error,
-    id::KeyId,
+    id::{KeyId, UserId},
     key::{KeyHash, PublicKey},
     store::StoreError,
     user::UserName,
@@ -34,11 +34,13 @@ impl Cloud {
             return Err(Error::AmbiguousKeyHash);
         }
         let active = keys.pop().filter(|(_, key)| key.active);
-        let usable = active.and_then(|(_, key)| Some((key.id, key.material.as_rsa()?.clone())));
-        if let Some((key, public_key)) = usable {
+        let usable =
+            active.and_then(|(_, key)| Some((key.user, key.id, key.material.as_rsa()?.clone())));
+        if let Some((owner, key, public_key)) = usable {
             let fingerprint = public_key.fingerprint();
             let (challenge, token) = self.challenge(public_key).await?;
-            if self.replace_session(key, &token).await?.is_some() {
+            let opened = self.replace_session(owner, key, &token).await?;
+            if opened.is_some() {
                 self.audit(Event::LoginOk, Some(user), Some(fingerprint));
                 return Ok(challenge);
             }
@@ -56,10 +58,12 @@ impl Cloud {
     /// Opens a session of the key, if it is (still) active, and ends its former one.
     pub(crate) async fn replace_session(
         &self,
+        user: UserId,
         key: KeyId,
         token: &SessionToken,
     ) -> Result<Option<SessionClaim>, StoreError> {
         let session = NewSession {
+            user,
             key,
             token_hash: token.hash(),
             at: self.now(),
@@ -159,7 +163,8 @@ impl Cloud {
             return Err(Error::UnknownToken);
         }
         if unused >= settings.session_renewal() && !unused.is_zero() {
-            match self.store().sessions().renew(session.id, now).await {
+            let sessions = self.store().sessions();
+            match sessions.renew(session.user.id, session.id, now).await {
                 Ok(()) => {
                     return Ok(Session {
                         last_used_at: now,
@@ -224,7 +229,10 @@ impl Cloud {
     ///
     /// [`Error::Store`] if the store failed; the session may then still live.
     pub async fn logout(&self, session: &Session) -> Result<(), Error> {
-        self.store().sessions().end(session.id).await?;
+        self.store()
+            .sessions()
+            .end(session.user.id, session.id)
+            .await?;
         self.remembered().forget(session.into());
         self.audit(Event::LoggedOut, Some(&session.user.name), None);
         Ok(())

@@ -27,7 +27,10 @@ use crate::{
     key::{AddKeyOutcome, KeyHash, NewKey, OpenPgpKey, OpenPgpParts},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
     query::{Direction, Path, Query, Sort},
-    run::{BatchId, CpuBooking, PartKind, Run, RunBatch, RunId, RunOutcome, RunPart, WriterId},
+    run::{
+        BatchId, CpuBooking, PartKind, Run, RunBatch, RunId, RunOutcome, RunPart, RunRetention,
+        WriterId,
+    },
     runtime::Output,
     session::{LoginTokenHash, NewSession, ReplaceOutcome, Session},
     store::Store,
@@ -98,6 +101,7 @@ pub fn new_user(user: &str, n: u64) -> NewUser {
     NewUser {
         name: name(user),
         key: new_key(n),
+        further_keys: Vec::new(),
         at: at(0),
     }
 }
@@ -157,7 +161,32 @@ pub fn batch(runs: Vec<Run>, cpu: Vec<CpuBooking>) -> RunBatch {
         writer: WriterId::from_bytes(writer),
         number: 1,
     };
-    RunBatch { id, runs, cpu }
+    RunBatch {
+        id,
+        runs,
+        cpu,
+        waits: false,
+    }
+}
+
+/// Records a batch, however busy its users are.
+pub async fn recorded(
+    store: &dyn Store,
+    mut batch: RunBatch,
+    retention: RunRetention,
+    now: Timestamp,
+) {
+    loop {
+        let recorded = store.runs().record(&batch, retention, now).await;
+        let kept_back = recorded.expect("it works").kept_back;
+        if kept_back.is_empty() {
+            return;
+        }
+        batch.runs.retain(|run| kept_back.contains(&run.user));
+        batch.cpu.retain(|cpu| kept_back.contains(&cpu.user));
+        batch.id.number += 1;
+        batch.waits = kept_back.len() == 1;
+    }
 }
 
 /// A successful run of the assembly's job `tidy` with the identifier [`run_id`]`(n)`, begun at
@@ -202,6 +231,7 @@ pub fn document(n: u64, assembly: &AssemblyRef, data: Value) -> Document {
 pub fn entry(document: &Document) -> NewEntry {
     NewEntry {
         document: document.clone(),
+        at: document.time,
         max_bytes: None,
         job: None,
     }
@@ -350,8 +380,9 @@ pub const NO_LIMITS: AuthorLimits = AuthorLimits {
 };
 
 /// A session of the key with the token [`token_hash`]`(n)`, opened at [`at`]`(0)`.
-pub async fn session(store: &dyn Store, key: KeyId, n: u64) -> Session {
+pub async fn session(store: &dyn Store, user: &User, key: KeyId, n: u64) -> Session {
     let new = NewSession {
+        user: user.id,
         key,
         token_hash: token_hash(n),
         at: at(0),

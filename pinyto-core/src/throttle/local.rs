@@ -215,7 +215,7 @@ impl Subjects {
     /// servers still count together, but who has the database can try names and addresses out.
     fn new(server_key: &ServerKey) -> Self {
         let salt = Some(b"pinyto failed tries".as_slice());
-        Self(match server_key.to_pkcs8_der() {
+        Self(match server_key.secret() {
             Ok(secret) => Hkdf::new(salt, &secret),
             Err(_) => Hkdf::new(salt, server_key.public_key().key_hash().as_str().as_bytes()),
         })
@@ -242,8 +242,14 @@ impl Subjects {
 
 #[cfg(test)]
 mod tests {
+    use pem_rfc7468::LineEnding;
+    use pkcs8::der::Decode as _;
+
     use super::*;
-    use crate::testing::{given, keys};
+    use crate::{
+        crypto::{RsaBackend, default_backend, pkcs8_from_pem},
+        testing::{given, keys},
+    };
 
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
@@ -255,9 +261,33 @@ mod tests {
     }
 
     #[test]
+    fn in_whatever_file_a_key_is_and_whatever_reads_it_subjects_are_the_same() {
+        let name = |backend: Arc<dyn RsaBackend>, pem: &str| {
+            let key = ServerKey::from_pem(backend, pem).unwrap();
+            Subjects::new(&key).of_account(&given::name("hugo"))
+        };
+        let pkcs8 = keys::server_pem();
+        let der = pkcs8_from_pem(pkcs8).unwrap();
+        let info = pkcs8::PrivateKeyInfoRef::from_der(&der).unwrap();
+        let (label, ending) = ("RSA PRIVATE KEY", LineEnding::CRLF);
+        let pkcs1 = pem_rfc7468::encode_string(label, ending, info.private_key.as_bytes());
+        let pkcs1 = pkcs1.unwrap();
+        let expected = name(default_backend(), pkcs8);
+        for pem in [
+            pkcs1,
+            pkcs8.replace('\n', "\r\n"),
+            format!("mine:\n{pkcs8}"),
+        ] {
+            assert_eq!(name(default_backend(), &pem), expected);
+            #[cfg(feature = "rustcrypto")]
+            assert_eq!(name(Arc::new(crate::crypto::RustCrypto), &pem), expected);
+        }
+    }
+
+    #[test]
     fn servers_with_one_key_call_a_subject_the_same_and_others_otherwise() {
         let subjects = |pem: &str| {
-            let key = ServerKey::from_pem(crate::crypto::default_backend(), pem).unwrap();
+            let key = ServerKey::from_pem(default_backend(), pem).unwrap();
             Subjects::new(&key)
         };
         let (one, same) = (subjects(keys::server_pem()), subjects(keys::server_pem()));

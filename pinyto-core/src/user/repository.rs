@@ -10,6 +10,8 @@ pub struct NewUser {
     pub name: UserName,
     /// The first key.
     pub key: NewKey,
+    /// More keys, no two of all the same. Who registers has none yet; an import may bring some.
+    pub further_keys: Vec<NewKey>,
     /// When.
     pub at: Timestamp,
 }
@@ -17,7 +19,7 @@ pub struct NewUser {
 /// What became of a registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegisterOutcome {
-    /// The user exists now, with her key.
+    /// The user exists now, with her keys.
     Registered(User),
     /// The name belongs to somebody; nothing was changed.
     NameTaken,
@@ -26,7 +28,7 @@ pub enum RegisterOutcome {
 /// Where users are kept.
 #[async_trait]
 pub trait UserRepository: Send + Sync {
-    /// Makes a user together with her first, active key, unless the name is taken.
+    /// Makes a user together with her keys, all active, unless the name is taken.
     ///
     /// Of several registrations racing for one name exactly one wins. Other users may have the
     /// same key; that is nobody's business.

@@ -21,6 +21,7 @@ impl Cloud {
         let user = NewUser {
             name,
             key,
+            further_keys: Vec::new(),
             at: self.now(),
         };
         match self.store().users().register(&user).await? {

@@ -139,7 +139,8 @@ fn an_endless_number_is_refused_by_its_length() {
         let refused = PublicKey::from_pem(&digits).unwrap_err();
         assert_eq!(refused, InvalidPublicKey::NotPem);
     }
-    assert!(start.elapsed() < Duration::from_secs(1));
+    // Reading all of them would take minutes.
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

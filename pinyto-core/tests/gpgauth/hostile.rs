@@ -218,11 +218,11 @@ fn data_without_protection_of_its_integrity_is_refused() {
         &server,
         &message(&[key.clone(), packet(9, &protected[1..])].concat()),
     );
-    // GnuPG's own packet, and the one of RFC 9580.
     refused(
         &server,
         &message(&[key.clone(), packet(20, &protected)].concat()),
     );
+    // The one of RFC 9580.
     refused(
         &server,
         &message(&[key.clone(), packet(18, &[&[2], &protected[1..]].concat())].concat()),
@@ -278,5 +278,25 @@ fn few_session_keys_are_tried() {
             &server,
             &message(&[session.for_server(&server), packet(18, &data)].concat()),
         );
+    }
+}
+
+#[test]
+fn gnupgs_own_packet_is_read_and_as_well_protected() {
+    let server = server();
+    let session = Session::new(SymmetricKeyAlgorithm::AES256);
+    let key = session.for_server(&server);
+    let protected = session.protect_gnupg(&literal(NONCE.as_bytes()));
+    let with = |protected: &[u8]| message(&[key.clone(), packet(20, protected)].concat());
+    read(&server, &with(&protected));
+    for end in 0..protected.len() {
+        refused(&server, &with(&protected[..end]));
+    }
+    for at in 0..protected.len() {
+        for bit in 0..8 {
+            let mut changed = protected.clone();
+            changed[at] ^= 1 << bit;
+            refused(&server, &with(&changed));
+        }
     }
 }

@@ -12,6 +12,7 @@
 mod both_ways;
 mod gnupg;
 mod hostile;
+mod modern;
 mod policy;
 mod raw;
 

@@ -1,5 +1,7 @@
 //! Which keys are accepted, and what of them is used: keys that GnuPG made and changed.
 
+use std::time::{Duration, Instant};
+
 use pinyto_core::{
     gpgauth::{EncryptionError, InvalidOpenPgpKey, MAX_KEY, OpenPgp as _, RPgp},
     key::{OpenPgpKey, OpenPgpParts},
@@ -419,4 +421,30 @@ fn what_a_store_gives_back_is_judged_anew() {
         let failed = server.encrypt(&other(bad), NONCE, now());
         assert!(matches!(failed, Err(EncryptionError::Key(_))), "{failed:?}");
     }
+}
+
+#[test]
+fn no_more_than_some_signatures_are_tried() {
+    let server = server();
+    let (user, _) = user(&server);
+    let good = raw::dearmor(user.public_key());
+    let lengths = |at: usize| 2 + usize::from(good[at + 1]);
+    // The key, the user id with its signature, the subkey with its.
+    let id = lengths(0);
+    let certification = id + lengths(id);
+    let subkey = certification + lengths(certification);
+    let mut wrong = good[certification..subkey].to_vec();
+    *wrong.last_mut().unwrap() ^= 1;
+    let with = |count: usize| {
+        let parts = [
+            &good[..certification],
+            &wrong.repeat(count),
+            &good[certification..],
+        ];
+        raw::armor("PUBLIC KEY BLOCK", &parts.concat())
+    };
+    assert!(server.read_key(&with(40), now()).is_ok());
+    let begun = Instant::now();
+    assert_eq!(code(&server, &with(250)), "openpgp_key_malformed");
+    assert!(begun.elapsed() < Duration::from_secs(1));
 }

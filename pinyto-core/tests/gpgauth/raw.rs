@@ -2,8 +2,9 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pgp::{
+    bytes::BytesMut,
     composed::{Deserializable as _, RawSessionKey, SignedPublicKey},
-    crypto::sym::SymmetricKeyAlgorithm,
+    crypto::{aead::AeadAlgorithm, sym::SymmetricKeyAlgorithm},
     packet::{PacketTrait as _, PublicKeyEncryptedSessionKey, SymEncryptedProtectedData},
     ser::Serialize as _,
 };
@@ -85,6 +86,27 @@ impl Session {
         let mut bytes = Vec::new();
         packet.unwrap().to_writer_with_header(&mut bytes).unwrap();
         bytes
+    }
+
+    /// The body of GnuPG's own packet, in one piece (draft-koch-librepgp, 5.16.1): its head, the
+    /// encrypted data with a tag, and a tag over how much there was.
+    pub(crate) fn protect_gnupg(&self, inner: &[u8]) -> Vec<u8> {
+        let (mode, chunk, iv) = (AeadAlgorithm::Ocb, 10, [7; 15]);
+        let head = [1, u8::from(self.cipher), u8::from(mode), chunk];
+        let data =
+            |number: u8, all: &[u8]| [&[0xc0 | 20], &head[..], &[0; 7], &[number], all].concat();
+        let encrypt = |number: u8, data: &[u8], text: &[u8]| {
+            let mut nonce = iv;
+            nonce[14] ^= number;
+            let mut buffer = BytesMut::from(text);
+            mode.encrypt_in_place(&self.cipher, self.key.as_ref(), &nonce, data, &mut buffer)
+                .unwrap();
+            buffer
+        };
+        let length = u64::try_from(inner.len()).unwrap().to_be_bytes();
+        let text = encrypt(0, &data(0, &[]), inner);
+        let end = encrypt(1, &data(1, &length), &[]);
+        [&head[..], &iv, &text, &end].concat()
     }
 
     /// The body of a packet with its integrity protected.

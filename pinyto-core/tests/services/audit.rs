@@ -186,6 +186,34 @@ async fn what_happens_to_passwords_is_logged() {
 }
 
 #[tokio::test]
+async fn whether_a_password_may_be_used_is_logged() {
+    let world = World::toy();
+    let (cloud, log) = (world.at_address(ADDRESS), Log);
+    let hugo = given::name("hugo");
+    let made = cloud.keyserver_register(hugo.clone(), password("correct horse"));
+    made.await.unwrap();
+    let attempt = |text: &str| cloud.keyserver_authenticate(&hugo, Password::attempt(text));
+    let token = attempt("correct horse").await.unwrap();
+    let session = cloud.session(&token).await.unwrap();
+    log.take();
+    let refused = cloud.set_password_login(&session, false).await;
+    refused.unwrap_err();
+    assert!(log.take().is_empty(), "nothing happened");
+    let device = world.device();
+    let new = new_key(device.public_key(), None);
+    cloud.register_new_key(&session, &new).await.unwrap();
+    let token = login(&cloud, "hugo", &device).await;
+    log.take();
+    cloud.set_password_login(&session, false).await.unwrap();
+    log.assert_one("INFO", "password_login_forbidden", "hugo", None);
+    attempt("correct horse").await.unwrap_err();
+    log.assert_one("WARN", "keyserver_login_failed", "hugo", None);
+    let session = cloud.session(&token).await.unwrap();
+    cloud.set_password_login(&session, true).await.unwrap();
+    log.assert_one("INFO", "password_login_allowed", "hugo", None);
+}
+
+#[tokio::test]
 async fn who_is_throttled_stands_in_the_log_once_until_the_next_try() {
     let mut settings = settings();
     settings.throttle.account.burst = std::num::NonZeroU32::MIN;

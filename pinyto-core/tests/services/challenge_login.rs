@@ -45,7 +45,7 @@ async fn a_challenge_is_of_no_use_to_another_device_or_under_another_servers_nam
 }
 
 #[tokio::test]
-async fn unknown_user_unknown_key_and_deactivated_key_get_the_same_answer_after_the_same_work() {
+async fn who_and_what_opens_no_account_gets_the_same_answer_after_the_same_work() {
     let world = World::toy();
     let device = world.user("hugo").await;
     let unused = world.device();
@@ -59,12 +59,16 @@ async fn unknown_user_unknown_key_and_deactivated_key_get_the_same_answer_after_
         .set_key_active(&session, &unused.key_hash(), false)
         .await;
     deactivated.unwrap();
+    let openpgp = given::openpgp_key(1, None);
+    let added = world.cloud.register_new_key(&session, &openpgp).await;
+    added.unwrap();
 
     let mut texts = Vec::new();
     for (name, hash) in [
         ("nobody", device.key_hash()),
         ("hugo", stranger.key_hash()),
         ("hugo", unused.key_hash()),
+        ("hugo", openpgp.material.fingerprint().key_hash()),
     ] {
         let (signed, decrypted) = (world.rsa.signed(), world.rsa.decrypted());
         let refused = world.cloud.authenticate(&given::name(name), &hash).await;
@@ -172,6 +176,7 @@ async fn world_of_vectors(vectors: &Value) -> (World, KeyId) {
     let key = given::first_key(world.store(), &hugo).await;
     let token = vectors["sessions"][0]["session_token"].as_str().unwrap();
     let session = NewSession {
+        user: hugo.id,
         key,
         token_hash: SessionToken::parse(token).unwrap().hash(),
         at: given::at(0),

@@ -1,8 +1,12 @@
 //! What goes wrong around the services, when a test wants it to.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -20,7 +24,7 @@ use pinyto_core::{
         PasswordLoginOutcome, SealedKey,
     },
     memory::MemoryStore,
-    run::{HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention},
+    run::{HourUsage, Recorded, Run, RunBatch, RunId, RunRepository, RunRetention},
     session::{
         Actor, LoginTokenHash, NewSession, ReplaceOutcome, Session, SessionReads, SessionRepository,
     },
@@ -68,6 +72,10 @@ pub(crate) struct FaultyStore {
     pub(crate) record_waits: Fault,
     /// What is recorded seems not to be.
     pub(crate) recorded: Fault,
+    /// Of whom nothing is recorded.
+    pub(crate) busy: Mutex<BTreeSet<UserId>>,
+    /// How many batches have waited for somebody.
+    pub(crate) waited: AtomicUsize,
     pub(crate) complete: Fault,
     pub(crate) release: Fault,
     pub(crate) settle: Fault,
@@ -100,6 +108,8 @@ impl World {
             record: Fault::default(),
             record_waits: Fault::default(),
             recorded: Fault::default(),
+            busy: Mutex::default(),
+            waited: AtomicUsize::default(),
             complete: Fault::default(),
             release: Fault::default(),
             settle: Fault::default(),
@@ -203,13 +213,18 @@ impl SessionRepository for FaultyStore {
         self.store.sessions().find_by_token(token).await
     }
 
-    async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
+    async fn renew(
+        &self,
+        user: UserId,
+        session: SessionId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         self.renew.in_store()?;
-        self.store.sessions().renew(session, at).await
+        self.store.sessions().renew(user, session, at).await
     }
 
-    async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
-        self.store.sessions().end(session).await
+    async fn end(&self, user: UserId, session: SessionId) -> Result<bool, StoreError> {
+        self.store.sessions().end(user, session).await
     }
 
     async fn spend(
@@ -284,14 +299,26 @@ impl RunRepository for FaultyStore {
         batch: &RunBatch,
         retention: RunRetention,
         now: Timestamp,
-    ) -> Result<Vec<HourUsage>, StoreError> {
+    ) -> Result<Recorded, StoreError> {
         self.record.in_store()?;
         if self.record_waits.is_present() {
             std::future::pending::<()>().await;
         }
-        let figures = self.store.runs().record(batch, retention, now).await;
+        let busy = self.busy.lock().unwrap().clone();
+        if batch.waits {
+            self.waited.fetch_add(1, Ordering::SeqCst);
+            if batch.cpu.iter().any(|booking| busy.contains(&booking.user)) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        let mut free = batch.clone();
+        free.runs.retain(|run| !busy.contains(&run.user));
+        free.cpu.retain(|booking| !busy.contains(&booking.user));
+        let mut recorded = self.store.runs().record(&free, retention, now).await?;
+        let booked = batch.cpu.iter().map(|booking| booking.user);
+        recorded.kept_back = booked.filter(|user| busy.contains(user)).collect();
         self.recorded.in_store()?;
-        figures
+        Ok(recorded)
     }
 
     async fn hour_usage(&self, user: UserId) -> Result<Option<HourUsage>, StoreError> {

@@ -165,3 +165,24 @@ async fn an_ambiguous_hash_asks_for_more_digits() {
     let left = world.cloud.list_keys(&session).await.unwrap();
     assert_eq!(left.len(), 1);
 }
+
+#[tokio::test]
+async fn a_key_that_has_expired_does_not_let_the_last_other_one_go() {
+    let world = World::toy();
+    let device = world.user("hugo").await;
+    let token = world.login("hugo", &device).await.unwrap();
+    let session = world.cloud.session(&token).await.unwrap();
+    let openpgp = given::openpgp_key(1, Some(100));
+    let added = world.cloud.register_new_key(&session, &openpgp).await;
+    added.unwrap();
+    let (cloud, hash) = (&world.cloud, device.key_hash());
+    world.clock.set(given::at(100));
+    let off = cloud.set_key_active(&session, &hash, false).await;
+    assert_eq!(code(off), "last_active_key");
+    let gone = cloud.delete_key(&session, &hash).await;
+    assert_eq!(code(gone), "last_active_key");
+    assert!(world.lives(&token).await);
+    world.clock.set(given::at(99));
+    assert_eq!(code(cloud.delete_key(&session, &hash).await), "ok");
+    assert!(!world.lives(&token).await);
+}

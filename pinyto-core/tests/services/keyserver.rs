@@ -198,6 +198,109 @@ async fn without_account_there_is_no_password_to_change() {
 }
 
 #[tokio::test]
+async fn a_forbidden_password_is_answered_like_a_wrong_one_until_it_is_allowed_again() {
+    let world = World::toy();
+    register(&world, "hugo").await.unwrap();
+    let by_password = login(&world.cloud, "hugo", OLD).await.unwrap();
+    let session = world.cloud.session(&by_password).await.unwrap();
+    let device = world.device();
+    let new = new_key(device.public_key(), None);
+    world.cloud.register_new_key(&session, &new).await.unwrap();
+    let by_device = world.login("hugo", &device).await.unwrap();
+    let forbidden = world.cloud.set_password_login(&session, false).await;
+    assert_eq!(code(forbidden), "ok");
+    assert!(!world.lives(&by_password).await, "it was opened with it");
+    assert!(world.lives(&by_device).await);
+
+    let (signed, decrypted) = (world.rsa.signed(), world.rsa.decrypted());
+    let wrong = login(&world.cloud, "hugo", NEW).await.unwrap_err();
+    let right = login(&world.cloud, "hugo", OLD).await.unwrap_err();
+    assert_eq!(right.code(), "wrong_password");
+    assert_eq!(right.to_string(), wrong.to_string());
+    let work = (world.rsa.signed(), world.rsa.decrypted());
+    assert_eq!(work, (signed, decrypted), "neither costs more");
+
+    let token = world.login("hugo", &device).await.unwrap();
+    let session = world.cloud.session(&token).await.unwrap();
+    for (allowed, expected) in [
+        (true, "ok"),
+        (true, "ok"),
+        (false, "wrong_password"),
+        (false, "wrong_password"),
+    ] {
+        let set = world.cloud.set_password_login(&session, allowed).await;
+        assert_eq!(code(set), "ok");
+        assert_eq!(code(login(&world.cloud, "hugo", OLD).await), expected);
+        assert!(world.lives(&token).await);
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_of_an_account_that_forbids_it_is_forbidden() {
+    let world = World::toy();
+    register(&world, "hugo").await.unwrap();
+    let token = login(&world.cloud, "hugo", OLD).await.unwrap();
+    let session = world.cloud.session(&token).await.unwrap();
+    let device = world.device();
+    let new = new_key(device.public_key(), None);
+    world.cloud.register_new_key(&session, &new).await.unwrap();
+    let token = world.login("hugo", &device).await.unwrap();
+    let session = world.cloud.session(&token).await.unwrap();
+    let cloud = &world.cloud;
+    cloud.set_password_login(&session, false).await.unwrap();
+    cloud
+        .change_password(&session, password(NEW))
+        .await
+        .unwrap();
+    for text in [OLD, NEW] {
+        assert_eq!(code(login(cloud, "hugo", text).await), "wrong_password");
+    }
+    cloud.set_password_login(&session, true).await.unwrap();
+    assert_eq!(code(login(cloud, "hugo", OLD).await), "wrong_password");
+    assert_eq!(code(login(cloud, "hugo", NEW).await), "ok");
+}
+
+#[tokio::test]
+async fn a_password_is_forbidden_only_if_another_key_opens_the_account() {
+    let world = World::toy();
+    register(&world, "hugo").await.unwrap();
+    let token = login(&world.cloud, "hugo", OLD).await.unwrap();
+    let session = world.cloud.session(&token).await.unwrap();
+    let forbid = async || code(world.cloud.set_password_login(&session, false).await);
+    assert_eq!(forbid().await, "last_active_key");
+    let expiring = given::openpgp_key(1, Some(100));
+    let added = world.cloud.register_new_key(&session, &expiring).await;
+    added.unwrap();
+    world.clock.set(given::at(100));
+    assert_eq!(forbid().await, "last_active_key", "it has expired");
+    assert!(world.lives(&token).await);
+    assert_eq!(code(login(&world.cloud, "hugo", OLD).await), "ok");
+    assert_eq!(forbid().await, "unknown_token", "of the former session");
+
+    let token = login(&world.cloud, "hugo", OLD).await.unwrap();
+    let session = world.cloud.session(&token).await.unwrap();
+    let added = given::openpgp_key(2, None);
+    let added = world.cloud.register_new_key(&session, &added).await;
+    added.unwrap();
+    let forbidden = world.cloud.set_password_login(&session, false).await;
+    assert_eq!(code(forbidden), "ok");
+    assert!(!world.lives(&token).await);
+}
+
+#[tokio::test]
+async fn without_account_there_is_no_password_to_forbid() {
+    let world = World::toy();
+    let session = world.session_of_new("hugo").await;
+    for allowed in [false, true] {
+        let refused = world.cloud.set_password_login(&session, allowed).await;
+        assert_eq!(code(refused), "no_keyserver_account");
+    }
+    world.cloud.logout(&session).await.unwrap();
+    let refused = world.cloud.set_password_login(&session, false).await;
+    assert_eq!(code(refused), "unknown_token");
+}
+
+#[tokio::test]
 async fn the_account_goes_with_its_key() {
     let world = World::toy();
     register(&world, "hugo").await.unwrap();

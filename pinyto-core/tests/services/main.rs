@@ -13,6 +13,8 @@ mod challenge_login;
 mod documents;
 mod egress;
 mod faults;
+#[cfg(feature = "gpgauth")]
+mod gpgauth;
 mod jobs;
 mod key_stock;
 mod keys;

@@ -6,7 +6,7 @@ use pinyto_core::{
     Settings,
     clock::Timestamp,
     document::{Document, Scope},
-    key::{KeyLabel, NewKey},
+    key::{Key, KeyLabel, NewKey},
     memory::MemoryStore,
     portable::{
         Counts, ImportError, ImportSettings, Imported, Needs, Preview, UserExport, UserImport,
@@ -223,6 +223,56 @@ async fn storage_is_accounted_for_from_the_import_on() {
     assert_eq!(usage.calculated_at, now());
     let found = to.documents().find(Scope::all_of(ann.id), late.id).await;
     assert_eq!(found.unwrap(), Some(late));
+}
+
+/// The user's keys, documents and usage.
+async fn content(store: &Arc<dyn Store>) -> (Vec<Key>, Vec<Option<Document>>, u64) {
+    let ann = user(store, "ann").await;
+    let keys = store.keys().list(ann.id).await.unwrap();
+    let mut documents = Vec::new();
+    for n in 1..=DOCUMENTS {
+        let found = store
+            .documents()
+            .find(Scope::all_of(ann.id), document(n).id);
+        documents.push(found.await.unwrap());
+    }
+    let usage = store.users().usage(ann.id).await.unwrap().unwrap();
+    (keys, documents, usage.bytes)
+}
+
+#[tokio::test]
+async fn an_import_that_stops_anywhere_can_be_repeated() {
+    let from = filled().await;
+    let lines = export(&from, "ann").await;
+    let whole = other().await;
+    import(&whole, &lines, settings()).await.unwrap();
+    let expected = content(&whole).await;
+    assert!(expected.0.len() > 1 && expected.1.iter().all(Option::is_some));
+    for stops in (0..12).chain((12..lines.len()).step_by(60)) {
+        let to = other().await;
+        let mut import = UserImport::new(to.clone(), settings(), now());
+        for line in &lines[..stops] {
+            import.line(line).await.unwrap();
+        }
+        drop(import);
+        let found = to.users().find(&given::name("ann")).await.unwrap();
+        let Some(ann) = found else {
+            continue;
+        };
+        // All of her keys are there, and of each document all or nothing.
+        let (keys, documents, _) = content(&to).await;
+        assert_eq!(keys.len(), expected.0.len());
+        for (there, wanted) in documents.iter().zip(&expected.1) {
+            assert!(there.is_none() || there == wanted, "{there:?}");
+        }
+        let mut again = UserImport::new(to.clone(), settings().user(ann.name), now());
+        for line in &lines {
+            again.line(line).await.unwrap();
+        }
+        assert_eq!(again.finish().await.unwrap().kept.documents, 0);
+        let (_, documents, bytes) = content(&to).await;
+        assert_eq!((documents, bytes), (expected.1.clone(), expected.2));
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What becomes of runs: who sees what of them, and how they are written.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use pinyto_core::{
     Cloud,
@@ -193,5 +193,56 @@ async fn nobody_waits_long_for_runs_that_cannot_be_written() {
         world.cloud.statistics(user).await.unwrap();
         world.cloud.list_runs(user, None, 0, 9).await.unwrap();
         assert!(begun.elapsed() < Duration::from_millis(600));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_is_busy_keeps_back_her_own_runs_only_until_a_batch_has_waited_for_her() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    let hugo = world.hugo_with_jobs(&[("tidy", "tidy up", 1)]).await;
+    let erna = world.session_of_new("erna").await;
+    world.install(&erna).await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let cloud = world.cloud.clone();
+    let keeping = tokio::spawn(async move {
+        cloud.keep_runs(async { drop(stopped.await) }).await;
+    });
+    let busy = |users: &[&Session]| {
+        *store.busy.lock().unwrap() = users.iter().map(|session| session.user.id).collect();
+    };
+    let written = async |session: &Session| {
+        let usage = world.store().users().usage(session.user.id).await.unwrap();
+        usage.unwrap().cpu_time
+    };
+    busy(&[&hugo]);
+    for round in 1..=5 {
+        world.run_due().await;
+        world.clock.advance(Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(written(&erna).await, CPU * round);
+        assert_eq!(written(&hugo).await, Duration::ZERO);
+        // Her own list is shown at once, with what is there.
+        let begun = tokio::time::Instant::now();
+        assert_eq!(world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap(), []);
+        assert!(begun.elapsed() < Duration::from_millis(300));
+    }
+    let waited = store.waited.load(Ordering::SeqCst);
+    assert!((3..=11).contains(&waited), "again and again: {waited}");
+    busy(&[]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(written(&hugo).await, CPU * 5);
+    // And when there is no more time to wait.
+    busy(&[&hugo, &erna]);
+    world.run_due().await;
+    let begun = tokio::time::Instant::now();
+    stop.send(()).unwrap();
+    keeping.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert_eq!(written(&hugo).await, CPU * 5);
+    busy(&[]);
+    world.cloud.flush_runs().await.unwrap();
+    for session in [&hugo, &erna] {
+        assert_eq!(written(session).await, CPU * 6);
     }
 }

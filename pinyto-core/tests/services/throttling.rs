@@ -67,6 +67,38 @@ async fn after_a_burst_of_wrong_passwords_the_account_waits_even_with_the_right_
 }
 
 #[tokio::test]
+async fn a_right_password_that_is_forbidden_counts_like_a_wrong_one() {
+    let world = world_with(strict()).await;
+    let token = attempt(&world.cloud, "hugo", RIGHT).await.unwrap();
+    let session = world.cloud.session(&token).await.unwrap();
+    let device = world.device();
+    let new = crate::support::new_key(device.public_key(), None);
+    world.cloud.register_new_key(&session, &new).await.unwrap();
+    let forbidden = world.cloud.set_password_login(&session, false).await;
+    forbidden.unwrap();
+    for text in [RIGHT, WRONG, RIGHT] {
+        assert_eq!(
+            code(attempt(&world.cloud, "hugo", text).await),
+            "wrong_password"
+        );
+    }
+    for text in [RIGHT, WRONG] {
+        assert_eq!(code(attempt(&world.cloud, "hugo", text).await), "throttled");
+    }
+    // Keys have nothing to do with it.
+    let token = world.login("hugo", &device).await.unwrap();
+    let session = world.cloud.session(&token).await.unwrap();
+    let allowed = world.cloud.set_password_login(&session, true).await;
+    allowed.unwrap();
+    assert_eq!(
+        code(attempt(&world.cloud, "hugo", RIGHT).await),
+        "throttled"
+    );
+    world.clock.advance(INTERVAL);
+    assert_eq!(code(attempt(&world.cloud, "hugo", RIGHT).await), "ok");
+}
+
+#[tokio::test]
 async fn waiting_as_long_as_told_gives_another_try() {
     let world = world_with(strict()).await;
     for _ in 0..3 {

@@ -16,7 +16,9 @@ use crate::{
         document::{StatisticsAnswer, StoreDocument, StoredAnswer},
         job::{JobStateAnswer, ListJobs, RunJob},
         key::{DeleteKey, KeyEntry, RegisterNewKey, SetKeyActive},
-        keyserver::{ChangePassword, KeyserverAuthenticate, KeyserverRegister, TokenAnswer},
+        keyserver::{
+            ChangePassword, KeyserverAuthenticate, KeyserverRegister, SetPasswordLogin, TokenAnswer,
+        },
         run::{AuthorRunAnswer, GetRun, ListAssemblyRuns, ListRuns, RunAnswer},
         server::{PublicKeyAnswer, StatusAnswer},
         user::{Authenticate, ChallengeAnswer, Register},
@@ -246,6 +248,9 @@ fn keyserver() -> Vec<Call> {
         Call::session::<ChangePassword>("keyserver", "/keyserver/change_password", "Gives the account another password.")
             .details("The account gets a fresh key pair; the old key and its other session end, the session in use goes on. Device keys are untouched.")
             .fails(&["invalid_password", "no_keyserver_account"]),
+        Call::session::<SetPasswordLogin>("keyserver", "/keyserver/set_password_login", "Allows or forbids that the password opens the account.")
+            .details("Forbidden, the right password has the answer of a wrong one, the session that it has opened ends at once, and only the user's other keys open the account; a session of theirs can allow it again. It can be forbidden only if there is another key that is active and has not expired.")
+            .fails(&["no_keyserver_account", "last_active_key"]),
         Call::session::<OnlyToken>("keyserver", "/keyserver/logout", "Ends the session, as /logout does."),
     ]
 }

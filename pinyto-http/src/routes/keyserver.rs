@@ -1,5 +1,5 @@
 //! `/keyserver/register`, `/keyserver/authenticate`, `/keyserver/change_password`,
-//! `/keyserver/logout`.
+//! `/keyserver/set_password_login`, `/keyserver/logout`.
 
 use pinyto_core::{Error, user::UserName};
 use warp::{Filter, filters::BoxedFilter, reply::Response};
@@ -10,7 +10,9 @@ use crate::{
     auth::{Incoming, incoming},
     error::ApiError,
     reply,
-    wire::keyserver::{ChangePassword, KeyserverAuthenticate, KeyserverRegister, TokenAnswer},
+    wire::keyserver::{
+        ChangePassword, KeyserverAuthenticate, KeyserverRegister, SetPasswordLogin, TokenAnswer,
+    },
 };
 
 calls! {
@@ -19,6 +21,7 @@ calls! {
         Authenticate = "authenticate",
         Register = "register",
         ChangePassword = "change_password",
+        SetPasswordLogin = "set_password_login",
         Logout = "logout",
     }
 }
@@ -37,6 +40,7 @@ pub fn keyserver(api: Api) -> BoxedFilter<(Response,)> {
                     KeyserverCall::Authenticate => authenticate(incoming).await,
                     KeyserverCall::Register => register(incoming).await,
                     KeyserverCall::ChangePassword => change_password(incoming).await,
+                    KeyserverCall::SetPasswordLogin => set_password_login(incoming).await,
                     KeyserverCall::Logout => logout(incoming).await,
                 }
             })
@@ -71,5 +75,13 @@ async fn change_password(incoming: Incoming) -> Result<Response, ApiError> {
         .cloud
         .change_password(&asked.session, password)
         .await?;
+    Ok(reply::success())
+}
+
+async fn set_password_login(incoming: Incoming) -> Result<Response, ApiError> {
+    let asked = incoming.authenticate::<SetPasswordLogin>().await?;
+    let allowed = asked.request.allowed;
+    let (cloud, session) = (asked.cloud, asked.session);
+    cloud.set_password_login(&session, allowed).await?;
     Ok(reply::success())
 }

@@ -98,6 +98,19 @@ impl Request for ChangePassword {
     const FIELDS: &'static [(&'static str, &'static str)] = &[("password", PASSWORD)];
 }
 
+/// Allows or forbids that the password opens the account.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SetPasswordLogin {
+    /// Whether the password opens the account from now on. Forbidding ends the session that it has
+    /// opened.
+    pub allowed: bool,
+}
+
+impl Request for SetPasswordLogin {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[("allowed", "true or false")];
+}
+
 /// What opens a session at once.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

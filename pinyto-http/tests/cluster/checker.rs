@@ -280,6 +280,44 @@ impl Running {
     }
 }
 
+/// What has to be acknowledged now and then while clients work, else nothing is shown about it: what
+/// clients do, and by which paths.
+pub(crate) const KINDS: &[(&str, &[&str])] = &[
+    ("store documents", &["/author/Cluster/store"]),
+    ("add documents by code", &["/author/Cluster/add"]),
+    ("change documents", &["/author/Cluster/change"]),
+    ("remove documents", &["/author/Cluster/remove"]),
+    ("log in", &["/authenticate"]),
+    ("log out", &["/logout"]),
+    ("register names", &["/register"]),
+    ("add keys", &["/register_new_key"]),
+    ("change keys", &["/set_key_active", "/delete_key"]),
+    (
+        "use passwords",
+        &["/keyserver/authenticate", "/keyserver/change_password"],
+    ),
+];
+
+/// What nobody has done with success, though all was right with what was done.
+pub(crate) fn missing(journals: &[Journal], events: &[Event]) -> Vec<&'static str> {
+    let count = |paths: &[&str]| {
+        let acknowledged = journals.iter().flat_map(|journal| &journal.acknowledged);
+        let of_kind = acknowledged.filter(|(path, _)| paths.contains(&path.as_str()));
+        of_kind.map(|(_, count)| count).sum::<u64>()
+    };
+    let kinds = KINDS.iter().filter(|(_, paths)| count(paths) == 0);
+    let mut missing: Vec<_> = kinds.map(|(kind, _)| *kind).collect();
+    if journals.iter().all(|journal| journal.queued.is_empty()) {
+        missing.push("queue jobs");
+    }
+    for (what, kind) in [(What::Ran, "run jobs"), (What::Completed, "complete jobs")] {
+        if events.iter().all(|event| event.what != what) {
+            missing.push(kind);
+        }
+    }
+    missing
+}
+
 /// How many leases have expired, with the run or before it.
 pub(crate) fn lapsed(events: &[Event]) -> usize {
     let count = |what| events.iter().filter(|event| event.what == what).count();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    checker::{JobTrouble, Observed, Violation, check, lapsed},
+    checker::{JobTrouble, KINDS, Observed, Violation, check, lapsed, missing},
     journal::{Candidate, Fate, Journal, KeyState, Known, Passwords},
     witness::{Event, What},
 };
@@ -279,4 +279,20 @@ fn jobs_that_run_otherwise_than_promised_are_found() {
 #[test]
 fn leases_that_expired_are_counted() {
     assert_eq!(lapsed(&honest().1.events), 1);
+}
+
+#[test]
+fn what_was_never_done_with_success_is_found() {
+    let (mut journal, observed) = honest();
+    let everything: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(missing(&[journal.clone()], &observed.events), everything);
+    let paths = KINDS.iter().map(|(_, paths)| text(paths[0]));
+    journal.acknowledged = paths.map(|path| (path, 1)).collect();
+    let of = |journal: &Journal, events| missing(&[Journal::default(), journal.clone()], events);
+    assert_eq!(of(&journal, &observed.events), [""; 0]);
+    journal.acknowledged.remove("/logout");
+    assert_eq!(of(&journal, &observed.events), ["log out"]);
+    journal.queued.clear();
+    let jobs = ["log out", "queue jobs", "run jobs", "complete jobs"];
+    assert_eq!(of(&journal, &observed.events[..2]), jobs);
 }

@@ -72,7 +72,7 @@ pub(crate) struct Candidate {
 }
 
 /// Of one client, who is one user.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Journal {
     pub(crate) user: String,
     /// Documents whose identifier is known, by it: their data, or nothing after their removal.
@@ -91,6 +91,8 @@ pub(crate) struct Journal {
     /// What was found wrong on the way.
     pub(crate) violations: Vec<Violation>,
     pub(crate) tally: Tally,
+    /// How many requests were acknowledged while its client worked, by path.
+    pub(crate) acknowledged: BTreeMap<String, u64>,
 }
 
 /// How often.

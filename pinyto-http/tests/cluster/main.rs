@@ -45,7 +45,7 @@ use tokio::time::sleep;
 
 use assembly::AUTHOR;
 use balancer::Balancer;
-use checker::{Observed, check, lapsed};
+use checker::{Observed, check, lapsed, missing};
 use client::Client;
 use deployment::{Deployment, JOBS, SERVERS};
 use dice::Dice;
@@ -160,6 +160,8 @@ async fn examine(
     let most = kills * JOBS + breaks * SERVERS * JOBS;
     let lapsed = lapsed(&observed.events);
     assert!(lapsed <= most, "{lapsed} leases expired");
+    let missing = missing(&journals, &observed.events);
+    assert!(missing.is_empty(), "nobody could {missing:?}");
     tally
 }
 

@@ -52,7 +52,7 @@ impl Shape {
                 ("multipart/form-data; boundary=x-x", body)
             }
             Self::UrlEncoded => {
-                let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+                let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
                 let pairs: Vec<String> = names
                     .map(|(name, value)| format!("{}={}", encode(&name), encode(value)))
                     .collect();

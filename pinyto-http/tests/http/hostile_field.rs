@@ -79,6 +79,11 @@ fn calls(token: &str) -> Vec<Call> {
             json!({"token": token, "password": "correct horse"}),
             &[],
         ),
+        call::<keyserver::SetPasswordLogin>(
+            "/keyserver/set_password_login",
+            json!({"token": token, "allowed": true}),
+            &[],
+        ),
         call::<assembly::SaveAssembly>(
             "/save_assembly",
             json!({"token": token, "original_name": "N", "data": data}),

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use pinyto_core::{memory::MemoryStore, testing::keys};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Server, cloud_with, numbers, quick_settings};
 
@@ -127,6 +127,56 @@ async fn changing_the_password_leaves_device_keys_alone() {
     // The session of the old key is not the one in use.
     let replayed = server.post("/list_keys", json!({"token": token})).await;
     assert_eq!(replayed.error(), (401, "unknown_token"));
+}
+
+#[tokio::test]
+async fn a_password_can_be_forbidden_and_allowed_again() {
+    let server = Server::new();
+    let account = json!({"username": "carol", "password": "correct horse"});
+    let made = server.post("/keyserver/register", account.clone()).await;
+    made.success();
+    let authenticate = async || {
+        server
+            .post("/keyserver/authenticate", account.clone())
+            .await
+    };
+    let set = async |token: &Value, allowed: Value| {
+        let body = json!({"token": token, "allowed": allowed});
+        server.post("/keyserver/set_password_login", body).await
+    };
+    let by_password = authenticate().await.ok()["token"].clone();
+    let refused = set(&by_password, json!(false)).await;
+    assert_eq!(refused.error(), (409, "last_active_key"));
+    let body = json!({"token": by_password, "public_key": numbers(&keys::device(0))});
+    server.post("/register_new_key", body).await.success();
+    for wrong in [json!("false"), json!(0), Value::Null] {
+        let refused = set(&by_password, wrong).await;
+        assert_eq!(refused.error(), (400, "invalid_field"));
+    }
+    let missing = json!({"token": by_password});
+    let refused = server.post("/keyserver/set_password_login", missing).await;
+    assert_eq!(refused.error(), (400, "missing_field"));
+    set(&by_password, json!(false)).await.success();
+
+    let refused = authenticate().await;
+    assert_eq!(refused.error(), (403, "wrong_password"));
+    let wrong = json!({"username": "carol", "password": "wrong horse"});
+    let wrong = server.post("/keyserver/authenticate", wrong).await;
+    assert_eq!(refused.sentence(), wrong.sentence());
+    let ended = set(&by_password, json!(true)).await;
+    assert_eq!(ended.error(), (401, "unknown_token"));
+
+    let by_device = json!(server.login("carol", &keys::device(0)).await);
+    let listed = server.post("/list_keys", json!({"token": by_device})).await;
+    assert_eq!(listed.ok()[0]["active"], false);
+    set(&by_device, json!(true)).await.success();
+    authenticate().await.ok();
+
+    let of_alice = json!(server.user("alice", 1).await);
+    for allowed in [true, false] {
+        let refused = set(&of_alice, json!(allowed)).await;
+        assert_eq!(refused.error(), (404, "no_keyserver_account"));
+    }
 }
 
 #[tokio::test]

@@ -129,6 +129,19 @@ impl Cluster {
         format!("postgres://pinyto@localhost/{database}?host={directory}")
     }
 
+    /// On the socket that belongs to this port, in a directory that nobody else has: whoever
+    /// answers there is this cluster.
+    pub(crate) fn url_of_port(&self, port: u16) -> String {
+        let directory = self.directory.display();
+        format!("postgres://pinyto@localhost:{port}/postgres?host={directory}")
+    }
+
+    /// Whether the server could not start because somebody else has its port.
+    pub(crate) fn has_no_port(&self) -> bool {
+        let log = fs::read_to_string(self.directory.join("log"));
+        log.is_ok_and(|log| log.contains("could not create any TCP/IP sockets"))
+    }
+
     pub(crate) async fn wait_until_ready(&self) -> Result<(), sqlx::Error> {
         let until = Instant::now() + PATIENCE;
         loop {

@@ -24,6 +24,9 @@ const SETTINGS: &[&str] = &[
     "log_min_messages=fatal",
 ];
 
+/// How many ports are tried.
+const PORTS: u32 = 5;
+
 /// A PostgreSQL server of its own, durable as in operation, on a port of 127.0.0.1. It ends with the
 /// value.
 #[derive(Debug)]
@@ -77,21 +80,30 @@ impl Instance {
     }
 
     async fn try_start(primary: Option<u16>) -> Result<Option<Self>, Error> {
-        // Somebody else may take it meanwhile; then the start fails, and the test says so.
-        let port = free_port()?;
+        for _ in 0..PORTS {
+            let port = free_port()?;
+            let Some(instance) = Self::try_start_on(port, primary)? else {
+                return missing(NO_POSTGRES).map(|()| None);
+            };
+            match instance.wait_until_ready().await {
+                // Somebody else has taken it meanwhile.
+                Err(_) if instance.cluster.has_no_port() => {}
+                ready => return ready.map(|()| Some(instance)),
+            }
+        }
+        Err("no port stays free".into())
+    }
+
+    fn try_start_on(port: u16, primary: Option<u16>) -> Result<Option<Self>, Error> {
         let mut settings: Vec<String> = SETTINGS.iter().map(|one| (*one).to_owned()).collect();
         settings.push("listen_addresses=127.0.0.1".to_owned());
         settings.push(format!("port={port}"));
-        let Some((cluster, orders)) = Cluster::start_with(&settings, primary)? else {
-            return missing(NO_POSTGRES).map(|()| None);
-        };
-        let instance = Self {
+        let started = Cluster::start_with(&settings, primary)?;
+        Ok(started.map(|(cluster, orders)| Self {
             cluster,
             port,
             orders: Mutex::new(orders),
-        };
-        instance.wait_until_ready().await?;
-        Ok(Some(instance))
+        }))
     }
 
     /// Where it listens.
@@ -206,12 +218,16 @@ impl Instance {
         }
     }
 
+    /// Until this very server answers, on a socket of its own; on its port it does so as well then.
     async fn wait_until_ready(&self) -> Result<(), Error> {
         let until = Instant::now() + PATIENCE;
         loop {
-            match PgConnection::connect(&self.url("postgres")).await {
+            match PgConnection::connect(&self.cluster.url_of_port(self.port)).await {
                 Ok(connection) => return Ok(connection.close().await?),
                 Err(error) if Instant::now() > until => return Err(error.into()),
+                Err(_) if self.cluster.has_no_port() => {
+                    return Err("somebody else has its port".into());
+                }
                 Err(_) => sleep(Duration::from_millis(20)).await,
             }
         }
@@ -231,5 +247,23 @@ pub(crate) fn pipes(
     match (input, output) {
         (Some(input), Some(output)) => Ok((input, BufReader::new(output))),
         _ => Err(io::Error::other("the keeper has no pipes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_somebody_else_has_is_noticed() {
+        let Some(other) = Instance::start().await else {
+            return;
+        };
+        let Some(instance) = Instance::try_start_on(other.port, None).unwrap() else {
+            return;
+        };
+        assert!(instance.wait_until_ready().await.is_err());
+        assert!(instance.cluster.has_no_port());
+        assert_eq!(other.texts("SELECT 'still there'").await, ["still there"]);
     }
 }

@@ -285,6 +285,11 @@ pub(crate) static LEFT_OUT: &[(&str, Option<&str>, &str)] = &[
         "counts changes, for servers that run",
     ),
     (
+        "run_writers",
+        Some("kept_back"),
+        "matters until the writer's next batch, for servers that run",
+    ),
+    (
         "failures",
         None,
         "failed tries, which mean nothing after minutes",

@@ -18,7 +18,7 @@ use super::{
     key::{new_key_columns, new_key_values, others_active, set_active},
     lock::Lock,
     session::may_act,
-    user::{new_key, new_user},
+    user::{new_key, new_user, registered},
 };
 use crate::row::{
     key::{KeyColumns, bind_key},
@@ -64,12 +64,9 @@ impl Intent for Register {
         let row: Option<UserRow> = bind_key!(register, KeyColumns::try_from(&new.key)?)
             .bind(self.password_hash.as_str())
             .bind(self.sealed_key.as_bytes())
-            .fetch_optional(db)
+            .fetch_optional(&mut *db)
             .await?;
-        Ok(match row {
-            Some(row) => RegisterOutcome::Registered(row.try_into()?),
-            None => RegisterOutcome::NameTaken,
-        })
+        registered(db, row, new).await
     }
 }
 

@@ -3,16 +3,17 @@
 //! Whatever changes what belongs to a user locks her row in `pinyto.users` before anything else:
 //! either as the first statement of its transaction, so that all further ones see what the former
 //! holder of the lock has done, or by changing the row in its only statement. Who needs more locks
-//! takes them in the order of [`Lock`], so that nobody waits in a circle.
+//! takes them in the order of [`Lock`], so that nobody waits in a circle. What concerns many users
+//! takes the locks that it gets without waiting (`run.rs`).
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use pinyto_core::id::UserId;
 
 use super::options::millis;
 
-/// How many milliseconds who holds the locks of other users waits for another one.
-const SOON: u32 = 100;
+/// How many milliseconds runs of a user who is busy wait for her.
+const IN_LINE: u32 = 1_000;
 
 /// The first half of our advisory locks, so that an embedder's are others. (Spells "Piny".)
 const LOCK_SPACE: i32 = 0x5069_6e79;
@@ -28,8 +29,6 @@ pub(super) enum Lock {
     WritingsShared(UserId),
     /// A user: everything that belongs to her.
     User(UserId),
-    /// Several users.
-    Users(BTreeSet<UserId>),
 }
 
 impl Lock {
@@ -53,19 +52,21 @@ impl Lock {
                 "SELECT 1 FROM pinyto.users WHERE id = {} FOR NO KEY UPDATE",
                 user.get()
             ),
-            Self::Users(users) => {
-                let users: Vec<String> = users.iter().map(|user| user.get().to_string()).collect();
-                // Who has some of them must not wait long for another.
-                format!(
-                    "SET LOCAL lock_timeout = {SOON}; \
-                    SELECT 1 FROM pinyto.users WHERE id = ANY('{{{}}}') ORDER BY id \
-                    FOR NO KEY UPDATE; SET LOCAL lock_timeout = 0",
-                    users.join(",")
-                )
-            }
         }
     }
 }
+
+/// Waits in line for users, but not for long. If it fails, [`GIVE_UP_WAITING`] undoes it.
+pub(super) fn wait_for(users: impl IntoIterator<Item = UserId>) -> String {
+    let mut sql = format!("SAVEPOINT in_line; SET LOCAL lock_timeout = {IN_LINE}");
+    for user in users {
+        let _ = write!(sql, "; {}", Lock::User(user).sql());
+    }
+    sql.push_str("; SET LOCAL lock_timeout = 0; RELEASE SAVEPOINT in_line");
+    sql
+}
+
+pub(super) const GIVE_UP_WAITING: &str = "ROLLBACK TO SAVEPOINT in_line";
 
 /// The second half of the advisory lock that migrations hold.
 pub(super) fn migrations_lock() -> String {

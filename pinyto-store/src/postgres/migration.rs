@@ -25,6 +25,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         include_str!("../../migrations/postgres/0002_failures.sql"),
     ),
     (
+        3,
+        "runs kept back",
+        include_str!("../../migrations/postgres/0003_runs_kept_back.sql"),
+    ),
+    (
         4,
         "openpgp keys",
         include_str!("../../migrations/postgres/0004_openpgp_keys.sql"),

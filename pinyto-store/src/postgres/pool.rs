@@ -52,7 +52,7 @@ pub(super) trait Intent: Send + Sync {
     fn user(&self) -> Option<UserId> {
         self.locks()?.iter().find_map(|lock| match lock {
             Lock::User(user) | Lock::Writings(user) => Some(*user),
-            Lock::Claims | Lock::WritingsShared(_) | Lock::Users(_) => None,
+            Lock::Claims | Lock::WritingsShared(_) => None,
         })
     }
 
@@ -288,17 +288,10 @@ impl Database {
     /// anybody may read.
     pub(super) async fn is_ready(&self, within: Duration) -> Result<(), &'static str> {
         let asked = timeout(within, async {
-            let mut connection = self.connections.get().await?;
-            match is_writable(&mut connection).await {
-                Ok(true) => Ok(()),
-                Ok(false) => {
-                    self.connections.forfeit(connection);
-                    Err(Failure::ReadOnly)
-                }
-                Err(error) => {
-                    self.connections.judge(connection, trouble(&error));
-                    Err(error.into())
-                }
+            match self.ask().await {
+                // A connection that a former restart has broken says nothing of the server.
+                Err(failure) if failure.trouble() == Trouble::Lost => self.ask().await,
+                asked => asked,
             }
         });
         let failure = match asked.await {
@@ -313,6 +306,22 @@ impl Database {
         };
         tracing::warn!(?failure, "the database is not ready");
         Err(failure.reason())
+    }
+
+    /// Whether the database can be written, asked on any connection.
+    async fn ask(&self) -> Result<(), Failure> {
+        let mut connection = self.connections.get().await?;
+        match is_writable(&mut connection).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.connections.forfeit(connection);
+                Err(Failure::ReadOnly)
+            }
+            Err(error) => {
+                self.connections.judge(connection, trouble(&error));
+                Err(error.into())
+            }
+        }
     }
 
     /// Waits for what runs, then closes the connections; later calls fail.

@@ -6,14 +6,18 @@ use pinyto_core::{
     clock::Timestamp,
     id::UserId,
     run::{
-        BatchId, CpuBooking, HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention,
-        WRITER_MEMORY,
+        BatchId, CpuBooking, HourUsage, Recorded, Run, RunBatch, RunId, RunRepository,
+        RunRetention, WRITER_MEMORY,
     },
     store::StoreError,
 };
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Intent, PostgresStore, error::Failure, lock::Lock};
+use super::{
+    Intent, PostgresStore,
+    error::{Failure, Trouble},
+    lock::{GIVE_UP_WAITING, Lock, wait_for},
+};
 use crate::row::run::{NewRun, RunRow, figure, nanos};
 
 macro_rules! select_runs {
@@ -80,8 +84,9 @@ struct Record {
     now: Timestamp,
     /// A JSON array of [`NewRun`].
     runs: String,
-    users: BTreeSet<UserId>,
+    of_runs: BTreeSet<UserId>,
     bookings: Bookings,
+    waits: bool,
     per_user: i64,
     oldest: Timestamp,
 }
@@ -123,11 +128,23 @@ const FORGET_WRITERS: &str = "
     DELETE FROM pinyto.run_writers WHERE id IN (
         SELECT id FROM pinyto.run_writers WHERE recorded_at < $1 FOR UPDATE SKIP LOCKED)";
 
-/// Nothing if the batch was recorded already.
+/// Locks those of the users $4 who are not busy, and says who is and who isn't. Nothing if the batch
+/// was recorded already. Waits for nobody but this writer's own batches, and then for no user.
 const BEGIN_BATCH: &str = "
-    INSERT INTO pinyto.run_writers AS w (id, batch, recorded_at) VALUES ($1, $2, $3)
-    ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, recorded_at = excluded.recorded_at
-    WHERE w.batch < excluded.batch";
+    WITH free AS MATERIALIZED (
+        SELECT id FROM pinyto.users WHERE id = ANY($4) FOR NO KEY UPDATE SKIP LOCKED),
+    begun AS (
+        INSERT INTO pinyto.run_writers AS w (id, batch, recorded_at, kept_back)
+        VALUES ($1, $2, $3, ARRAY(
+            SELECT u.id FROM pinyto.users u
+            WHERE u.id = ANY($4) AND u.id NOT IN (SELECT id FROM free)))
+        ON CONFLICT (id) DO UPDATE SET batch = excluded.batch,
+            recorded_at = excluded.recorded_at, kept_back = excluded.kept_back
+        WHERE w.batch < excluded.batch RETURNING w.kept_back)
+    SELECT kept_back, ARRAY(SELECT id FROM free) FROM begun";
+
+/// What the batch kept back when it was recorded.
+const KEPT_BACK: &str = "SELECT kept_back FROM pinyto.run_writers WHERE id = $1 AND batch = $2";
 
 const INSERT: &str = r#"
     INSERT INTO pinyto.runs (id, user_id, assembly_id, assembly, part_kind, part, started_at,
@@ -138,7 +155,7 @@ const INSERT: &str = r#"
     FROM json_to_recordset($1::json) AS r (id text, "user" bigint, assembly_id bigint,
         assembly text, part_kind text, part text, started_at bigint, duration bigint, cpu bigint,
         kind text, message text, line bigint, output text, truncated boolean, attempt bigint)
-    JOIN pinyto.users u ON u.id = r."user"
+    JOIN pinyto.users u ON u.id = r."user" AND u.id = ANY($2)
     ON CONFLICT (user_id, id) DO NOTHING"#;
 
 const TRIM: &str = "
@@ -160,34 +177,26 @@ const BOOK: &str = "
         hour = greatest(u.hour, b.hour)
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
         AS b (user_id, total, hour, of_hour)
-    WHERE u.id = b.user_id";
+    WHERE u.id = b.user_id AND u.id = ANY($5)";
 
 #[async_trait]
 impl Intent for Record {
-    type Outcome = Vec<HourUsage>;
+    type Outcome = Recorded;
 
     fn locks(&self) -> Option<Vec<Lock>> {
-        let booked = self.bookings.users.iter().copied().map(UserId::new);
-        Some(vec![Lock::Users(
-            booked.chain(self.users.clone()).collect(),
-        )])
+        Some(Vec::new())
     }
 
-    async fn run(&self, db: &mut PgConnection) -> Result<Vec<HourUsage>, Failure> {
+    async fn run(&self, db: &mut PgConnection) -> Result<Recorded, Failure> {
+        if self.waits {
+            self.wait(db).await?;
+        }
         let forgotten = self.now.saturating_sub(WRITER_MEMORY);
         sqlx::query(FORGET_WRITERS)
             .bind(forgotten.unix_millis())
             .execute(&mut *db)
             .await?;
-        let begun = sqlx::query(BEGIN_BATCH)
-            .bind(self.id.writer.as_bytes().as_slice())
-            .bind(number(self.id.number))
-            .bind(self.now.unix_millis())
-            .execute(&mut *db)
-            .await?;
-        if begun.rows_affected() > 0 {
-            self.record(db).await?;
-        }
+        let kept_back = self.begin(db).await?;
         let figures: Vec<(i64, i64, i64)> = sqlx::query_as(HOUR_USAGE)
             .bind(&self.bookings.users)
             .fetch_all(db)
@@ -197,20 +206,64 @@ impl Intent for Record {
             .map(|(user, hour, nanos)| figure(UserId::new(user), (hour, nanos)))
             .collect::<Result<Vec<_>, _>>()?;
         figures.sort_unstable_by_key(|figure| figure.user);
-        Ok(figures)
+        Ok(Recorded {
+            figures,
+            kept_back: kept_back.into_iter().map(UserId::new).collect(),
+        })
     }
 }
 
 impl Record {
-    async fn record(&self, db: &mut PgConnection) -> Result<(), Failure> {
-        if !self.users.is_empty() {
+    fn users(&self) -> BTreeSet<UserId> {
+        let booked = self.bookings.users.iter().copied().map(UserId::new);
+        booked.chain(self.of_runs.iter().copied()).collect()
+    }
+
+    /// Locks the users if that is possible soon. If it is not they are still busy, perhaps.
+    async fn wait(&self, db: &mut PgConnection) -> Result<(), Failure> {
+        let in_line = sqlx::raw_sql(AssertSqlSafe(wait_for(self.users())));
+        match in_line.execute(&mut *db).await.map_err(Failure::from) {
+            Err(failure) if failure.trouble() == Trouble::Conflict => {
+                sqlx::raw_sql(GIVE_UP_WAITING).execute(db).await?;
+                Ok(())
+            }
+            waited => waited.map(drop),
+        }
+    }
+
+    /// Records what is of users who are not busy, unless that was done before; says who are.
+    async fn begin(&self, db: &mut PgConnection) -> Result<Vec<i64>, Failure> {
+        let users: Vec<i64> = self.users().into_iter().map(UserId::get).collect();
+        let begun: Option<(Vec<i64>, Vec<i64>)> = sqlx::query_as(BEGIN_BATCH)
+            .bind(self.id.writer.as_bytes().as_slice())
+            .bind(number(self.id.number))
+            .bind(self.now.unix_millis())
+            .bind(users)
+            .fetch_optional(&mut *db)
+            .await?;
+        if let Some((kept_back, free)) = begun {
+            self.record(&free, db).await?;
+            return Ok(kept_back);
+        }
+        let recorded: Option<(Vec<i64>,)> = sqlx::query_as(KEPT_BACK)
+            .bind(self.id.writer.as_bytes().as_slice())
+            .bind(number(self.id.number))
+            .fetch_optional(db)
+            .await?;
+        Ok(recorded.unwrap_or_default().0)
+    }
+
+    async fn record(&self, free: &[i64], db: &mut PgConnection) -> Result<(), Failure> {
+        let of_runs = |user: &i64| self.of_runs.contains(&UserId::new(*user));
+        let with_runs: Vec<i64> = free.iter().copied().filter(of_runs).collect();
+        if !with_runs.is_empty() {
             sqlx::query(INSERT)
                 .bind(self.runs.as_str())
+                .bind(&with_runs)
                 .execute(&mut *db)
                 .await?;
-            let users: Vec<i64> = self.users.iter().map(|user| user.get()).collect();
             sqlx::query(TRIM)
-                .bind(users)
+                .bind(with_runs)
                 .bind(self.per_user)
                 .bind(self.oldest.unix_millis())
                 .execute(&mut *db)
@@ -222,6 +275,7 @@ impl Record {
                 .bind(&self.bookings.totals)
                 .bind(&self.bookings.hours)
                 .bind(&self.bookings.of_hour)
+                .bind(free)
                 .execute(db)
                 .await?;
         }
@@ -245,15 +299,16 @@ impl RunRepository for PostgresStore {
         batch: &RunBatch,
         retention: RunRetention,
         now: Timestamp,
-    ) -> Result<Vec<HourUsage>, StoreError> {
+    ) -> Result<Recorded, StoreError> {
         let runs: Vec<NewRun<'_>> = batch.runs.iter().map(NewRun::from).collect();
         self.write(Record {
             id: batch.id,
             now,
             // Texts and numbers always become JSON.
             runs: serde_json::to_string(&runs).map_err(StoreError::unavailable)?,
-            users: batch.runs.iter().map(|run| run.user).collect(),
+            of_runs: batch.runs.iter().map(|run| run.user).collect(),
             bookings: Bookings::new(&batch.cpu),
+            waits: batch.waits,
             per_user: i64::try_from(retention.per_user).unwrap_or(i64::MAX),
             oldest: now.saturating_sub(retention.max_age),
         })

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use pinyto_core::{
     challenge::SessionTokenHash,
     clock::Timestamp,
-    id::SessionId,
+    id::{SessionId, UserId},
     session::{Actor, LoginTokenHash, NewSession, ReplaceOutcome, Session, SessionRepository},
     store::StoreError,
 };
@@ -52,7 +52,7 @@ struct Replace(NewSession);
 const REPLACE: &str = "
     WITH owner AS MATERIALIZED (
         SELECT u.id FROM pinyto.users u JOIN pinyto.keys k ON k.user_id = u.id
-        WHERE k.id = $1 FOR NO KEY UPDATE OF u),
+        WHERE k.id = $1 AND u.id = $4 FOR NO KEY UPDATE OF u),
     used_key AS (
         UPDATE pinyto.keys k SET last_used_at = greatest(k.last_used_at, $2)
         FROM owner WHERE k.id = $1 AND k.active RETURNING k.id)
@@ -70,12 +70,17 @@ impl Intent for Replace {
         None
     }
 
+    fn user(&self) -> Option<UserId> {
+        Some(self.0.user)
+    }
+
     async fn run(&self, db: &mut PgConnection) -> Result<ReplaceOutcome, Failure> {
         let Self(new) = self;
         let opened: Option<(i64,)> = sqlx::query_as(REPLACE)
             .bind(new.key.get())
             .bind(new.at.unix_millis())
             .bind(new.token_hash.as_bytes().as_slice())
+            .bind(new.user.get())
             .fetch_optional(db)
             .await?;
         Ok(match opened {
@@ -86,6 +91,7 @@ impl Intent for Replace {
 }
 
 struct Renew {
+    user: UserId,
     session: SessionId,
     at: Timestamp,
 }
@@ -93,7 +99,8 @@ struct Renew {
 const RENEW: &str = "
     WITH owner AS MATERIALIZED (
         SELECT u.id, k.id AS key_id FROM pinyto.users u JOIN pinyto.keys k ON k.user_id = u.id
-        JOIN pinyto.sessions s ON s.key_id = k.id WHERE s.id = $1 FOR NO KEY UPDATE OF u),
+        JOIN pinyto.sessions s ON s.key_id = k.id
+        WHERE s.id = $1 AND u.id = $3 FOR NO KEY UPDATE OF u),
     used_key AS (
         UPDATE pinyto.keys k SET last_used_at = greatest(k.last_used_at, $2)
         FROM owner WHERE k.id = owner.key_id RETURNING k.id)
@@ -108,22 +115,31 @@ impl Intent for Renew {
         None
     }
 
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+
     async fn run(&self, db: &mut PgConnection) -> Result<(), Failure> {
         sqlx::query(RENEW)
             .bind(self.session.get())
             .bind(self.at.unix_millis())
+            .bind(self.user.get())
             .execute(db)
             .await?;
         Ok(())
     }
 }
 
-struct End(SessionId);
+struct End {
+    user: UserId,
+    session: SessionId,
+}
 
 const END: &str = "
     WITH owner AS MATERIALIZED (
         SELECT u.id FROM pinyto.users u JOIN pinyto.keys k ON k.user_id = u.id
-        JOIN pinyto.sessions s ON s.key_id = k.id WHERE s.id = $1 FOR NO KEY UPDATE OF u)
+        JOIN pinyto.sessions s ON s.key_id = k.id
+        WHERE s.id = $1 AND u.id = $2 FOR NO KEY UPDATE OF u)
     DELETE FROM pinyto.sessions s USING owner WHERE s.id = $1";
 
 #[async_trait]
@@ -134,8 +150,16 @@ impl Intent for End {
         None
     }
 
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+
     async fn run(&self, db: &mut PgConnection) -> Result<bool, Failure> {
-        let ended = sqlx::query(END).bind(self.0.get()).execute(db).await?;
+        let ended = sqlx::query(END)
+            .bind(self.session.get())
+            .bind(self.user.get())
+            .execute(db)
+            .await?;
         Ok(ended.rows_affected() > 0)
     }
 }
@@ -236,12 +260,17 @@ impl SessionRepository for PostgresStore {
         found(self.database.one(find).await?)
     }
 
-    async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
-        self.write(Renew { session, at }).await
+    async fn renew(
+        &self,
+        user: UserId,
+        session: SessionId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(Renew { user, session, at }).await
     }
 
-    async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
-        self.write(End(session)).await
+    async fn end(&self, user: UserId, session: SessionId) -> Result<bool, StoreError> {
+        self.write(End { user, session }).await
     }
 
     async fn spend(

@@ -10,7 +10,12 @@ use pinyto_core::{
 };
 use sqlx::PgConnection;
 
-use super::{Intent, PostgresStore, error::Failure, lock::Lock};
+use super::{
+    Intent, PostgresStore,
+    error::Failure,
+    key::{new_key_columns, new_key_values},
+    lock::Lock,
+};
 use crate::row::{
     key::{KeyColumns, bind_key},
     user::{UsageRow, UserRow},
@@ -62,13 +67,38 @@ impl Intent for Register {
             .bind(new.name.as_str())
             .bind(new.at.unix_millis());
         let row: Option<UserRow> = bind_key!(register, KeyColumns::try_from(&new.key)?)
-            .fetch_optional(db)
+            .fetch_optional(&mut *db)
             .await?;
-        Ok(match row {
-            Some(row) => RegisterOutcome::Registered(row.try_into()?),
-            None => RegisterOutcome::NameTaken,
-        })
+        registered(db, row, new).await
     }
+}
+
+const FURTHER_KEY: &str = concat!(
+    "INSERT INTO pinyto.keys (",
+    new_key_columns!(),
+    ") VALUES ($1, true, ",
+    new_key_values!(),
+    ")"
+);
+
+/// Adds the further keys of who has registered.
+pub(super) async fn registered(
+    db: &mut PgConnection,
+    row: Option<UserRow>,
+    new: &NewUser,
+) -> Result<RegisterOutcome, Failure> {
+    let Some(row) = row else {
+        return Ok(RegisterOutcome::NameTaken);
+    };
+    for key in &new.further_keys {
+        let further = sqlx::query(FURTHER_KEY)
+            .bind(row.id)
+            .bind(new.at.unix_millis());
+        bind_key!(further, KeyColumns::try_from(key)?)
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(RegisterOutcome::Registered(row.try_into()?))
 }
 
 struct EnsureKeyless {

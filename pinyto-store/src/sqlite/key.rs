@@ -83,7 +83,7 @@ pub(super) const MATCHING: &str = select_keys!(
 );
 
 /// Of those who have used it the first, else the last of all. Other users may have registered the
-/// key as often as they like: only the entries of one index are walked through.
+/// key as often as they like: only entries of one index are looked at.
 pub(super) const FIND_OPENPGP: &str = select_keys!(
     ", u.name AS user_name",
     "pinyto_keys k JOIN pinyto_users u ON u.id = k.user_id

@@ -47,6 +47,9 @@ impl Intent for Register {
             return Ok(RegisterOutcome::NameTaken);
         };
         let key = insert_key(db, user.id, &new.key, new.at).await?;
+        for key in &new.further_keys {
+            insert_key(&mut *db, user.id, key, new.at).await?;
+        }
         sqlx::query(INSERT)
             .bind(user.id.get())
             .bind(key.get())

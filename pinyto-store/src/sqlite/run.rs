@@ -6,8 +6,8 @@ use pinyto_core::{
     clock::Timestamp,
     id::UserId,
     run::{
-        BatchId, CpuBooking, HourUsage, Run, RunBatch, RunId, RunRepository, RunRetention,
-        WRITER_MEMORY,
+        BatchId, CpuBooking, HourUsage, Recorded, Run, RunBatch, RunId, RunRepository,
+        RunRetention, WRITER_MEMORY,
     },
     store::StoreError,
 };
@@ -109,8 +109,8 @@ impl Record {
         Ok(begun.rows_affected() > 0)
     }
 
-    /// What is booked for the users of the batch.
-    async fn figures(&self, db: &mut SqliteConnection) -> Result<Vec<HourUsage>, Failure> {
+    /// What is booked for the users of the batch. The only writer never meets a user who is busy.
+    async fn figures(&self, db: &mut SqliteConnection) -> Result<Recorded, Failure> {
         let users: BTreeSet<UserId> = self.cpu.iter().map(|booking| booking.user).collect();
         let mut figures = Vec::new();
         for user in users {
@@ -122,15 +122,18 @@ impl Record {
                 figures.push(figure(user, booked)?);
             }
         }
-        Ok(figures)
+        Ok(Recorded {
+            figures,
+            kept_back: BTreeSet::new(),
+        })
     }
 }
 
 #[async_trait]
 impl Intent for Record {
-    type Outcome = Vec<HourUsage>;
+    type Outcome = Recorded;
 
-    async fn run(&self, db: &mut SqliteConnection) -> Result<Vec<HourUsage>, Failure> {
+    async fn run(&self, db: &mut SqliteConnection) -> Result<Recorded, Failure> {
         if !self.begin(db).await? {
             return self.figures(db).await;
         }
@@ -160,7 +163,10 @@ impl Intent for Record {
                 figures.insert(booking.user, figure(booking.user, booked)?);
             }
         }
-        Ok(figures.into_values().collect())
+        Ok(Recorded {
+            figures: figures.into_values().collect(),
+            kept_back: BTreeSet::new(),
+        })
     }
 }
 
@@ -180,7 +186,7 @@ impl RunRepository for SqliteStore {
         batch: &RunBatch,
         retention: RunRetention,
         now: Timestamp,
-    ) -> Result<Vec<HourUsage>, StoreError> {
+    ) -> Result<Recorded, StoreError> {
         let runs: Vec<NewRun<'_>> = batch.runs.iter().map(NewRun::from).collect();
         self.write(Record {
             id: batch.id,

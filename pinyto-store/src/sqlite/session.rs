@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use pinyto_core::{
     challenge::SessionTokenHash,
     clock::Timestamp,
-    id::SessionId,
+    id::{SessionId, UserId},
     session::{Actor, LoginTokenHash, NewSession, ReplaceOutcome, Session, SessionRepository},
     store::StoreError,
 };
@@ -86,7 +86,7 @@ struct Replace(NewSession);
 
 pub(super) const NOTE_LOGIN: &str = "
     UPDATE pinyto_keys SET last_used_at = max(coalesce(last_used_at, ?2), ?2)
-    WHERE id = ?1 AND active = 1";
+    WHERE id = ?1 AND user_id = ?3 AND active = 1";
 
 pub(super) const REPLACE: &str = "
     DELETE FROM pinyto_sessions WHERE key_id = ?1;
@@ -103,6 +103,7 @@ impl Intent for Replace {
         let noted = sqlx::query(NOTE_LOGIN)
             .bind(key)
             .bind(at)
+            .bind(new.user.get())
             .execute(&mut *db)
             .await?;
         if noted.rows_affected() == 0 {
@@ -120,14 +121,16 @@ impl Intent for Replace {
 }
 
 struct Renew {
+    user: UserId,
     session: SessionId,
     at: Timestamp,
 }
 
 pub(super) const RENEW: &str = "
-    UPDATE pinyto_sessions SET last_used_at = max(last_used_at, ?2) WHERE id = ?1;
+    UPDATE pinyto_sessions SET last_used_at = max(last_used_at, ?2)
+    WHERE id = ?1 AND (SELECT user_id FROM pinyto_keys k WHERE k.id = key_id) = ?3;
     UPDATE pinyto_keys SET last_used_at = max(coalesce(last_used_at, ?2), ?2)
-    WHERE id = (SELECT key_id FROM pinyto_sessions WHERE id = ?1)";
+    WHERE id = (SELECT key_id FROM pinyto_sessions WHERE id = ?1) AND user_id = ?3";
 
 #[async_trait]
 impl Intent for Renew {
@@ -137,22 +140,32 @@ impl Intent for Renew {
         sqlx::query(RENEW)
             .bind(self.session.get())
             .bind(self.at.unix_millis())
+            .bind(self.user.get())
             .execute(db)
             .await?;
         Ok(())
     }
 }
 
-struct End(SessionId);
+struct End {
+    user: UserId,
+    session: SessionId,
+}
 
-pub(super) const END: &str = "DELETE FROM pinyto_sessions WHERE id = ?1";
+pub(super) const END: &str = "
+    DELETE FROM pinyto_sessions
+    WHERE id = ?1 AND (SELECT user_id FROM pinyto_keys k WHERE k.id = key_id) = ?2";
 
 #[async_trait]
 impl Intent for End {
     type Outcome = bool;
 
     async fn run(&self, db: &mut SqliteConnection) -> Result<bool, Failure> {
-        let ended = sqlx::query(END).bind(self.0.get()).execute(db).await?;
+        let ended = sqlx::query(END)
+            .bind(self.session.get())
+            .bind(self.user.get())
+            .execute(db)
+            .await?;
         Ok(ended.rows_affected() > 0)
     }
 }
@@ -226,12 +239,17 @@ impl SessionRepository for SqliteStore {
         Ok(row.map(Session::try_from).transpose()?)
     }
 
-    async fn renew(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
-        self.write(Renew { session, at }).await
+    async fn renew(
+        &self,
+        user: UserId,
+        session: SessionId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(Renew { user, session, at }).await
     }
 
-    async fn end(&self, session: SessionId) -> Result<bool, StoreError> {
-        self.write(End(session)).await
+    async fn end(&self, user: UserId, session: SessionId) -> Result<bool, StoreError> {
+        self.write(End { user, session }).await
     }
 
     async fn spend(

@@ -50,7 +50,9 @@ impl Intent for Register {
         let Some(user) = insert_user(db, &new.name, new.at).await? else {
             return Ok(RegisterOutcome::NameTaken);
         };
-        insert_key(db, user.id, &new.key, new.at).await?;
+        for key in [&new.key].into_iter().chain(&new.further_keys) {
+            insert_key(&mut *db, user.id, key, new.at).await?;
+        }
         Ok(RegisterOutcome::Registered(user))
     }
 }

@@ -7,7 +7,7 @@ use pinyto_core::{
     document::{Document, QueuedJob},
     egress::HostPattern,
     job::{Claim, ClaimedJob, Completion, Hold, JobRef, LeaseId},
-    key::{KeyLabel, NewKey},
+    key::{KeyLabel, NewKey, OpenPgpKey, OpenPgpParts},
     run::{CpuBooking, RunError, RunOutcome, RunRetention},
     store::Store,
     testing::{given, keys},
@@ -61,7 +61,7 @@ pub(crate) async fn fill(store: &dyn Store) {
     // Numbers that were given and are no longer there.
     let gone = given::user(store, "gone", 3).await;
     let unused = given::key(store, &gone, 4).await;
-    given::session(store, unused, 9).await;
+    given::session(store, &gone, unused, 9).await;
     given::key(store, &ann, 5).await;
     let new_key = NewKey {
         material: keys::synthetic(6).into(),
@@ -75,9 +75,31 @@ pub(crate) async fn fill(store: &dyn Store) {
     keys.set_active(ann.id.into(), &hash, false, given::at(0))
         .await
         .unwrap();
+    let fingerprint = keys::openpgp(1).fingerprint();
+    let openpgp = OpenPgpKey::new(OpenPgpParts {
+        certificate: (0..=255).cycle().take(5_000).collect(),
+        user_ids: vec!["Änn \"A\" <ann@example.org>".to_owned(), String::new()],
+        expires_at: Some(given::at(5_000)),
+        ..keys::openpgp_parts(fingerprint)
+    });
+    let openpgp = NewKey {
+        material: openpgp.into(),
+        label: None,
+    };
+    let openpgp = given::added(store, &ann, &openpgp).await;
+    given::session(store, &ann, openpgp, 3).await;
+    // Is carried by no backup.
+    let spent = given::login_token(1);
+    assert!(
+        store
+            .sessions()
+            .spend(&spent, given::at(300))
+            .await
+            .unwrap()
+    );
     let first = given::first_key(store, &ann).await;
-    given::session(store, first, 1).await;
-    given::session(store, bob.key, 2).await;
+    given::session(store, &ann, first, 1).await;
+    given::session(store, &bob.user, bob.key, 2).await;
 
     let old = given::source("Old");
     given::saved(store, &gone, &old).await;
@@ -127,8 +149,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         vec![booking],
     );
     let retention = RunRetention::default();
-    let recorded = store.runs().record(&batch, retention, given::at(20));
-    recorded.await.unwrap();
+    given::recorded(store, batch, retention, given::at(20)).await;
 
     // Jobs: one that has failed, one that runs, one that is queued by a document, one that is held.
     let now = given::at(100);

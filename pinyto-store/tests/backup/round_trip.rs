@@ -5,7 +5,7 @@ use pinyto_core::{
     job::JobState,
     query::Query,
     store::Store,
-    testing::given,
+    testing::{given, keys},
     usage::Usage,
     user::User,
 };
@@ -106,8 +106,16 @@ async fn a_restored_store_answers_as_before_and_goes_on() {
         }
         let (old, new) = (before.keys().list(ann.id), after.keys().list(ann.id));
         assert_eq!(old.await.unwrap(), new.await.unwrap());
+        let fingerprint = keys::openpgp(1).fingerprint();
+        let (owner, _) = after
+            .keys()
+            .find_openpgp(&fingerprint)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(owner, ann);
         // Who was logged in still is.
-        for n in [1, 2] {
+        for n in [1, 2, 3] {
             let token = given::token_hash(n);
             let found = after.sessions().find_by_token(&token).await.unwrap();
             let old = before.sessions().find_by_token(&token).await.unwrap();

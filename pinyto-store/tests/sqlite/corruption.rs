@@ -28,7 +28,7 @@ async fn broken(sql: &'static str) -> Vec<String> {
     let store = place.store().await;
     let ann = given::account(&store, "ann", 1).await.user;
     let key = given::first_key(&store, &ann).await;
-    let session = given::session(&store, key, 1).await;
+    let session = given::session(&store, &ann, key, 1).await;
     let notes = given::assembly(&store, &ann, "Notes").await;
     given::installed(&store, &ann, &notes).await;
     let document = given::document(1, &notes, "text".into());
@@ -36,7 +36,7 @@ async fn broken(sql: &'static str) -> Vec<String> {
     // Somebody whose rows are whole, whatever happens to the first.
     let bob = given::user(&store, "bob", 2).await;
     let bobs_key = given::first_key(&store, &bob).await;
-    let bobs = given::session(&store, bobs_key, 2).await;
+    let bobs = given::session(&store, &bob, bobs_key, 2).await;
     place.meddle(sql).await;
 
     let hash = given::hash_of(1);

@@ -259,6 +259,7 @@ impl CallServices {
         self.tally.book(WRITE + per_byte(document.size()));
         let entry = NewEntry {
             document,
+            at: time,
             max_bytes: self.cloud.settings().quotas.bytes,
             job: job.map(|job| QueuedJob {
                 job,

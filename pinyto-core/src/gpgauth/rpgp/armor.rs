@@ -103,10 +103,10 @@ mod tests {
         let text = encode(MESSAGE, b"packets").to_string();
         assert_eq!(
             text,
-            "-----BEGIN PGP MESSAGE-----\n\ncGFja2V0cw==\n=rf/l\n-----END PGP MESSAGE-----\n"
+            "-----BEGIN PGP MESSAGE-----\n\ncGFja2V0cw==\n=dWPq\n-----END PGP MESSAGE-----\n"
         );
         let with_header = text.replacen("\n\n", "\nVersion: 1\nComment:\n\n", 1);
-        let without_sum = text.replace("=rf/l\n", "");
+        let without_sum = text.replace("=dWPq\n", "");
         let around = format!("\n \t{text}\r\n");
         for good in [
             &text,
@@ -128,9 +128,9 @@ mod tests {
             format!("hello\n{text}"),
             format!("{text}hello"),
             text.replace("MESSAGE", "SIGNATURE"),
-            text.replace("=rf/l", "=rf/l\ncGFja2V0cw=="),
+            text.replace("=dWPq", "=dWPq\ncGFja2V0cw=="),
             text.replace("cGFja2V0cw==", "cGFja2V0cw=!"),
-            text.replace("cGFja2V0cw==\n=rf/l\n", ""),
+            text.replace("cGFja2V0cw==\n=dWPq\n", ""),
             text.replacen("\n\n", "\n", 1),
             text.replacen("-----\n", "----- x\n", 1),
         ];

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use pgp::{
-    packet::{KeyFlags, PublicKey, PublicSubkey, Signature, UserId},
+    packet::{Features, KeyFlags, PublicKey, PublicSubkey, Signature, UserId},
     types::{KeyDetails as _, Tag},
 };
 
@@ -30,8 +30,8 @@ pub(super) struct Certificate {
     pub(super) primary: PublicKey,
     /// What the primary key may do, by the newest signature that says so.
     pub(super) flags: KeyFlags,
-    /// Whether a self-signature wants more modern encryption than all implementations have.
-    pub(super) announces_aead: bool,
+    /// Whether a self-signature asks for the encrypted data of RFC 9580 (5.13.2).
+    pub(super) announces_seipd_v2: bool,
     pub(super) recipient: Recipient,
     pub(super) user_ids: Vec<String>,
     pub(super) algorithm: String,
@@ -152,10 +152,9 @@ impl Judge {
             .map(|by| by.signature.key_flags())
             .find(|flags| *flags != KeyFlags::default())
             .unwrap_or_default();
-        let announces_aead = deciding.iter().any(|by| {
-            let features = by.signature.features().map(Vec::<u8>::from);
-            features.is_some_and(|features| features.first().is_some_and(|first| first & !1 != 0))
-        });
+        let announces_seipd_v2 = deciding
+            .iter()
+            .any(|by| by.signature.features().is_some_and(Features::seipd_v2));
 
         let (subkeys, refused) = self.subkeys(others)?;
         let newest = subkeys
@@ -198,7 +197,7 @@ impl Judge {
         Ok(Certificate {
             user_ids: users.iter().map(|(_, id, _)| shown(id.id())).collect(),
             flags,
-            announces_aead,
+            announces_seipd_v2,
             recipient,
             algorithm: format!("{name}, {encrypts}"),
             expires_at: earlier(ends, last),

@@ -10,8 +10,8 @@ use pgp::{
         sym::SymmetricKeyAlgorithm,
     },
     packet::{
-        Decompressor, PublicKeyEncryptedSessionKey, Subpacket, SubpacketData,
-        SymEncryptedProtectedData,
+        Decompressor, GnupgAeadDataConfig, PublicKeyEncryptedSessionKey, StreamDecryptor,
+        Subpacket, SubpacketData, SymEncryptedProtectedData,
     },
     types::{
         DecryptionKey as _, EncryptionKey, EskType, KeyDetails as _, KeyVersion, Password,
@@ -95,15 +95,10 @@ pub(super) fn decrypt(server: &ServerKey, bytes: &[u8]) -> Option<Zeroizing<Vec<
     let all = session_keys
         .iter()
         .all(|packet| packet.tag == tag::SESSION_KEY);
-    // Only data with protection of its integrity (5.13): what the old packet had none of (5.7) is
-    // not even tried.
-    if data.tag != tag::PROTECTED || !all || session_keys.len() > MAX_SESSION_KEYS {
+    if !all || session_keys.len() > MAX_SESSION_KEYS {
         return None;
     }
-    let data = SymEncryptedProtectedData::try_from_reader(data.header()?, &data.body[..]).ok()?;
-    if data.version() != 1 {
-        return None;
-    }
+    let data = Protected::read(data)?;
     let inner = session_keys
         .iter()
         .filter_map(|packet| {
@@ -113,11 +108,60 @@ pub(super) fn decrypt(server: &ServerKey, bytes: &[u8]) -> Option<Zeroizing<Vec<
     literal(&inner, 0)
 }
 
+/// Encrypted data whose integrity is protected. What the old packet had none of (5.7) is not even
+/// tried.
+enum Protected<'a> {
+    /// 5.13.1.
+    Standard(SymEncryptedProtectedData),
+    /// GnuPG's own (draft-koch-librepgp, 5.16): its version 2.4 asks for that in the keys it makes.
+    GnuPg(GnupgAeadDataConfig, &'a [u8]),
+}
+
+impl<'a> Protected<'a> {
+    fn read(packet: &'a Packet) -> Option<Self> {
+        let mut body = &packet.body[..];
+        match packet.tag {
+            tag::PROTECTED => {
+                let data =
+                    SymEncryptedProtectedData::try_from_reader(packet.header()?, body).ok()?;
+                (data.version() == 1).then_some(Self::Standard(data))
+            }
+            tag::GNUPG_PROTECTED => {
+                let config = GnupgAeadDataConfig::try_from_reader(&mut body).ok()?;
+                Some(Self::GnuPg(config, body))
+            }
+            _ => None,
+        }
+    }
+
+    /// All of it, once its integrity has been checked.
+    fn decrypt(&self, cipher: SymmetricKeyAlgorithm, key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::Standard(data) => {
+                let mode = Seipdv1ReadMode::CheckFirst {
+                    max_message_size: MAX_MESSAGE,
+                };
+                let inner = data.decrypt(key, Some(cipher), mode).ok()?;
+                Some(Zeroizing::new(inner))
+            }
+            Self::GnuPg(config, _) if config.sym_alg != cipher => None,
+            Self::GnuPg(config, data) => {
+                let (mode, chunks) = (config.aead, config.chunk_size);
+                let reader =
+                    StreamDecryptor::gnupg_aead(cipher, mode, chunks, key, &config.iv, *data);
+                let mut inner = Zeroizing::new(Vec::with_capacity(data.len()));
+                reader.ok()?.read_to_end(&mut inner).ok()?;
+                Some(inner)
+            }
+        }
+    }
+}
+
 /// Decrypts the session key with the server's, and with that the data.
 fn open(
     server: &ServerKey,
     session_key: &PublicKeyEncryptedSessionKey,
-    data: &SymEncryptedProtectedData,
+    data: &Protected<'_>,
 ) -> Option<Zeroizing<Vec<u8>>> {
     let values = session_key.values().ok()?;
     let password = Password::empty();
@@ -133,12 +177,7 @@ fn open(
             if !is_cipher(*sym_alg) || key.len() != sym_alg.key_size() {
                 return None;
             }
-            // First the check of the integrity, then the data.
-            let mode = Seipdv1ReadMode::CheckFirst {
-                max_message_size: MAX_MESSAGE,
-            };
-            let inner = data.decrypt(key.as_ref(), Some(*sym_alg), mode).ok()?;
-            Some(Zeroizing::new(inner))
+            data.decrypt(*sym_alg, key.as_ref())
         })
 }
 

@@ -22,6 +22,7 @@ pub(super) mod tag {
     pub(in super::super) const PUBLIC_SUBKEY: u8 = 14;
     pub(in super::super) const USER_ATTRIBUTE: u8 = 17;
     pub(in super::super) const PROTECTED: u8 = 18;
+    pub(in super::super) const GNUPG_PROTECTED: u8 = 20;
     pub(in super::super) const PADDING: u8 = 21;
 }
 
@@ -123,7 +124,10 @@ fn next(bytes: &mut &[u8]) -> Option<Packet> {
 }
 
 fn is_data(tag: u8) -> bool {
-    matches!(tag, tag::COMPRESSED | tag::LITERAL | tag::PROTECTED)
+    matches!(
+        tag,
+        tag::COMPRESSED | tag::LITERAL | tag::PROTECTED | tag::GNUPG_PROTECTED
+    )
 }
 
 fn byte(bytes: &mut &[u8]) -> Option<u8> {

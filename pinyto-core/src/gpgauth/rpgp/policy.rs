@@ -199,3 +199,77 @@ pub(super) fn signature_type(packet: &Packet) -> Option<u8> {
 pub(super) fn revokes(packet: &Packet) -> bool {
     matches!(signature_type(packet), Some(0x20 | 0x28 | 0x30))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(body: &[u8]) -> Packet {
+        Packet {
+            tag: super::super::packets::tag::PUBLIC_SUBKEY,
+            body: body.to_vec().into(),
+        }
+    }
+
+    #[test]
+    fn an_ecdh_key_may_not_ask_for_weak_algorithms() {
+        // SHA-1, SHA-256, SHA-512; 3DES, AES-128, Twofish.
+        for (hash, cipher, accepted) in [
+            (8, 7, true),
+            (10, 9, true),
+            (2, 7, false),
+            (8, 2, false),
+            (8, 10, false),
+            (99, 7, false),
+        ] {
+            let mut body = vec![10, 0x2b, 6, 1, 4, 1, 0x97, 0x55, 1, 5, 1, 1, 7, 0x40];
+            body.extend([9; 32]);
+            body.extend([3, 1, hash, cipher]);
+            let numbers = EcdhPublicParams::try_from_reader(&body[..], None).unwrap();
+            assert_eq!(may_encrypt(&PublicParams::ECDH(numbers)), accepted);
+        }
+    }
+
+    #[test]
+    fn keys_that_end_anywhere_have_no_algorithm() {
+        let whole = [4, 0, 0, 0, 0, 18, 10, 0x2b, 6, 1, 4, 1, 0x97, 0x55, 1, 5, 1];
+        let whole = key(&whole);
+        assert_eq!(algorithm(&whole, Role::Encrypt), Ok("cv25519".to_owned()));
+        assert!(algorithm(&whole, Role::Certify).is_err());
+        for end in 0..whole.body.len() {
+            assert!(algorithm(&key(&whole.body[..end]), Role::Encrypt).is_err());
+        }
+    }
+
+    #[test]
+    fn rsa_has_2048_bits_and_may_be_for_one_thing_only() {
+        let rsa = |algorithm: u8, bits: u16| {
+            let [high, low] = bits.to_be_bytes();
+            key(&[4, 0, 0, 0, 0, algorithm, high, low])
+        };
+        for role in [Role::Certify, Role::Encrypt] {
+            assert_eq!(algorithm(&rsa(1, 2048), role), Ok("rsa2048".to_owned()));
+            let weak = algorithm(&rsa(1, 2047), role);
+            assert_eq!(weak, Err(InvalidOpenPgpKey::TooWeak));
+        }
+        assert!(algorithm(&rsa(2, 2048), Role::Certify).is_err());
+        assert!(algorithm(&rsa(3, 2048), Role::Encrypt).is_err());
+    }
+
+    #[test]
+    fn revocations_are_seen_in_signatures_of_all_versions() {
+        for (body, revoked) in [
+            (&[4, 0x20][..], true),
+            (&[4, 0x28], true),
+            (&[6, 0x30], true),
+            (&[5, 0x20], true),
+            (&[3, 5, 0x20], true),
+            (&[3, 0x20, 0x13], false),
+            (&[4, 0x13], false),
+            (&[4], false),
+            (&[], false),
+        ] {
+            assert_eq!(revokes(&key(body)), revoked, "{body:?}");
+        }
+    }
+}

@@ -50,9 +50,9 @@ pub enum InvalidServerKey {
         "The server's OpenPGP key is protected with a passphrase, or a part of its secret half is missing. Export it whole and without one."
     )]
     Protected,
-    /// It isn't elliptic.
+    /// It isn't elliptic, or not of version 4.
     #[error(
-        "The server's OpenPGP key must be elliptic (Ed25519 with Cv25519): it decrypts what anybody sends, and RSA can't do that here without telling by its time about the key. It is {algorithm}."
+        "The server's OpenPGP key must be elliptic and of version 4 (Ed25519 with Cv25519), but is {algorithm}. It decrypts what anybody sends, and RSA would tell about the key by the time that takes."
     )]
     Algorithm {
         /// Which one it is.
@@ -63,9 +63,9 @@ pub enum InvalidServerKey {
     NoSigning,
     /// It announces a format that can't be decrypted here.
     #[error(
-        "The server's OpenPGP key asks for AEAD, which isn't supported. Take it out of its preferences (gpg --edit-key: setpref AES256 AES192 AES SHA512 SHA256)."
+        "The server's OpenPGP key asks for data that is encrypted by RFC 9580 (SEIPD version 2), which the server doesn't read. Make one that doesn't, for example with GnuPG."
     )]
-    Aead,
+    SeipdV2,
     /// It is no key that would be accepted from a user.
     #[error("The server's OpenPGP key can't be used: {0}")]
     Unusable(#[source] InvalidOpenPgpKey),
@@ -81,7 +81,7 @@ impl InvalidServerKey {
             Self::Protected => "openpgp_server_key_protected",
             Self::Algorithm { .. } => "openpgp_server_key_algorithm",
             Self::NoSigning => "openpgp_server_key_no_signing",
-            Self::Aead => "openpgp_server_key_aead",
+            Self::SeipdV2 => "openpgp_server_key_seipd_v2",
             Self::Unusable(reason) => reason.code(),
         }
     }
@@ -206,6 +206,12 @@ impl ServerKey {
         if protected {
             return Err(InvalidServerKey::Protected);
         }
+        // Only data for version 4 is decrypted, and only its signatures are made.
+        if secret.primary_key.version() != KeyVersion::V4 {
+            return Err(InvalidServerKey::Algorithm {
+                algorithm: "not of version 4".to_owned(),
+            });
+        }
         let public = SignedPublicKey::from(secret.clone());
         let mut points = vec![point(public.primary_key.public_params())?];
         for subkey in &public.public_subkeys {
@@ -217,8 +223,8 @@ impl ServerKey {
         if !certificate.flags.sign() {
             return Err(InvalidServerKey::NoSigning);
         }
-        if certificate.announces_aead {
-            return Err(InvalidServerKey::Aead);
+        if certificate.announces_seipd_v2 {
+            return Err(InvalidServerKey::SeipdV2);
         }
         let fingerprint = fingerprint(&certificate.primary).ok_or(InvalidServerKey::Malformed)?;
         Ok(Self {

@@ -194,9 +194,8 @@ pub async fn no_more_bytes_are_stored_than_allowed(store: Arc<dyn Store>) {
     let size = document(1).size();
     let insert = async |n, max_bytes| {
         let entry = NewEntry {
-            document: document(n),
             max_bytes: Some(max_bytes),
-            job: None,
+            ..given::entry(&document(n))
         };
         store.documents().insert(hugo.id, &entry).await.unwrap()
     };
@@ -229,15 +228,38 @@ pub async fn no_more_bytes_are_stored_than_allowed(store: Arc<dyn Store>) {
     assert_eq!(usage(&*store, &hugo).await.bytes, 2 * size - 99);
 }
 
+pub async fn a_document_is_accounted_for_from_when_it_is_stored_whatever_time_it_has(
+    store: Arc<dyn Store>,
+) {
+    let (hugo, notes) = hugo(&*store).await;
+    let (mut expected, mut n) = (Usage::new(given::at(0)), 0);
+    for (time, at) in [(-900, 100), (5_000, 200), (300, 300), (150, 250)] {
+        n += 1;
+        let document = Document {
+            time: given::at(time),
+            ..given::document(n, &notes, json!("x"))
+        };
+        let entry = NewEntry {
+            at: given::at(at),
+            ..given::entry(&document)
+        };
+        let inserted = store.documents().insert(hugo.id, &entry).await.unwrap();
+        assert_eq!(inserted, InsertOutcome::Inserted);
+        expected = expected.with_storage_changed(given::at(at), document.size(), 0);
+        assert_eq!(usage(&*store, &hugo).await, expected);
+        let found = find(&*store, &hugo, &document).await;
+        assert_eq!(found, Some(document));
+    }
+}
+
 pub async fn documents_stored_by_many_at_once_stop_at_the_bytes_allowed(store: Arc<dyn Store>) {
     let (hugo, notes) = hugo(&*store).await;
     let size = given::document(0, &notes, json!(1)).size();
     let outcomes = race((0..20).map(|n| {
         let (store, hugo) = (store.clone(), hugo.clone());
         let entry = NewEntry {
-            document: given::document(n, &notes, json!(1)),
             max_bytes: Some(7 * size),
-            job: None,
+            ..given::entry(&given::document(n, &notes, json!(1)))
         };
         async move { store.documents().insert(hugo.id, &entry).await.unwrap() }
     }))
@@ -312,9 +334,8 @@ pub async fn usage_is_exact_whatever_comes_changes_and_goes(store: Arc<dyn Store
             Change::Insert { id, length, max } => {
                 let document = document(id, length);
                 let entry = NewEntry {
-                    document: document.clone(),
                     max_bytes: Some(max),
-                    job: None,
+                    ..given::entry(&document)
                 };
                 let inserted = store.documents().insert(hugo.id, &entry).await.unwrap();
                 if expected.bytes + document.size() <= max {

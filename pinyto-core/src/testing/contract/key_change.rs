@@ -69,7 +69,7 @@ pub async fn an_ended_session_changes_no_key(store: Arc<dyn Store>) {
     let hugo = given::user(&*store, "hugo", 1).await;
     given::key(&*store, &hugo, 2).await;
     let first = given::first_key(&*store, &hugo).await;
-    let session = given::session(&*store, first, 1).await;
+    let session = given::session(&*store, &hugo, first, 1).await;
     let actor = Actor::from(&session);
     let attempt = async |n, actor: Actor| {
         let (new, hash) = (given::new_key(n), given::hash_of(2));
@@ -96,10 +96,10 @@ pub async fn an_ended_session_changes_no_key(store: Arc<dyn Store>) {
     }
 
     let before = store.keys().list(hugo.id).await.unwrap();
-    assert!(store.sessions().end(session.id).await.unwrap());
+    assert!(store.sessions().end(hugo.id, session.id).await.unwrap());
     let erna = given::user(&*store, "erna", 4).await;
     let key = given::first_key(&*store, &erna).await;
-    let hers = given::session(&*store, key, 2).await;
+    let hers = given::session(&*store, &erna, key, 2).await;
     let foreign = Actor {
         user: hugo.id,
         session: Some(hers.id),
@@ -172,7 +172,7 @@ pub async fn the_last_active_key_stays(store: Arc<dyn Store>) {
 pub async fn a_refused_change_leaves_the_session_alone(store: Arc<dyn Store>) {
     let hugo = given::user(&*store, "hugo", 1).await;
     let key = given::first_key(&*store, &hugo).await;
-    let session = given::session(&*store, key, 1).await;
+    let session = given::session(&*store, &hugo, key, 1).await;
     assert_eq!(deactivate(&*store, &hugo, 1).await, KeyChange::LastActive);
     assert_eq!(delete(&*store, &hugo, 1).await, KeyChange::LastActive);
     let found = store.sessions().find(session.id).await.unwrap();

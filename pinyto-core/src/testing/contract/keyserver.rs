@@ -89,7 +89,7 @@ pub async fn a_taken_name_gets_no_account(store: Arc<dyn Store>) {
 
 pub async fn a_new_password_brings_a_new_key_and_moves_the_session_to_it(store: Arc<dyn Store>) {
     let old = given::account(&*store, "hugo", 1).await;
-    let session = given::session(&*store, old.key, 1).await;
+    let session = given::session(&*store, &old.user, old.key, 1).await;
     let outcome = change(&*store, &old.user, session.id, 2).await;
     assert_eq!(outcome, ChangePasswordOutcome::Changed);
     let new = find(&*store, "hugo").await.unwrap();
@@ -108,10 +108,10 @@ pub async fn a_new_password_brings_a_new_key_and_moves_the_session_to_it(store: 
 
 pub async fn a_session_moved_to_a_new_key_is_that_keys_one_session(store: Arc<dyn Store>) {
     let old = given::account(&*store, "hugo", 1).await;
-    let session = given::session(&*store, old.key, 1).await;
+    let session = given::session(&*store, &old.user, old.key, 1).await;
     change(&*store, &old.user, session.id, 2).await;
     let account = find(&*store, "hugo").await.unwrap();
-    let next = given::session(&*store, account.key, 2).await;
+    let next = given::session(&*store, &account.user, account.key, 2).await;
     let find = async |id| store.sessions().find(id).await.unwrap();
     assert_eq!(find(session.id).await, None);
     assert_eq!(find(next.id).await, Some(next));
@@ -120,8 +120,8 @@ pub async fn a_session_moved_to_a_new_key_is_that_keys_one_session(store: Arc<dy
 pub async fn a_new_password_leaves_keys_and_sessions_of_devices_alone(store: Arc<dyn Store>) {
     let old = given::account(&*store, "hugo", 1).await;
     let device = given::key(&*store, &old.user, 5).await;
-    let by_password = given::session(&*store, old.key, 1).await;
-    let by_device = given::session(&*store, device, 2).await;
+    let by_password = given::session(&*store, &old.user, old.key, 1).await;
+    let by_device = given::session(&*store, &old.user, device, 2).await;
     change(&*store, &old.user, by_device.id, 2).await;
     let find = async |id| store.sessions().find(id).await.unwrap();
     assert_eq!(find(by_device.id).await, Some(by_device));
@@ -135,7 +135,7 @@ pub async fn a_new_password_leaves_keys_and_sessions_of_devices_alone(store: Arc
 pub async fn without_account_no_password_is_changed(store: Arc<dyn Store>) {
     let hugo = given::user(&*store, "hugo", 1).await;
     let key = given::first_key(&*store, &hugo).await;
-    let session = given::session(&*store, key, 1).await;
+    let session = given::session(&*store, &hugo, key, 1).await;
     let outcome = change(&*store, &hugo, session.id, 2).await;
     assert_eq!(outcome, ChangePasswordOutcome::NoAccount);
     assert_eq!(store.keys().list(hugo.id).await.unwrap().len(), 1);
@@ -152,7 +152,7 @@ pub async fn deleting_its_key_deletes_the_account(store: Arc<dyn Store>) {
     assert_eq!(refused.unwrap(), KeyChange::LastActive);
     assert!(find(&*store, "hugo").await.is_some());
     let device = given::key(&*store, &account.user, 2).await;
-    let session = given::session(&*store, device, 1).await;
+    let session = given::session(&*store, &account.user, device, 1).await;
     let deleted = store
         .keys()
         .delete(account.user.id.into(), &given::hash_of(1), given::at(0))
@@ -214,7 +214,7 @@ pub async fn of_passwords_changed_at_once_one_is_in_force_with_its_key(store: Ar
         let name = format!("racer{round}");
         let account = given::account(&*store, &name, 1).await;
         let device = given::key(&*store, &account.user, 2).await;
-        let session = given::session(&*store, account.key, round).await;
+        let session = given::session(&*store, &account.user, account.key, round).await;
         let outcomes = race((10..15).map(|n| {
             let (store, user, session) = (store.clone(), account.user.clone(), session.id);
             async move { change(&*store, &user, session, n).await }
@@ -240,7 +240,7 @@ pub async fn rehashing_never_brings_an_old_password_back(store: Arc<dyn Store>) 
     for round in 0..5 {
         let name = format!("racer{round}");
         let account = given::account(&*store, &name, 1).await;
-        let session = given::session(&*store, account.key, round).await;
+        let session = given::session(&*store, &account.user, account.key, round).await;
         race((0..2).map(|n| {
             let (store, account) = (store.clone(), account.clone());
             async move {
@@ -263,11 +263,17 @@ pub async fn rehashing_never_brings_an_old_password_back(store: Arc<dyn Store>) 
 
 pub async fn an_ended_session_changes_no_password(store: Arc<dyn Store>) {
     let account = given::account(&*store, "hugo", 1).await;
-    let session = given::session(&*store, account.key, 1).await;
-    assert!(store.sessions().end(session.id).await.unwrap());
+    let session = given::session(&*store, &account.user, account.key, 1).await;
+    assert!(
+        store
+            .sessions()
+            .end(account.user.id, session.id)
+            .await
+            .unwrap()
+    );
     let erna = given::user(&*store, "erna", 9).await;
     let key = given::first_key(&*store, &erna).await;
-    let hers = given::session(&*store, key, 2).await;
+    let hers = given::session(&*store, &erna, key, 2).await;
     for refused in [session.id, hers.id] {
         let outcome = change(&*store, &account.user, refused, 2).await;
         assert_eq!(outcome, ChangePasswordOutcome::SessionEnded);

@@ -99,6 +99,7 @@ macro_rules! __store_contract {
                 a_registered_user_is_found_by_exactly_her_name
                 names_that_differ_in_case_only_belong_to_different_users
                 a_registration_brings_the_first_key_active
+                a_registration_may_bring_further_keys
                 a_taken_name_changes_nothing_for_its_owner
                 different_users_may_have_the_same_key
                 of_registrations_racing_for_one_name_exactly_one_wins
@@ -250,6 +251,7 @@ macro_rules! __store_contract {
                 nobody_changes_a_document_of_another_user_or_assembly
                 an_assemblys_documents_stay_its_own_under_another_name
                 no_more_bytes_are_stored_than_allowed
+                a_document_is_accounted_for_from_when_it_is_stored_whatever_time_it_has
                 documents_stored_by_many_at_once_stop_at_the_bytes_allowed
                 of_those_who_remove_a_document_at_once_one_does
                 usage_is_exact_whatever_comes_changes_and_goes
@@ -279,6 +281,7 @@ macro_rules! __store_contract {
                 who_is_gone_is_skipped
                 cpu_time_is_booked_in_all_and_for_its_hour
                 a_batch_that_comes_again_is_booked_once
+                a_batch_that_waits_is_recorded_as_any_other
                 of_one_batch_recorded_by_many_at_once_one_counts
                 batches_recorded_by_many_at_once_are_exact
             }

@@ -102,7 +102,7 @@ pub async fn an_openpgp_key_comes_back_with_all_its_parts(store: Arc<dyn Store>)
         let both = (hugo.clone(), expected.clone());
         let short = new.material.fingerprint().key_hash();
         let matching = store.keys().matching(&hugo.name, &short).await;
-        assert_eq!(matching.unwrap(), [both.clone()]);
+        assert_eq!(matching.unwrap(), std::slice::from_ref(&both));
         let fingerprint = new.material.fingerprint();
         let found = store.keys().find_openpgp(&fingerprint).await;
         assert_eq!(found.unwrap(), Some(both), "also after its end");
@@ -145,11 +145,11 @@ pub async fn of_several_users_an_openpgp_key_is_hers_who_has_used_it(store: Arc<
     let owner = async || owner(&*store, 1).await.unwrap().name;
     assert_eq!(owner().await, ida.name, "who has registered it last");
 
-    given::session(&*store, of_users[1], 1).await;
+    given::session(&*store, &erna, of_users[1], 1).await;
     assert_eq!(owner().await, erna.name, "the only one who has used it");
-    given::session(&*store, of_users[2], 2).await;
+    given::session(&*store, &udo, of_users[2], 2).await;
     assert_eq!(owner().await, erna.name, "of two the first");
-    given::session(&*store, of_users[0], 3).await;
+    given::session(&*store, &hugo, of_users[0], 3).await;
     assert_eq!(owner().await, hugo.name, "of three the first");
 
     done(set_active(&*store, &hugo, &key, false, 0).await);
@@ -226,16 +226,16 @@ pub async fn a_hash_selects_among_keys_of_all_kinds(store: Arc<dyn Store>) {
 pub async fn deactivating_and_deleting_an_openpgp_key_ends_its_session(store: Arc<dyn Store>) {
     let hugo = given::user(&*store, "hugo", 1).await;
     let rsa = given::first_key(&*store, &hugo).await;
-    let by_rsa = given::session(&*store, rsa, 1).await;
+    let by_rsa = given::session(&*store, &hugo, rsa, 1).await;
     let key = given::openpgp_key(1, Some(100));
     let id = given::added(&*store, &hugo, &key).await;
     let find = async |session| store.sessions().find(session).await.unwrap();
-    let first = given::session(&*store, id, 2).await;
+    let first = given::session(&*store, &hugo, id, 2).await;
     assert_eq!((first.key, &first.user), (id, &hugo));
     done(set_active(&*store, &hugo, &key, false, 0).await);
     assert_eq!(find(first.id).await, None);
     done(set_active(&*store, &hugo, &key, true, 0).await);
-    let second = given::session(&*store, id, 3).await;
+    let second = given::session(&*store, &hugo, id, 3).await;
     assert_eq!(find(second.id).await, Some(second.clone()));
     done(delete(&*store, &hugo, &key, 0).await);
     assert_eq!(find(second.id).await, None);
@@ -245,7 +245,7 @@ pub async fn deactivating_and_deleting_an_openpgp_key_ends_its_session(store: Ar
 pub async fn a_key_that_has_expired_is_no_other_active_key(store: Arc<dyn Store>) {
     let hugo = given::user(&*store, "hugo", 1).await;
     let rsa = given::new_key(1);
-    let session = given::session(&*store, given::first_key(&*store, &hugo).await, 1).await;
+    let session = given::session(&*store, &hugo, given::first_key(&*store, &hugo).await, 1).await;
     given::added(&*store, &hugo, &given::openpgp_key(1, Some(100))).await;
     given::added(&*store, &hugo, &given::openpgp_key(2, Some(200))).await;
     // Others' keys are nobody's business.

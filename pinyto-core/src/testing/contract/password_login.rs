@@ -48,6 +48,7 @@ pub async fn a_forbidden_password_opens_nothing_until_it_is_allowed_again(store:
     assert!(is_allowed(&*store, "hugo").await);
     let open = async |n| {
         let new = NewSession {
+            user: hugo,
             key: account.key,
             token_hash: given::token_hash(n),
             at: given::at(1),
@@ -72,9 +73,9 @@ pub async fn forbidding_ends_the_session_of_the_accounts_key_alone(store: Arc<dy
     let account = given::account(&*store, "hugo", 1).await;
     let device = given::key(&*store, &account.user, 2).await;
     let other = given::account(&*store, "erna", 1).await;
-    let by_password = given::session(&*store, account.key, 1).await;
-    let by_device = given::session(&*store, device, 2).await;
-    let hers = given::session(&*store, other.key, 3).await;
+    let by_password = given::session(&*store, &account.user, account.key, 1).await;
+    let by_device = given::session(&*store, &account.user, device, 2).await;
+    let hers = given::session(&*store, &other.user, other.key, 3).await;
     let find = async |session| store.sessions().find(session).await.unwrap();
     let outcome = set(&*store, &by_password, true, 0).await;
     assert_eq!(outcome, PasswordLoginOutcome::Done);
@@ -103,7 +104,7 @@ pub async fn without_account_no_password_is_forbidden_or_allowed(store: Arc<dyn 
 
 pub async fn a_password_that_alone_opens_the_account_is_not_forbidden(store: Arc<dyn Store>) {
     let account = given::account(&*store, "hugo", 1).await;
-    let session = given::session(&*store, account.key, 1).await;
+    let session = given::session(&*store, &account.user, account.key, 1).await;
     let refused = PasswordLoginOutcome::LastActive;
     assert_eq!(set(&*store, &session, false, 0).await, refused);
     given::key(&*store, &account.user, 2).await;
@@ -146,10 +147,16 @@ pub async fn a_key_that_has_expired_is_no_reason_to_forbid_the_password(store: A
 pub async fn an_ended_session_forbids_and_allows_nothing(store: Arc<dyn Store>) {
     let account = given::account(&*store, "hugo", 1).await;
     let device = given::key(&*store, &account.user, 2).await;
-    let ended = given::session(&*store, device, 1).await;
-    assert!(store.sessions().end(ended.id).await.unwrap());
+    let ended = given::session(&*store, &account.user, device, 1).await;
+    assert!(
+        store
+            .sessions()
+            .end(account.user.id, ended.id)
+            .await
+            .unwrap()
+    );
     let erna = given::user(&*store, "erna", 9).await;
-    let hers = given::session(&*store, given::first_key(&*store, &erna).await, 2).await;
+    let hers = given::session(&*store, &erna, given::first_key(&*store, &erna).await, 2).await;
     let foreign = Actor {
         user: account.user.id,
         session: Some(hers.id),
@@ -167,7 +174,7 @@ pub async fn an_ended_session_forbids_and_allows_nothing(store: Arc<dyn Store>) 
 pub async fn a_new_password_stays_forbidden(store: Arc<dyn Store>) {
     let account = given::account(&*store, "hugo", 1).await;
     let device = given::key(&*store, &account.user, 2).await;
-    let session = given::session(&*store, device, 1).await;
+    let session = given::session(&*store, &account.user, device, 1).await;
     for (n, allowed) in [(3, false), (4, true), (5, true), (6, false)] {
         set(&*store, &session, allowed, 0).await;
         let changed = change(&*store, &account.user, session.id, n).await;
@@ -207,7 +214,7 @@ pub async fn a_password_changed_while_it_is_forbidden_is_forbidden(store: Arc<dy
         let name = format!("racer{round}");
         let account = given::account(&*store, &name, 1).await;
         let device = given::key(&*store, &account.user, 2).await;
-        let session = given::session(&*store, device, round).await;
+        let session = given::session(&*store, &account.user, device, round).await;
         race((0..3).map(|n| {
             let (store, user, session) = (store.clone(), account.user.clone(), session.clone());
             async move {

@@ -39,6 +39,7 @@ async fn is_gone(store: &dyn Store, session: &Session) -> bool {
 pub async fn an_opened_session_is_found_by_its_id_and_its_token(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
     let new = NewSession {
+        user: hugo.id,
         key,
         token_hash: given::token_hash(1),
         at: given::at(5),
@@ -67,16 +68,16 @@ pub async fn an_opened_session_is_found_by_its_id_and_its_token(store: Arc<dyn S
 pub async fn opening_a_session_is_noted_as_use_of_its_key(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
     given::key(&*store, &hugo, 2).await;
-    given::session(&*store, key, 1).await;
+    given::session(&*store, &hugo, key, 1).await;
     let keys = store.keys().list(hugo.id).await.unwrap();
     assert_eq!(keys[0].last_used_at, Some(given::at(0)));
     assert_eq!(keys[1].last_used_at, None);
 }
 
 pub async fn a_second_session_of_a_key_ends_the_first(store: Arc<dyn Store>) {
-    let (_, key) = hugo(&*store).await;
-    let first = given::session(&*store, key, 1).await;
-    let second = given::session(&*store, key, 2).await;
+    let (hugo, key) = hugo(&*store).await;
+    let first = given::session(&*store, &hugo, key, 1).await;
+    let second = given::session(&*store, &hugo, key, 2).await;
     assert_ne!(first.id, second.id, "identifiers are never given twice");
     assert!(is_gone(&*store, &first).await);
     assert!(!is_gone(&*store, &second).await);
@@ -87,10 +88,10 @@ pub async fn sessions_of_different_keys_live_side_by_side(store: Arc<dyn Store>)
     let other_key = given::key(&*store, &hugo, 2).await;
     let erna = given::user(&*store, "erna", 1).await;
     let erna_key = given::first_key(&*store, &erna).await;
-    let first = given::session(&*store, key, 1).await;
-    let second = given::session(&*store, other_key, 2).await;
-    let hers = given::session(&*store, erna_key, 3).await;
-    given::session(&*store, key, 4).await;
+    let first = given::session(&*store, &hugo, key, 1).await;
+    let second = given::session(&*store, &hugo, other_key, 2).await;
+    let hers = given::session(&*store, &erna, erna_key, 3).await;
+    given::session(&*store, &hugo, key, 4).await;
     assert!(is_gone(&*store, &first).await);
     assert!(!is_gone(&*store, &second).await);
     assert!(!is_gone(&*store, &hers).await);
@@ -102,8 +103,11 @@ pub async fn a_key_that_is_not_active_or_not_there_opens_no_session(store: Arc<d
     let key = given::key(&*store, &hugo, 2).await;
     set_active(&*store, &hugo, 2, false).await;
     let missing = KeyId::new(key.get() + 1000);
-    for (key, token) in [(key, 1), (missing, 2)] {
+    let erna = given::user(&*store, "erna", 3).await;
+    let hers = given::first_key(&*store, &erna).await;
+    for (key, token) in [(key, 1), (missing, 2), (hers, 3)] {
         let new = NewSession {
+            user: hugo.id,
             key,
             token_hash: given::token_hash(token),
             at: given::at(1),
@@ -120,20 +124,20 @@ pub async fn a_key_that_is_not_active_or_not_there_opens_no_session(store: Arc<d
 pub async fn deactivating_a_key_ends_its_session_for_good(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
     let other_key = given::key(&*store, &hugo, 2).await;
-    let session = given::session(&*store, key, 1).await;
-    let other = given::session(&*store, other_key, 2).await;
+    let session = given::session(&*store, &hugo, key, 1).await;
+    let other = given::session(&*store, &hugo, other_key, 2).await;
     set_active(&*store, &hugo, 1, false).await;
     assert!(is_gone(&*store, &session).await);
     assert!(!is_gone(&*store, &other).await);
     set_active(&*store, &hugo, 1, true).await;
     assert!(is_gone(&*store, &session).await);
-    let next = given::session(&*store, key, 3).await;
+    let next = given::session(&*store, &hugo, key, 3).await;
     assert_ne!(next.id, session.id);
 }
 
 pub async fn activating_an_active_key_leaves_its_session_alone(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
-    let session = given::session(&*store, key, 1).await;
+    let session = given::session(&*store, &hugo, key, 1).await;
     set_active(&*store, &hugo, 1, true).await;
     assert!(!is_gone(&*store, &session).await);
 }
@@ -141,8 +145,8 @@ pub async fn activating_an_active_key_leaves_its_session_alone(store: Arc<dyn St
 pub async fn deleting_a_key_ends_its_session(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
     let other_key = given::key(&*store, &hugo, 2).await;
-    let session = given::session(&*store, key, 1).await;
-    let other = given::session(&*store, other_key, 2).await;
+    let session = given::session(&*store, &hugo, key, 1).await;
+    let other = given::session(&*store, &hugo, other_key, 2).await;
     let deleted = store
         .keys()
         .delete(hugo.id.into(), &given::hash_of(2), given::at(0))
@@ -155,33 +159,36 @@ pub async fn deleting_a_key_ends_its_session(store: Arc<dyn Store>) {
 pub async fn a_session_ends_once_and_alone(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
     let other_key = given::key(&*store, &hugo, 2).await;
-    let session = given::session(&*store, key, 1).await;
-    let other = given::session(&*store, other_key, 2).await;
-    assert!(store.sessions().end(session.id).await.unwrap());
+    let session = given::session(&*store, &hugo, key, 1).await;
+    let other = given::session(&*store, &hugo, other_key, 2).await;
+    let erna = given::user(&*store, "erna", 3).await;
+    assert!(!store.sessions().end(erna.id, session.id).await.unwrap());
+    assert!(!is_gone(&*store, &session).await);
+    assert!(store.sessions().end(hugo.id, session.id).await.unwrap());
     assert!(is_gone(&*store, &session).await);
-    assert!(!store.sessions().end(session.id).await.unwrap());
+    assert!(!store.sessions().end(hugo.id, session.id).await.unwrap());
     assert!(!is_gone(&*store, &other).await);
 }
 
 pub async fn identifiers_of_ended_sessions_are_never_given_again(store: Arc<dyn Store>) {
-    let (_, key) = hugo(&*store).await;
+    let (hugo, key) = hugo(&*store).await;
     let mut seen = Vec::new();
     for n in 0..5 {
-        let session = given::session(&*store, key, n).await;
+        let session = given::session(&*store, &hugo, key, n).await;
         assert!(!seen.contains(&session.id));
         seen.push(session.id);
-        assert!(store.sessions().end(session.id).await.unwrap());
+        assert!(store.sessions().end(hugo.id, session.id).await.unwrap());
     }
 }
 
 pub async fn renewing_notes_the_use_of_session_and_key(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
     let other_key = given::key(&*store, &hugo, 2).await;
-    let session = given::session(&*store, key, 1).await;
-    let other = given::session(&*store, other_key, 2).await;
+    let session = given::session(&*store, &hugo, key, 1).await;
+    let other = given::session(&*store, &hugo, other_key, 2).await;
     store
         .sessions()
-        .renew(session.id, given::at(60))
+        .renew(hugo.id, session.id, given::at(60))
         .await
         .unwrap();
     let find = async |id| store.sessions().find(id).await.unwrap();
@@ -198,9 +205,16 @@ pub async fn renewing_notes_the_use_of_session_and_key(store: Arc<dyn Store>) {
 
 pub async fn renewing_never_sets_the_last_use_back(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
-    let session = given::session(&*store, key, 1).await;
+    let session = given::session(&*store, &hugo, key, 1).await;
+    // Nor does anybody else renew it.
+    let erna = given::user(&*store, "erna", 3).await;
+    let renewed = store.sessions().renew(erna.id, session.id, given::at(90));
+    renewed.await.unwrap();
     for second in [60, 30] {
-        let renewed = store.sessions().renew(session.id, given::at(second)).await;
+        let renewed = store
+            .sessions()
+            .renew(hugo.id, session.id, given::at(second))
+            .await;
         renewed.unwrap();
     }
     let found = store.sessions().find(session.id).await.unwrap().unwrap();
@@ -211,11 +225,11 @@ pub async fn renewing_never_sets_the_last_use_back(store: Arc<dyn Store>) {
 
 pub async fn renewing_an_ended_session_does_nothing(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
-    let session = given::session(&*store, key, 1).await;
-    assert!(store.sessions().end(session.id).await.unwrap());
+    let session = given::session(&*store, &hugo, key, 1).await;
+    assert!(store.sessions().end(hugo.id, session.id).await.unwrap());
     store
         .sessions()
-        .renew(session.id, given::at(60))
+        .renew(hugo.id, session.id, given::at(60))
         .await
         .unwrap();
     assert!(is_gone(&*store, &session).await);
@@ -225,12 +239,16 @@ pub async fn renewing_an_ended_session_does_nothing(store: Arc<dyn Store>) {
 
 pub async fn sessions_last_used_before_a_moment_are_ended_and_counted(store: Arc<dyn Store>) {
     let (hugo, key) = hugo(&*store).await;
-    let mut sessions = vec![given::session(&*store, key, 0).await];
+    let mut sessions = vec![given::session(&*store, &hugo, key, 0).await];
     for n in 1..4 {
         let key = given::key(&*store, &hugo, n + 1).await;
-        let session = given::session(&*store, key, n).await;
+        let session = given::session(&*store, &hugo, key, n).await;
         let at = given::at(i64::try_from(n).unwrap());
-        store.sessions().renew(session.id, at).await.unwrap();
+        store
+            .sessions()
+            .renew(hugo.id, session.id, at)
+            .await
+            .unwrap();
         sessions.push(session);
     }
     // Last used at 0, 1, 2 and 3 seconds.
@@ -250,11 +268,12 @@ pub async fn sessions_last_used_before_a_moment_are_ended_and_counted(store: Arc
 }
 
 pub async fn of_sessions_opened_at_once_with_one_key_one_lives(store: Arc<dyn Store>) {
-    let (_, key) = hugo(&*store).await;
+    let (hugo, key) = hugo(&*store).await;
     for round in 0..5 {
         let outcomes = race((0..6).map(|n| {
             let store = store.clone();
             let new = NewSession {
+                user: hugo.id,
                 key,
                 token_hash: given::token_hash(round * 10 + n),
                 at: given::at(1),
@@ -284,6 +303,7 @@ pub async fn a_key_deactivated_while_sessions_are_opened_has_none(store: Arc<dyn
         race((0..5).map(|n| {
             let (store, hugo) = (store.clone(), hugo.clone());
             let new = NewSession {
+                user: hugo.id,
                 key,
                 token_hash: given::token_hash(round * 10 + n),
                 at: given::at(1),

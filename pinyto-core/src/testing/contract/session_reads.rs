@@ -117,20 +117,17 @@ pub async fn what_is_read_for_a_session_is_its_users_and_with_the_session_it_end
         run(4, ann.id),
     ];
     let batch = given::batch(runs, Vec::new());
-    let recorded = store
-        .runs()
-        .record(&batch, Default::default(), given::at(9));
-    recorded.await.unwrap();
+    given::recorded(store, batch, Default::default(), given::at(9)).await;
     given::stored(store, &bob, &given::document(1, &notes, json!([1]))).await;
     let mut sessions = Vec::new();
     for (n, user) in [(1, &ann), (2, &bob)] {
         let key = given::first_key(store, user).await;
-        sessions.push(given::session(store, key, n).await);
+        sessions.push(given::session(store, user, key, n).await);
     }
     for session in &sessions {
         assert!(read_all(store, session).await);
     }
-    store.sessions().end(sessions[0].id).await.unwrap();
+    store.sessions().end(ann.id, sessions[0].id).await.unwrap();
     assert!(!read_all(store, &sessions[0]).await);
     assert!(read_all(store, &sessions[1]).await);
     let nobodys = SessionId::new(sessions[1].id.get() + 1000);

@@ -45,6 +45,28 @@ pub async fn a_registration_brings_the_first_key_active(store: Arc<dyn Store>) {
     assert_eq!(key.last_used_at, None);
 }
 
+pub async fn a_registration_may_bring_further_keys(store: Arc<dyn Store>) {
+    let new = NewUser {
+        further_keys: vec![given::new_key(2), given::new_key(3)],
+        ..given::new_user("hugo", 1)
+    };
+    let RegisterOutcome::Registered(hugo) = store.users().register(&new).await.unwrap() else {
+        panic!("the name is free");
+    };
+    let keys = store.keys().list(hugo.id).await.unwrap();
+    let all: Vec<_> = keys.iter().map(|key| (&key.material, key.active)).collect();
+    let expected = [1, 2, 3].map(given::new_key);
+    let expected: Vec<_> = expected.iter().map(|key| (&key.material, true)).collect();
+    assert_eq!(all, expected);
+    let again = NewUser {
+        further_keys: vec![given::new_key(4)],
+        ..given::new_user("hugo", 5)
+    };
+    let again = store.users().register(&again).await;
+    assert_eq!(again.unwrap(), RegisterOutcome::NameTaken);
+    assert_eq!(store.keys().list(hugo.id).await.unwrap(), keys);
+}
+
 pub async fn a_taken_name_changes_nothing_for_its_owner(store: Arc<dyn Store>) {
     let hugo = given::user(&*store, "hugo", 1).await;
     let again = store.users().register(&given::new_user("hugo", 2)).await;

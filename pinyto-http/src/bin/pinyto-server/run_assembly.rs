@@ -266,6 +266,7 @@ impl Trial {
             for document in documents::read(file, &assembly, now)? {
                 let entry = NewEntry {
                     document,
+                    at: now,
                     max_bytes: None,
                     job: None,
                 };
@@ -290,6 +291,7 @@ impl Trial {
                 material: public_key.into(),
                 label,
             },
+            further_keys: Vec::new(),
             at,
         };
         let RegisterOutcome::Registered(user) = store.users().register(&user).await? else {
@@ -300,6 +302,7 @@ impl Trial {
             return Ok(None);
         };
         let new = NewSession {
+            user: user.id,
             key: key.id,
             token_hash: SessionTokenHash::from_bytes([0; 32]),
             at,

@@ -78,6 +78,8 @@ pub(crate) struct Client {
     next: u64,
     dice: Dice,
     started: Instant,
+    /// How many requests were acknowledged lately, by path.
+    acknowledged: BTreeMap<String, u64>,
     pub(crate) journal: Journal,
 }
 
@@ -98,6 +100,7 @@ impl Client {
             next: 0,
             dice: Dice::new(number),
             started,
+            acknowledged: BTreeMap::new(),
             journal: Journal {
                 user: format!("client_{number}"),
                 ..Journal::default()
@@ -132,6 +135,7 @@ impl Client {
 
     /// Goes on until told to stop.
     pub(crate) async fn work(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.acknowledged.clear();
         while !stop.load(Ordering::Relaxed) {
             // Wherever the next connection leads.
             if self.dice.roll(4) == 0 {
@@ -154,6 +158,7 @@ impl Client {
                 _ => self.race().await,
             }
         }
+        self.journal.acknowledged = std::mem::take(&mut self.acknowledged);
         self
     }
 
@@ -175,6 +180,8 @@ impl Client {
         match status {
             200 => {
                 self.journal.tally.acknowledged += 1;
+                let of_path = self.acknowledged.entry(path.to_owned());
+                *of_path.or_default() += 1;
                 Answer::Ok(answer)
             }
             503 => {

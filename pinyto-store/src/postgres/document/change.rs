@@ -11,6 +11,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use pinyto_core::{
+    clock::Timestamp,
     document::{Document, InsertOutcome, NewEntry, QueuedJob, tree_size},
     id::UserId,
     store::StoreError,
@@ -121,7 +122,7 @@ const INSERT: &str = concat!(
         WHERE author.name = $5),
     charged AS (
         UPDATE pinyto.users SET ",
-    account!("$3", "$4", "0"),
+    account!("$15", "$4", "0"),
     " WHERE id = $1 AND setup = $9 AND bytes <= $8 - $4 AND EXISTS (SELECT 1 FROM installed)
         RETURNING id),
     stored AS (
@@ -165,6 +166,7 @@ const TRIES: usize = 3;
 struct Insert<'a> {
     user: UserId,
     document: &'a Document,
+    at: Timestamp,
     size: i64,
     body: &'a str,
     max_bytes: i64,
@@ -211,6 +213,7 @@ pub(super) async fn insert(
         let insert = Insert {
             user,
             document,
+            at: entry.at,
             size: size(document),
             body: &body,
             max_bytes: max_bytes(entry.max_bytes),
@@ -275,7 +278,7 @@ impl Intent for Insert<'_> {
                 match self.insert_once(db, &setup).await? {
                     Tried::Inserted => {
                         if let Some(job) = self.job {
-                            job::enqueue(db, self.user, self.document, job).await?;
+                            job::enqueue(db, self.user, self.document.id, job, self.at).await?;
                         }
                         return Ok(Some(InsertOutcome::Inserted));
                     }
@@ -366,6 +369,7 @@ impl Insert<'_> {
             .bind(entries.roles)
             .bind(indexes)
             .bind(traits)
+            .bind(self.at.unix_millis())
             .fetch_one(db)
             .await?;
         Ok(if inserted > 0 {

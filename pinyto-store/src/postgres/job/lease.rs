@@ -227,15 +227,16 @@ async fn claim_one(
 }
 
 pub(super) struct Extend {
+    pub(super) user: UserId,
     pub(super) lease: Lease,
     pub(super) until: Timestamp,
 }
 
 const EXTEND: &str = "
     WITH owner AS MATERIALIZED (
-        SELECT u.id FROM pinyto.users u JOIN pinyto.job_entries e ON e.user_id = u.id
-        WHERE e.id = $1 FOR NO KEY UPDATE OF u)
-    UPDATE pinyto.job_entries e SET due_at = $3 FROM owner WHERE e.id = $1 AND e.lease = $2";
+        SELECT id FROM pinyto.users WHERE id = $4 FOR NO KEY UPDATE)
+    UPDATE pinyto.job_entries e SET due_at = $3
+    FROM owner WHERE e.user_id = owner.id AND e.id = $1 AND e.lease = $2";
 
 #[async_trait]
 impl Intent for Extend {
@@ -245,11 +246,16 @@ impl Intent for Extend {
         None
     }
 
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+
     async fn run(&self, db: &mut PgConnection) -> Result<bool, Failure> {
         let extended = sqlx::query(EXTEND)
             .bind(self.lease.entry.get())
             .bind(self.lease.id.as_bytes().as_slice())
             .bind(self.until.unix_millis())
+            .bind(self.user.get())
             .execute(db)
             .await?;
         Ok(extended.rows_affected() > 0)

@@ -72,6 +72,14 @@ pub(super) fn states(rows: Vec<StateRow>, now: Timestamp) -> Result<Vec<JobState
 }
 
 impl PostgresStore {
+    /// Whose entry it is, and which document has queued it: both stay the same as long as it is
+    /// there.
+    async fn owner(&self, lease: Lease) -> Result<Option<(UserId, Option<Vec<u8>>)>, StoreError> {
+        let owner = || sqlx::query_as::<_, (i64, Option<Vec<u8>>)>(OWNER).bind(lease.entry.get());
+        let found = self.database.one(owner).await?;
+        Ok(found.map(|(user, document)| (UserId::new(user), document)))
+    }
+
     /// The removal of the document that has queued a job, if it is large; it is worked out before
     /// the user is locked.
     async fn removal(
@@ -100,7 +108,10 @@ impl JobRepository for PostgresStore {
     }
 
     async fn extend(&self, lease: Lease, until: Timestamp) -> Result<bool, StoreError> {
-        self.write(Extend { lease, until }).await
+        let Some((user, _)) = self.owner(lease).await? else {
+            return Ok(false);
+        };
+        self.write(Extend { user, lease, until }).await
     }
 
     async fn complete(
@@ -109,12 +120,9 @@ impl JobRepository for PostgresStore {
         completion: &Completion,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        // An entry's user and its document stay the same.
-        let owner = || sqlx::query_as::<_, (i64, Option<Vec<u8>>)>(OWNER).bind(lease.entry.get());
-        let Some((user, document)) = self.database.one(owner).await? else {
+        let Some((user, document)) = self.owner(lease).await? else {
             return Ok(false);
         };
-        let user = UserId::new(user);
         self.write(Complete {
             user,
             lease,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    document::{Document, DocumentId, QueuedJob},
+    document::{DocumentId, QueuedJob},
     id::UserId,
     job::{EnqueueOutcome, Hold, JobRef},
     run::RunId,
@@ -87,10 +87,11 @@ pub(in super::super) async fn refusal(
 pub(in super::super) async fn enqueue(
     db: &mut PgConnection,
     user: UserId,
-    document: &Document,
+    document: DocumentId,
     QueuedJob { job, hold, .. }: &QueuedJob,
+    at: Timestamp,
 ) -> Result<(), Failure> {
-    let (id, at) = (Some(document.id), document.time);
+    let id = Some(document);
     match assembly_of(db, user, job).await? {
         Ok((assembly, _)) => insert(db, (user, assembly, job), id, at, *hold).await,
         Err(_) => Ok(()),
@@ -171,6 +172,10 @@ impl Intent for Release {
 
     fn locks(&self) -> Option<Vec<Lock>> {
         None
+    }
+
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<bool, Failure> {

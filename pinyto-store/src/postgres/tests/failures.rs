@@ -1,9 +1,9 @@
 //! What happens when the database doesn't do as it is told.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use pinyto_core::{
-    document::{DocumentRepository, NewEntry, Scope},
+    document::{DocumentRepository, Scope},
     key::{KeyChange, KeyRepository},
     session::{NewSession, ReplaceOutcome, SessionRepository},
     store::{Store, StoreError},
@@ -15,7 +15,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::{
     super::{PostgresOptions, PostgresStore},
-    store,
+    number, store,
 };
 
 const END_ALL: &str = "
@@ -82,11 +82,7 @@ async fn nobody_waits_forever_for_a_lock_and_nothing_is_half_done() {
         .await
         .unwrap();
     let document = given::document(1, &notes, json!(1));
-    let entry = NewEntry {
-        document: document.clone(),
-        max_bytes: None,
-        job: None,
-    };
+    let entry = given::entry(&document);
     let inserted = store.insert(ann.id, &entry).await;
     assert!(
         matches!(inserted, Err(StoreError::Unavailable { .. })),
@@ -127,16 +123,20 @@ async fn a_deadlock_is_tried_again() {
         .execute(&mut *holder)
         .await
         .unwrap();
+    let asking = Arc::clone(&store);
     let opening = tokio::spawn(async move {
         let session = NewSession {
+            user: ann.id,
             key,
             token_hash: given::token_hash(1),
             at: given::at(1),
         };
         store.replace(&session).await
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
     // The store has the user and waits for the key.
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND wait_event_type = 'Lock'";
+    while number(&asking, waits).await == 0 {}
     sqlx::query("SELECT 1 FROM pinyto.users FOR UPDATE")
         .execute(&mut *holder)
         .await

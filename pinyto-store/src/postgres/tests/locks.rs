@@ -7,6 +7,7 @@ use pinyto_core::{
     document::{DocumentRepository, NewEntry, QueuedJob, Replacement, Scope},
     job::{Claim, Completion, JobRef, JobRepository, LeaseId},
     key::KeyRepository,
+    keyserver::KeyserverRepository,
     run::{CpuBooking, RunBatch, RunRepository, RunRetention},
     session::{NewSession, ReplaceOutcome, SessionRepository},
     testing::{given, random::Dice},
@@ -82,6 +83,7 @@ impl Task {
                 };
                 let entry = NewEntry {
                     document,
+                    at,
                     max_bytes: Some(10_000),
                     job: (self.dice.roll(2) == 0).then_some(queued),
                 };
@@ -122,15 +124,19 @@ impl Task {
             12 => {
                 let keys = store.list(user.id).await.unwrap();
                 let session = NewSession {
+                    user: user.id,
                     key: keys[0].id,
                     token_hash: given::token_hash(unique),
                     at,
                 };
                 let opened = store.replace(&session).await.unwrap();
                 if let ReplaceOutcome::Opened(session) = opened {
-                    store.renew(session, at).await.unwrap();
-                    store.end(session).await.unwrap();
+                    store.renew(user.id, session, at).await.unwrap();
+                    store.end(user.id, session).await.unwrap();
                 }
+                let token = given::login_token(unique / 2);
+                store.spend(&token, at).await.unwrap();
+                store.forget_spent(at).await.unwrap();
             }
             13 => {
                 let active = self.dice.roll(2) == 0;
@@ -138,6 +144,8 @@ impl Task {
                     .set_active(user.id.into(), &hash, active, given::at(0))
                     .await;
                 changed.unwrap();
+                let changed = store.set_password_login(user.id.into(), !active, at);
+                changed.await.unwrap();
                 store.end_unused_since(given::at(5)).await.unwrap();
             }
             14 => {
@@ -173,7 +181,9 @@ async fn whatever_two_servers_do_at_once_there_is_no_deadlock() {
     let before = number(&store, deadlocks).await;
     let mut users = Vec::new();
     for (name, n) in [("ann", 1), ("bob", 2), ("cid", 3)] {
-        users.push(given::user(store.as_ref(), name, n).await);
+        let user = given::account(store.as_ref(), name, n).await.user;
+        given::key(store.as_ref(), &user, n + 10).await;
+        users.push(user);
     }
     let (first, limits, at) = (source(0), given::NO_LIMITS, given::at(0));
     let saved = AssemblyRepository::save(store.as_ref(), users[0].id, "", &first, limits, at);

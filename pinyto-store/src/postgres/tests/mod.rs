@@ -1,9 +1,11 @@
 //! What can only be seen from inside. The store as others see it is tested in `tests/`.
 
 mod backup;
+mod busy;
 mod cancelled;
 mod failures;
 mod indexes;
+mod keys;
 mod locks;
 mod migrations;
 mod queries;

@@ -11,7 +11,7 @@ use pinyto_core::{
     keyserver::KeyserverRepository,
     run::{RunRepository, RunRetention},
     session::SessionRepository,
-    testing::given,
+    testing::{given, keys},
     throttle::{Attempt, FailureRepository, Subject},
     user::UserRepository,
 };
@@ -43,15 +43,14 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
     let store = store.unwrap();
     let ann = given::account(&store, "ann", 1).await.user;
     let key = given::first_key(&store, &ann).await;
-    let session = given::session(&store, key, 1).await;
+    let session = given::session(&store, &ann, key, 1).await;
     let notes = given::assembly(&store, &ann, "Notes").await;
     given::installed(&store, &ann, &notes).await;
     let (scope, limits) = (Scope::all_of(ann.id), given::NO_SCAN_LIMITS);
     let function = given::assembly_name("search");
     let entry = |n| NewEntry {
-        document: given::document(n, &notes, json!(n)),
         max_bytes: Some(1_000_000),
-        job: None,
+        ..given::entry(&given::document(n, &notes, json!(n)))
     };
     let search = given::search(&json!({"type": "test"}), None);
     let by_data = given::search(&json!({"data": 1}), None);
@@ -74,6 +73,7 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
         failed,
         at: given::at(0),
     };
+    let fingerprint = keys::openpgp(1).fingerprint();
     let mut counted = Vec::new();
     for round in 0..2 {
         counted.clear();
@@ -90,7 +90,10 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
             "sessions.find_by_token",
             store.find_by_token(&session.token_hash)
         );
-        count!("sessions.renew", store.renew(session.id, given::at(5)));
+        count!(
+            "sessions.renew",
+            store.renew(ann.id, session.id, given::at(5))
+        );
         count!("keys.list", store.list(ann.id));
         count!(
             "keys.matching",
@@ -100,11 +103,19 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
             "keys.set_active",
             store.set_active(ann.id.into(), &given::hash_of(1), true, given::at(0))
         );
+        count!("keys.find_openpgp", store.find_openpgp(&fingerprint));
+        let (token, end) = (given::login_token(round), given::at(9));
+        count!("sessions.spend", store.spend(&token, end));
+        count!("sessions.forget_spent", store.forget_spent(given::at(0)));
         count!("users.usage", store.usage(ann.id));
         count!("users.find", UserRepository::find(&store, &ann.name));
         count!(
             "keyserver.find",
             KeyserverRepository::find(&store, &ann.name)
+        );
+        count!(
+            "keyserver.set_password_login",
+            store.set_password_login(ann.id.into(), true, given::at(0))
         );
         count!("assemblies.find", AssemblyRepository::find(&store, &notes));
         count!(
@@ -160,9 +171,13 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
         ("keys.list", 1),
         ("keys.matching", 1),
         ("keys.set_active", 4),
+        ("keys.find_openpgp", 1),
+        ("sessions.spend", 1),
+        ("sessions.forget_spent", 1),
         ("users.usage", 1),
         ("users.find", 1),
         ("keyserver.find", 1),
+        ("keyserver.set_password_login", 4),
         ("assemblies.find", 1),
         ("assemblies.find_function", 1),
         // The first one after something was installed asks what there is.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
-    document::{Document, DocumentId, QueuedJob},
+    document::{DocumentId, QueuedJob},
     id::UserId,
     job::{EnqueueOutcome, Hold, JobRef},
     run::RunId,
@@ -95,10 +95,11 @@ pub(in super::super) async fn refusal(
 pub(in super::super) async fn enqueue(
     db: &mut SqliteConnection,
     user: UserId,
-    document: &Document,
+    document: DocumentId,
     QueuedJob { job, hold, .. }: &QueuedJob,
+    at: Timestamp,
 ) -> Result<(), Failure> {
-    let (id, at) = (Some(document.id), document.time);
+    let id = Some(document);
     match assembly_of(db, user, job).await? {
         Ok(assembly) => insert(db, (user, assembly, job), id, at, *hold).await,
         Err(_) => Ok(()),

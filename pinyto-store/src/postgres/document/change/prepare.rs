@@ -4,6 +4,8 @@
 //! anything of the user's. So it is worked out before; when she is locked, only whether the document
 //! and her indexes are still the same is checked. If they aren't, it is done again.
 
+use std::sync::Arc;
+
 use pinyto_core::{
     clock::Timestamp,
     document::{Document, DocumentId, Scope, tree_size},
@@ -47,7 +49,7 @@ pub(in super::super::super) struct Old {
 pub(in super::super::super) struct Prepared {
     version: String,
     indexes: Vec<i64>,
-    pub(super) work: Work,
+    work: Arc<Work>,
 }
 
 /// What a change does.
@@ -71,8 +73,7 @@ pub(super) enum Before {
 pub(super) struct Now {
     pub(super) size: i64,
     pub(super) bytes: i64,
-    /// None if what was prepared fits.
-    pub(super) old: Option<Old>,
+    pub(super) work: Arc<Work>,
 }
 
 /// The body if the document has more than $4 bytes and at most $5. A version of a row is the
@@ -117,41 +118,45 @@ impl BeforeRow {
     }
 }
 
-/// What is there, as far as it is needed: what was prepared, else a document of at most so many
-/// bytes. The user has to be locked.
-pub(super) async fn before(
-    db: &mut PgConnection,
-    scope: Scope,
-    id: DocumentId,
-    prepared: Option<&Prepared>,
-    largest: i64,
-) -> Result<Before, Failure> {
-    // What is prepared fits nearly always; else the body is asked for another time.
-    let wanted = if prepared.is_some() { -1 } else { largest };
-    let Some(row) = read(db, scope, id, -1, wanted).await? else {
-        return Ok(Before::Gone);
-    };
-    let (size, bytes) = (row.size, row.bytes);
-    let fits = |prepared: &Prepared| {
-        (&prepared.version, &prepared.indexes) == (&row.version, &row.indexes)
-    };
-    if prepared.is_some_and(fits) {
-        let old = None;
-        return Ok(Before::There(Now { size, bytes, old }));
+/// A change of one document.
+pub(super) struct Change<'a> {
+    pub(super) scope: Scope,
+    pub(super) id: DocumentId,
+    /// What it is to become; nothing, if it is to be removed.
+    pub(super) new: Option<&'a New>,
+    pub(super) prepared: Option<&'a Prepared>,
+    /// The largest document that is worked out when its user is locked.
+    pub(super) largest: i64,
+    pub(super) evaluations: &'a Evaluations,
+}
+
+impl Change<'_> {
+    /// What is there and what is to be done: what was prepared if that fits, else it is worked out
+    /// for a document that is not too large. The user has to be locked.
+    pub(super) async fn begin(&self, db: &mut PgConnection) -> Result<Before, Failure> {
+        // What is prepared fits nearly always; else the body is asked for another time.
+        let is_prepared = self.prepared.is_some();
+        let wanted = if is_prepared { -1 } else { self.largest };
+        let Some(mut row) = read(db, self.scope, self.id, -1, wanted).await? else {
+            return Ok(Before::Gone);
+        };
+        let (size, bytes) = (row.size, row.bytes);
+        if let Some(prepared) = self.prepared {
+            if (&prepared.version, &prepared.indexes) == (&row.version, &row.indexes) {
+                let work = Arc::clone(&prepared.work);
+                return Ok(Before::There(Now { size, bytes, work }));
+            }
+            match read(db, self.scope, self.id, -1, self.largest).await? {
+                Some(again) => row = again,
+                None => return Ok(Before::Gone),
+            }
+        }
+        let Some(old) = row.old() else {
+            return Ok(Before::Unprepared);
+        };
+        let work = Arc::new(Work::of(old, self.new.cloned(), self.evaluations).await?);
+        Ok(Before::There(Now { size, bytes, work }))
     }
-    let row = if wanted == largest {
-        Some(row)
-    } else {
-        read(db, scope, id, -1, largest).await?
-    };
-    Ok(match row.and_then(BeforeRow::old) {
-        Some(old) => Before::There(Now {
-            size,
-            bytes,
-            old: Some(old),
-        }),
-        None => Before::Unprepared,
-    })
 }
 
 async fn read(
@@ -192,7 +197,7 @@ impl Prepared {
         Ok(Self {
             version: old.version.clone(),
             indexes: old.indexes.clone(),
-            work: Work::of(old, new, evaluations).await?,
+            work: Arc::new(Work::of(old, new, evaluations).await?),
         })
     }
 

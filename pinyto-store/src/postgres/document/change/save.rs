@@ -11,21 +11,16 @@ use sqlx::PgConnection;
 use super::{
     super::super::{PostgresStore, error::Failure, lock::Lock, pool::Intent},
     ROUNDS, SMALL_STORED, max_bytes,
-    prepare::{Before, New, Prepared, Work, before},
+    prepare::{Before, Change, New, Now, Prepared},
     text,
 };
 use crate::query::evaluation::{Evaluations, SMALL};
 
 struct Save<'a> {
-    scope: Scope,
-    id: DocumentId,
-    new: &'a New,
+    change: Change<'a>,
+    body: &'a str,
     at: Timestamp,
     max_bytes: i64,
-    prepared: Option<&'a Prepared>,
-    /// The largest document that is worked out here.
-    largest: i64,
-    evaluations: &'a Evaluations,
 }
 
 const SAVE: &str = concat!(
@@ -71,12 +66,10 @@ pub(in super::super) async fn save(
             };
             prepared = Some(Prepared::new(old, Some(new.clone()), evaluations).await?);
         }
-        let save = Save {
+        let change = Change {
             scope,
             id,
-            new: &new,
-            at: replacement.at,
-            max_bytes: max_bytes(replacement.max_bytes),
+            new: Some(&new),
             prepared: prepared.as_ref(),
             largest: match round {
                 ROUNDS => i64::MAX,
@@ -84,6 +77,12 @@ pub(in super::super) async fn save(
                 _ => SMALL_STORED,
             },
             evaluations,
+        };
+        let save = Save {
+            change,
+            body: &new.body,
+            at: replacement.at,
+            max_bytes: max_bytes(replacement.max_bytes),
         };
         if let Some(outcome) = store.write(save).await? {
             return Ok(outcome);
@@ -98,37 +97,28 @@ impl Intent for Save<'_> {
     type Outcome = Option<SaveOutcome>;
 
     fn locks(&self) -> Option<Vec<Lock>> {
-        Some(vec![Lock::User(self.scope.user)])
+        Some(vec![Lock::User(self.change.scope.user)])
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<Option<SaveOutcome>, Failure> {
-        let found = before(db, self.scope, self.id, self.prepared, self.largest).await?;
-        let now = match found {
+        let Change { scope, id, .. } = self.change;
+        let Now { size, bytes, work } = match self.change.begin(db).await? {
             Before::Gone => return Ok(Some(SaveOutcome::NotFound)),
             Before::Unprepared => return Ok(None),
             Before::There(now) => now,
         };
-        let worked_out;
-        let work = match (self.prepared, now.old) {
-            (Some(prepared), None) => &prepared.work,
-            (_, Some(old)) => {
-                worked_out = Work::of(old, Some(self.new.clone()), self.evaluations).await?;
-                &worked_out
-            }
-            (None, None) => return Ok(None),
-        };
-        let after = now.bytes.saturating_add(work.size).saturating_sub(now.size);
-        if work.size > now.size && after > self.max_bytes {
+        let after = bytes.saturating_add(work.size).saturating_sub(size);
+        if work.size > size && after > self.max_bytes {
             return Ok(Some(SaveOutcome::StorageFull));
         }
         sqlx::query(SAVE)
-            .bind(self.scope.user.get())
-            .bind(self.id.as_bytes().as_slice())
+            .bind(scope.user.get())
+            .bind(id.as_bytes().as_slice())
             .bind(work.time.unix_millis())
             .bind(work.size)
-            .bind(self.new.body.as_str())
+            .bind(self.body)
             .bind(self.at.unix_millis())
-            .bind(now.size)
+            .bind(size)
             .bind(work.gone.indexes.as_slice())
             .bind(work.gone.keys.as_slice())
             .bind(work.traits.0.as_slice())
@@ -206,26 +196,24 @@ impl Intent for Remove<'_> {
     }
 
     async fn run(&self, db: &mut PgConnection) -> Result<Option<bool>, Failure> {
-        let found = before(db, self.scope, self.id, self.prepared, self.largest).await?;
-        let now = match found {
+        let change = Change {
+            scope: self.scope,
+            id: self.id,
+            new: None,
+            prepared: self.prepared,
+            largest: self.largest,
+            evaluations: self.evaluations,
+        };
+        let Now { size, work, .. } = match change.begin(db).await? {
             Before::Gone => return Ok(Some(false)),
             Before::Unprepared => return Ok(None),
             Before::There(now) => now,
-        };
-        let worked_out;
-        let work = match (self.prepared, now.old) {
-            (Some(prepared), None) => &prepared.work,
-            (_, Some(old)) => {
-                worked_out = Work::of(old, None, self.evaluations).await?;
-                &worked_out
-            }
-            (None, None) => return Ok(None),
         };
         sqlx::query(REMOVE)
             .bind(self.scope.user.get())
             .bind(self.id.as_bytes().as_slice())
             .bind(self.at.unix_millis())
-            .bind(now.size)
+            .bind(size)
             .bind(work.gone.indexes.as_slice())
             .bind(work.gone.keys.as_slice())
             .execute(db)

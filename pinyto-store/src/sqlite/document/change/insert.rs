@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pinyto_core::{
+    clock::Timestamp,
     document::{Document, InsertOutcome, NewEntry, QueuedJob},
     id::UserId,
 };
@@ -22,6 +23,7 @@ pub(in super::super) struct Insert {
     user: UserId,
     /// Of a large one without its fields.
     document: Document,
+    at: Timestamp,
     size: i64,
     body: Body,
     max_bytes: i64,
@@ -47,6 +49,7 @@ impl Insert {
         };
         Self {
             user,
+            at: entry.at,
             size: size(document),
             body,
             max_bytes: max_bytes(entry.max_bytes),
@@ -76,6 +79,7 @@ impl Insert {
             .bind(&self.body)
             .bind(self.max_bytes)
             .bind(listings)
+            .bind(self.at.unix_millis())
             .execute(db)
             .await?;
         Ok(inserted.rows_affected() > 0)
@@ -86,7 +90,7 @@ impl Insert {
     /// Queues the job that the document asks for.
     async fn inserted(&self, db: &mut SqliteConnection) -> Result<InsertOutcome, Failure> {
         if let Some(job) = &self.job {
-            job::enqueue(db, self.user, &self.document, job).await?;
+            job::enqueue(db, self.user, self.document.id, job, self.at).await?;
         }
         Ok(InsertOutcome::Inserted)
     }
@@ -109,7 +113,7 @@ pub(super) const INSERT: &str = concat!(
             SELECT 1 FROM json_each($9) AS e WHERE NOT EXISTS (
                 SELECT 1 FROM pinyto_indexes x WHERE x.user_id = $1 AND x.path = e.value ->> 0));
     ",
-    account!("$3", "$4", "0"),
+    account!("$10", "$4", "0"),
     " AND changes() = 1;
     ",
     add_entries!("$9", "changes() > 0")
