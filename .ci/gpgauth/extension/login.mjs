@@ -10,6 +10,7 @@ import { readFileSync } from "node:fs";
 const [url, fingerprint, file, passphrase] = process.argv.slice(2);
 const cookies = new Map();
 
+globalThis.self = globalThis;
 globalThis.browser = { cookies: { get: async ({ name }) => ({ value: cookies.get(name) }) } };
 globalThis.customApiClientFetch = async (url, options) => {
   const pairs = [...cookies].map(([name, value]) => `${name}=${value}`);
