@@ -113,8 +113,18 @@ impl Gpg {
         String::from_utf8(self.run(&arguments, text.as_bytes()).out).unwrap()
     }
 
+    /// Whoever has signed it.
     pub(crate) fn decrypt(&self, message: &str) -> String {
-        String::from_utf8(self.run(&["--decrypt"], message.as_bytes()).out).unwrap()
+        self.try_decrypt(message)
+            .expect("it has the key that the message is for")
+    }
+
+    /// Nothing if it is for nobody here.
+    pub(crate) fn try_decrypt(&self, message: &str) -> Option<String> {
+        // Fails, too, if it doesn't know who has signed it.
+        let (_, said) = self.try_run(&["--decrypt"], message.as_bytes());
+        let is_read = said.status.contains("[GNUPG:] DECRYPTION_OKAY");
+        is_read.then(|| String::from_utf8(said.out).unwrap())
     }
 
     /// The same, of a message that has to have a good signature of that key's.

@@ -131,14 +131,14 @@ async fn a_deactivated_key_opens_nothing_until_it_is_active_again_and_a_deleted_
         .expect_bad_token();
     // It looks as if nobody had the key.
     let message = begin(&mut browser, &keyid, Shape::Json).await;
-    assert!(!gpg.try_run(&["--decrypt"], message.as_bytes()).0);
+    assert_eq!(gpg.try_decrypt(&message), None);
 
     client.expect("/set_key_active", set(true)).await;
     log_in(&server, &gpg, &keyid).await;
     let delete = json!({"token": token, "key_hash": keyid[..10].to_lowercase()});
     client.expect("/delete_key", delete).await;
     let message = begin(&mut browser, &keyid, Shape::Json).await;
-    assert!(!gpg.try_run(&["--decrypt"], message.as_bytes()).0);
+    assert_eq!(gpg.try_decrypt(&message), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
