@@ -1,7 +1,7 @@
-"""Follows the README: runs its console blocks against the server it tells to start, and compares.
+"""Follows pages: runs their console blocks against a server as they tell to start it, and compares.
 
-The README shows what once came out. What is different each time (times, hashes, identifiers) only
-has to look alike.
+A page shows what once came out. What is different each time (times, hashes, identifiers) only has to
+look alike.
 """
 
 import os
@@ -17,9 +17,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 URL = "http://127.0.0.1:8080"
 
+# Each with the arguments of its server, and how many commands it has at least.
+PAGES = [
+    ("README.md", [], 5),
+    ("docs/gpgauth.md", ["--gpgauth-key", "openpgp.asc"], 20),
+]
+
 
 def console_blocks(text):
-    """All commands of the README with their expected output, in order."""
+    """All commands of a page with their expected output, in order."""
     steps = []
     for block in re.findall(r"```console\n(.*?)```", text, re.S):
         for line in block.splitlines():
@@ -62,29 +68,40 @@ def run(shell, command):
     sys.exit(f"the shell ended at: {command}")
 
 
-def main():
-    steps = console_blocks((ROOT / "README.md").read_text())
-    if len(steps) < 5:
-        sys.exit("the README's console blocks were not found")
+def follow(page, arguments, least):
+    steps = console_blocks((ROOT / page).read_text())
+    if len(steps) < least:
+        sys.exit(f"the console blocks of {page} were not found")
     with tempfile.TemporaryDirectory() as folder:
-        server = subprocess.Popen([TARGET / "release" / "pinyto-server"], cwd=folder)
+        # GnuPG's keys are the page's only.
+        gnupg = pathlib.Path(folder) / "gnupg"
+        gnupg.mkdir(mode=0o700)
+        environment = os.environ | {"GNUPGHOME": str(gnupg)}
+        server = subprocess.Popen([TARGET / "release" / "pinyto-server", *arguments], cwd=folder)
         try:
             wait_for_server(server)
             shell = subprocess.Popen(
-                ["bash"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                ["bash"], cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
             for command, expected in steps:
                 got = run(shell, command)
                 if alike(got) != alike(expected):
-                    sys.exit(f"$ {command}\nexpected: {expected}\ngot:      {got}")
+                    sys.exit(f"{page}: $ {command}\nexpected: {expected}\ngot:      {got}")
                 print(f"$ {command}\n{got}")
             shell.stdin.close()
             shell.wait()
         finally:
+            if any(gnupg.iterdir()):
+                subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=False)
             server.terminate()
             if server.wait(timeout=30) != 0:
                 sys.exit("the server didn't end well")
-    print(f"the README's {len(steps)} commands gave what it shows")
+    print(f"the {len(steps)} commands of {page} gave what it shows")
+
+
+def main():
+    for page in PAGES:
+        follow(*page)
 
 
 main()

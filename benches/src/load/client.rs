@@ -11,7 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode, client::conn::http1};
+use hyper::{
+    Request, Response, StatusCode, body::Incoming, client::conn::http1, http::request::Builder,
+};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -37,16 +39,44 @@ impl Connection {
 
     /// Status and answer, whatever they are.
     pub(crate) async fn try_post(&mut self, path: &str, body: Bytes) -> (StatusCode, Bytes) {
-        let request = Request::post(path)
+        let response = self.send(Request::post(path), body).await;
+        let status = response.status();
+        let answer = response.into_body().collect().await.unwrap().to_bytes();
+        (status, answer)
+    }
+
+    /// A header of the answer, if it has it, and its body.
+    pub(crate) async fn post_for_header(
+        &mut self,
+        path: &str,
+        body: &Value,
+        name: &str,
+    ) -> (Option<String>, Value) {
+        let response = self
+            .send(Request::post(path), body.to_string().into())
+            .await;
+        assert!(response.status().is_success(), "{path}: {response:?}");
+        let header = response.headers().get(name);
+        let header = header.map(|value| value.to_str().unwrap().to_owned());
+        let answer = response.into_body().collect().await.unwrap().to_bytes();
+        (header, serde_json::from_slice(&answer).unwrap())
+    }
+
+    pub(crate) async fn get_json(&mut self, path: &str) -> Value {
+        let response = self.send(Request::get(path), Bytes::new()).await;
+        assert!(response.status().is_success(), "{path}: {response:?}");
+        let answer = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&answer).unwrap()
+    }
+
+    async fn send(&mut self, request: Builder, body: Bytes) -> Response<Incoming> {
+        let request = request
             .header("host", "localhost")
             .header("content-type", "application/json")
             .body(Full::new(body))
             .unwrap();
         self.0.ready().await.unwrap();
-        let response = self.0.send_request(request).await.unwrap();
-        let status = response.status();
-        let answer = response.into_body().collect().await.unwrap().to_bytes();
-        (status, answer)
+        self.0.send_request(request).await.unwrap()
     }
 
     pub(crate) async fn post_json(&mut self, path: &str, body: &Value) -> Value {

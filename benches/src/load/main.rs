@@ -15,6 +15,7 @@ mod baseline;
 mod client;
 mod code;
 mod databases;
+mod gpgauth;
 mod process;
 mod scenarios;
 mod targets;

@@ -45,6 +45,7 @@ impl Process {
             .env("PINYTO_LOG", log)
             .env("PINYTO_THROTTLE", "off");
         command.arg("--key-stock").arg(key_stock.to_string());
+        command.args(["--gpgauth-key", "openpgp.asc"]);
         if let Some(url) = database {
             command.arg("--database").arg(url);
         }

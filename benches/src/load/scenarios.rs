@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     baseline,
     client::{Connection, Load, repeat},
-    code,
+    code, gpgauth,
     process::Process,
     targets::Targets,
 };
@@ -42,6 +42,9 @@ pub(crate) async fn run(duration: Duration, only: Option<&str>) -> Targets {
     }
     if wanted("code") {
         code::run(&server, &token, duration, &mut targets).await;
+    }
+    if wanted("gpgauth") {
+        gpgauth::run(&server, duration).await;
     }
     println!("after all that: {:.1} MiB resident", server.resident_mib());
     targets

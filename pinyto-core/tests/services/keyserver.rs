@@ -83,7 +83,7 @@ async fn unknown_account_wrong_password_and_deactivated_key_get_the_same_answer(
     let new = new_key(device.public_key(), None);
     world.cloud.register_new_key(&session, &new).await.unwrap();
     let hash = full_hash(
-        &world.cloud.list_keys(&session).await.unwrap()[0]
+        world.cloud.list_keys(&session).await.unwrap()[0]
             .key
             .material
             .as_rsa()
@@ -307,7 +307,7 @@ async fn the_account_goes_with_its_key() {
     let token = login(&world.cloud, "hugo", OLD).await.unwrap();
     let session = world.cloud.session(&token).await.unwrap();
     let own = full_hash(
-        &world.cloud.list_keys(&session).await.unwrap()[0]
+        world.cloud.list_keys(&session).await.unwrap()[0]
             .key
             .material
             .as_rsa()

@@ -9,6 +9,8 @@ mod document;
 mod documentation;
 mod error;
 mod function;
+#[cfg(feature = "gpgauth")]
+mod gpgauth;
 mod hostile;
 mod hostile_field;
 mod job;

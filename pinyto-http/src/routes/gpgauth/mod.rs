@@ -122,7 +122,7 @@ pub fn gpgauth(api: Api) -> BoxedFilter<(Response,)> {
                     (Page::Verify | Page::Login, &Method::POST) => {
                         match body::read(stream, &api).await {
                             Ok(body) => asked.log_in(body).await,
-                            Err(error) => asked.failed(Progress::None, error),
+                            Err(error) => failed(Progress::None, &error),
                         }
                     }
                     (Page::Verify | Page::Login, _) => asked.server_key(),
@@ -184,7 +184,7 @@ impl Asked {
                     "keydata": openpgp.public_key(),
                 }),
             ),
-            Err(error) => self.failed(Progress::None, error.into()),
+            Err(error) => failed(Progress::None, &error.into()),
         }
     }
 
@@ -195,7 +195,7 @@ impl Asked {
             Ok(Some(_)) => {
                 return Answer::error(StatusCode::CONFLICT, "You are logged in already.");
             }
-            Err(error) => return self.failed(Progress::None, error.into()),
+            Err(error) => return failed(Progress::None, &error.into()),
         }
         let content_type = self.headers.get(CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok());
@@ -214,10 +214,8 @@ impl Asked {
         } = login;
         let keyid = keyid.as_deref().map(KeyFingerprint::parse);
         let Some(Ok(fingerprint)) = keyid else {
-            return self.failed(
-                Progress::Stage0,
-                Error::from(GpgAuthError::UnknownKey).into(),
-            );
+            let error = Error::from(GpgAuthError::UnknownKey);
+            return failed(Progress::Stage0, &error.into());
         };
         match (server_verify_token, user_token_result) {
             (Some(message), _) => self.verify(message).await,
@@ -231,7 +229,7 @@ impl Asked {
             Ok(nonce) => Answer::success("The server holds its key.", Value::Null)
                 .at(Progress::Stage0)
                 .with_verify_response(nonce.expose()),
-            Err(error) => self.failed(Progress::Stage0, error.into()),
+            Err(error) => failed(Progress::Stage0, &error.into()),
         }
     }
 
@@ -242,7 +240,7 @@ impl Asked {
                 .without_error_header()
                 .at(Progress::Stage1)
                 .with_user_token(&message),
-            Err(error) => self.failed(Progress::Stage1, error.into()),
+            Err(error) => failed(Progress::Stage1, &error.into()),
         }
     }
 
@@ -257,7 +255,7 @@ impl Asked {
                     .at(Progress::Complete)
                     .with_session(login.token.expose())
             }
-            Err(error) => self.failed(Progress::Stage2, error.into()),
+            Err(error) => failed(Progress::Stage2, &error.into()),
         }
     }
 
@@ -265,7 +263,7 @@ impl Asked {
         match self.session().await {
             Ok(Some(_)) => Answer::success("You are logged in.", Value::Null).authenticated(),
             Ok(None) => Answer::error(StatusCode::UNAUTHORIZED, "You are not logged in."),
-            Err(error) => self.failed(Progress::None, error.into()),
+            Err(error) => failed(Progress::None, &error.into()),
         }
     }
 
@@ -284,7 +282,7 @@ impl Asked {
                 .with_csrf_token()
             }
             Ok(None) => Answer::error(StatusCode::UNAUTHORIZED, "You are not logged in."),
-            Err(error) => self.failed(Progress::None, error.into()),
+            Err(error) => failed(Progress::None, &error.into()),
         }
     }
 
@@ -297,7 +295,7 @@ impl Asked {
         let session = match self.session().await {
             Ok(Some(session)) => session,
             Ok(None) => return logged_out(),
-            Err(error) => return self.failed(Progress::None, error.into()),
+            Err(error) => return failed(Progress::None, &error.into()),
         };
         // Browsers send the cookie along whoever has them post.
         if !cookies::csrf_token_is_doubled(&self.headers) {
@@ -306,23 +304,22 @@ impl Asked {
         }
         match self.cloud.logout(&session).await {
             Ok(()) => logged_out(),
-            Err(error) => self.failed(Progress::None, error.into()),
+            Err(error) => failed(Progress::None, &error.into()),
         }
     }
+}
 
-    /// The answer to what went wrong at a stage.
-    #[expect(clippy::unused_self, reason = "reads better beside the other answers")]
-    fn failed(&self, stage: Progress, error: ApiError) -> Answer {
-        let (status, progress) = match error.code() {
-            "gpgauth_unknown_key" => (error.status(), Progress::Stage0),
-            "gpgauth_not_armored" => (error.status(), Progress::None),
-            // The stage was passed, and came to nothing.
-            "gpgauth_undecryptable" | "gpgauth_no_nonce" => (StatusCode::OK, stage),
-            "gpgauth_unusable_key" if stage == Progress::Stage1 => (StatusCode::OK, stage),
-            _ => (error.status(), stage),
-        };
-        Answer::error(status, error.sentence().to_owned())
-            .at(progress)
-            .retry_after(error.retry_after())
-    }
+/// The answer to what went wrong at a stage.
+fn failed(stage: Progress, error: &ApiError) -> Answer {
+    let (status, progress) = match error.code() {
+        "gpgauth_unknown_key" => (error.status(), Progress::Stage0),
+        "gpgauth_not_armored" => (error.status(), Progress::None),
+        // The stage was passed, and came to nothing.
+        "gpgauth_undecryptable" | "gpgauth_no_nonce" => (StatusCode::OK, stage),
+        "gpgauth_unusable_key" if stage == Progress::Stage1 => (StatusCode::OK, stage),
+        _ => (error.status(), stage),
+    };
+    Answer::error(status, error.sentence().to_owned())
+        .at(progress)
+        .retry_after(error.retry_after())
 }
