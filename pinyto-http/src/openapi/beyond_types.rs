@@ -49,6 +49,10 @@ fn aliases(schemas: &mut Value) {
         }
         schema["anyOf"] = json!([{"required": [field]}, {"required": [alias]}]);
     }
+    // The one field that can be there instead of another.
+    if let Some(either) = schemas["RegisterNewKey"]["anyOf"].as_array_mut() {
+        either.push(json!({"required": ["openpgp_key"]}));
+    }
 }
 
 /// Fields that an answer has only where there is something to tell.
@@ -56,6 +60,9 @@ const SOMETIMES: &[(&str, &str)] = &[
     ("AssemblyAnswer", "indexes"),
     ("AssemblyAnswer", "http_hosts"),
     ("Failure", "exception"),
+    ("KeyEntry", "user_ids"),
+    ("KeyEntry", "algorithm"),
+    ("KeyEntry", "expires"),
 ];
 
 /// An answer has all its fields, but for [`SOMETIMES`].

@@ -226,7 +226,7 @@ fn keys() -> Vec<Call> {
             .gives_list_of::<KeyEntry<'static>>("The keys."),
         Call::session::<RegisterNewKey>("keys", "/register_new_key", "Registers another key of the user.")
             .details("The key is active at once. A user has at most 256 keys.")
-            .fails(&["invalid_public_key", "invalid_key_label", "key_already_registered", "limit_reached"]),
+            .fails(&["invalid_public_key", "invalid_openpgp_key", "gpgauth_disabled", "invalid_key_label", "key_already_registered", "limit_reached"]),
         Call::session::<SetKeyActive>("keys", "/set_key_active", "Activates or deactivates one of the user's keys.")
             .details("Deactivating a key ends its session at once.")
             .fails(&["invalid_key_hash", "unknown_key", "ambiguous_key_hash", "last_active_key"]),

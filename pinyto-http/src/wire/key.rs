@@ -2,13 +2,13 @@
 
 use pinyto_core::{
     clock::Timestamp,
-    key::{InvalidPublicKey, ListedKey, PublicKey},
+    key::{InvalidPublicKey, ListedKey, OpenPgpKey, PublicKey},
 };
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeSeq};
 
 use super::{
     Digits, EXPONENT, KEY_HASH, MODULUS, OPENPGP_KEY, Object, PUBLIC_KEY, Request, Undecodable,
-    field::{as_optional_text, as_text},
+    field::{as_optional_text, as_text, not_null},
 };
 
 /// An RSA public key of 4096 to 8192 bits.
@@ -39,10 +39,12 @@ impl PublicKeyNumbers {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterNewKey {
     /// The new device's public key. `key_data` is another name of this field.
-    #[serde(alias = "key_data")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<PublicKeyNumbers>))]
+    #[serde(alias = "key_data", default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "openapi", schema(value_type = PublicKeyNumbers, required = false))]
     pub public_key: Option<Object<PublicKeyNumbers>>,
     /// In its place: an OpenPGP public key, ASCII-armored, if the server offers gpgAuth.
+    #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub openpgp_key: Option<String>,
     /// What the user calls the device: 1 to 100 characters.
     pub label: Option<String>,
@@ -143,21 +145,17 @@ pub struct KeyEntry<'a> {
     pub last_used: Option<Timestamp>,
     /// Whether it is the key of the session that asks.
     pub current: bool,
-    /// What only an OpenPGP key has.
-    #[serde(flatten)]
-    pub openpgp: Option<OpenPgpEntry<'a>>,
-}
-
-/// What only an OpenPGP key has.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OpenPgpEntry<'a> {
-    /// Who it says to belong to.
-    pub user_ids: &'a [String],
-    /// What its primary key is, and what encrypts: `ed25519, cv25519`.
-    pub algorithm: &'a str,
-    /// When it opens nothing any more (RFC 3339, UTC), or null.
-    #[serde(serialize_with = "as_optional_text")]
+    /// Of an OpenPGP key: who it says to belong to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_ids: Option<&'a [String]>,
+    /// Of an OpenPGP key: what its primary key is, and what encrypts, as `ed25519, cv25519`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<&'a str>,
+    /// Of an OpenPGP key that expires: from when on it opens nothing (RFC 3339, UTC).
+    #[serde(
+        serialize_with = "as_optional_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub expires: Option<Timestamp>,
 }
@@ -183,11 +181,9 @@ impl Serialize for KeyList {
                 created: key.created_at,
                 last_used: key.last_used_at,
                 current: *current,
-                openpgp: key.material.as_openpgp().map(|key| OpenPgpEntry {
-                    user_ids: key.user_ids(),
-                    algorithm: key.algorithm(),
-                    expires: key.expires_at(),
-                }),
+                user_ids: key.material.as_openpgp().map(OpenPgpKey::user_ids),
+                algorithm: key.material.as_openpgp().map(OpenPgpKey::algorithm),
+                expires: key.material.expires_at(),
             })?;
         }
         list.end()

@@ -226,3 +226,20 @@ mod crypto_numbers {
             .collect()
     }
 }
+
+#[tokio::test]
+async fn a_key_of_one_kind_is_registered_at_a_time() {
+    let server = Server::new();
+    let token = server.user("alice", 0).await;
+    let none = json!({"token": token, "label": "x"});
+    let none = server.post("/register_new_key", none).await;
+    assert_eq!(none.error(), (400, "missing_field"));
+    assert!(none.sentence().contains("field public_key "), "{none:?}");
+    let key = json!({"N": keys::device(1).public_key().n_decimal(), "e": "65537"});
+    let both = json!({"token": token, "public_key": key, "openpgp_key": "x"});
+    let both = server.post("/register_new_key", both).await;
+    assert_eq!(both.error(), (400, "invalid_field"));
+    let openpgp = json!({"token": token, "openpgp_key": "x"});
+    let openpgp = server.post("/register_new_key", openpgp).await;
+    assert_eq!(openpgp.error(), (404, "gpgauth_disabled"));
+}
