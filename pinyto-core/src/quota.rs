@@ -186,6 +186,22 @@ impl Cloud {
         Err(exceeded(limit, HOUR, now))
     }
 
+    /// Takes over a figure that the store has given. One of a former hour says that nothing is
+    /// booked for this one; what is not written counts all the same.
+    pub(crate) fn correct_usage(&self, booked: HourUsage, now: Timestamp) {
+        let hour = hour_of(now);
+        let figure = match booked.hour < hour {
+            true => HourUsage {
+                hour,
+                used: Duration::ZERO,
+                ..booked
+            },
+            false => booked,
+        };
+        let unwritten = self.run_log().unwritten(figure.user, figure.hour);
+        self.quota_counts().correct(figure, unwritten, now);
+    }
+
     async fn read_hour_usage(
         &self,
         user: UserId,
@@ -312,6 +328,26 @@ mod tests {
         cloud.note_run(run(1, hugo, Duration::from_millis(1)));
         cloud.check_quota(hugo).await.unwrap();
         cloud.flush_runs().await.unwrap();
+        assert!(cloud.check_quota(hugo).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_figure_of_a_former_hour_gives_nothing_back() {
+        let quotas = Quotas {
+            cpu_per_hour: Some(Duration::from_millis(100)),
+            ..Quotas::default()
+        };
+        let (cloud, clock, hugo) = cloud(quotas).await;
+        clock.advance(Duration::from_secs(3600));
+        cloud.note_run(run(1, hugo, Duration::from_millis(100)));
+        assert!(cloud.check_quota(hugo).await.is_err());
+        // As of a user whose runs of this hour are kept back.
+        let former = HourUsage {
+            user: hugo,
+            hour: hour_of(clock.now()) - 1,
+            used: Duration::from_millis(1),
+        };
+        cloud.correct_usage(former, clock.now());
         assert!(cloud.check_quota(hugo).await.is_err());
     }
 }

@@ -113,9 +113,8 @@ impl Cloud {
         let randomness = self.randomness().as_ref();
         let nonce = gpgauth.tokens.issue(id, &fingerprint, now, randomness)?;
         let Some((_, key)) = key else {
-            // Counted here only: telling other servers takes longer than an answer may that looks
-            // like any other.
-            drop(self.begin_try(None)?);
+            // Not counted as a failure: beginning with a key that somebody has is none either, and
+            // being slowed down would tell the two apart.
             if gpgauth.settings.tells_unknown_keys {
                 return Err(GpgAuthError::UnknownKey.into());
             }
@@ -150,15 +149,11 @@ impl Cloud {
     ) -> Result<GpgAuthLogin, Error> {
         self.refuse_guessing(None)?;
         let gpgauth = self.gpgauth()?.clone();
-        let begun = self.begin_try(None)?;
         let completed = self.complete(&gpgauth, fingerprint, token).await;
-        match &completed {
-            Err(Error::GpgAuth(GpgAuthError::InvalidToken)) => {
-                drop(begun);
-                self.audit(Event::GpgAuthLoginFailed, None, Some(*fingerprint));
-                self.settle(None, true).await?;
-            }
-            _ => begun.forgive(),
+        if let Err(Error::GpgAuth(GpgAuthError::InvalidToken)) = &completed {
+            self.audit(Event::GpgAuthLoginFailed, None, Some(*fingerprint));
+            // Afterwards is soon enough: nobody guesses a token, however many he tries at once.
+            self.count_failure(None).await;
         }
         completed
     }
@@ -177,11 +172,12 @@ impl Cloud {
         let sessions = self.store().sessions();
         let is_first = sessions.spend(&token.hash(), expires_at).await?;
         let found = self.store().keys().find_openpgp(fingerprint).await?;
-        let (key, openpgp) = openpgp_of(found.as_ref()).ok_or_else(invalid)?;
-        let (owner, id) = (key.user, key.id);
-        if !gpgauth.tokens.is_good(&token, id, fingerprint, now) || !is_first {
-            return Err(invalid());
-        }
+        let key = openpgp_of(found.as_ref());
+        // Also if nobody has the key, so that it takes as long.
+        let id = key.map_or(KeyId::new(0), |(key, _)| key.id);
+        let is_good = gpgauth.tokens.is_good(&token, id, fingerprint, now);
+        let key = key.filter(|_| is_good && is_first);
+        let (&Key { user: owner, .. }, openpgp) = key.ok_or_else(invalid)?;
         let (checked, server_key, randomness) = (
             openpgp.clone(),
             self.server_key().clone(),

@@ -216,6 +216,16 @@ impl Lines {
         };
         let item = match name.as_str() {
             "key" => {
+                let Counts {
+                    keys: _,
+                    assemblies,
+                    installed,
+                    documents,
+                } = self.counts;
+                // They are made with the user.
+                if (assemblies, installed, documents) != (0, 0, 0) {
+                    return Err("keys come before everything else".to_owned());
+                }
                 self.counts.keys += 1;
                 let line: KeyLine = field(value)?;
                 let label = line.label.as_deref().map(KeyLabel::parse).transpose();

@@ -140,8 +140,7 @@ impl Cloud {
         let recorded = recorded.inspect_err(|_| log.failed())?;
         log.written(batch, &recorded.kept_back);
         for booked in recorded.figures {
-            let unwritten = log.unwritten(booked.user, booked.hour);
-            self.quota_counts().correct(booked, unwritten, now);
+            self.correct_usage(booked, now);
         }
         Ok(())
     }

@@ -188,6 +188,50 @@ async fn what_is_exported_can_be_imported_once_and_again() {
 }
 
 #[tokio::test]
+async fn keys_after_anything_else_are_refused_by_their_line() {
+    let from = filled().await;
+    let mut lines = export(&from, "ann").await;
+    let key = lines.remove(1);
+    assert!(key.starts_with("{\"key"));
+    let end = lines.len() - 1;
+    lines.insert(end, key);
+    let refused = import(&other().await, &lines, settings())
+        .await
+        .unwrap_err();
+    let said = refused.to_string();
+    assert!(said.contains("keys come before everything else"), "{said}");
+    assert!(said.contains(&(end + 1).to_string()), "{said}");
+}
+
+#[cfg(feature = "gpgauth")]
+#[tokio::test]
+async fn an_openpgp_key_goes_along() {
+    use pinyto_core::gpgauth::{OpenPgp as _, RPgp};
+
+    let (from, to) = (filled().await, other().await);
+    let ann = user(&from, "ann").await;
+    let gpg = RPgp::generate("Ann <ann@example.org>", now()).unwrap();
+    let key = NewKey {
+        material: pinyto_core::gpgauth::read_key(gpg.public_key(), now())
+            .unwrap()
+            .into(),
+        label: None,
+    };
+    let added = from.keys().add(ann.id.into(), &key, 9, now()).await;
+    added.unwrap();
+    let lines = export(&from, "ann").await;
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("BEGIN PGP PUBLIC KEY BLOCK"))
+    );
+    import(&to, &lines, settings()).await.unwrap();
+    let found = to.keys().find_openpgp(&gpg.fingerprint()).await.unwrap();
+    let (owner, found) = found.unwrap();
+    assert_eq!((owner.name.as_str(), found.material), ("ann", key.material));
+}
+
+#[tokio::test]
 async fn a_long_line_is_taken_when_all_before_it_is_stored() {
     let (from, to) = (filled().await, other().await);
     let mut lines = export(&from, "ann").await;

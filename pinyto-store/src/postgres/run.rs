@@ -223,7 +223,8 @@ impl Record {
     async fn wait(&self, db: &mut PgConnection) -> Result<(), Failure> {
         let in_line = sqlx::raw_sql(AssertSqlSafe(wait_for(self.users())));
         match in_line.execute(&mut *db).await.map_err(Failure::from) {
-            Err(failure) if failure.trouble() == Trouble::Conflict => {
+            // (Late, where a statement may take less time than that.)
+            Err(failure) if matches!(failure.trouble(), Trouble::Conflict | Trouble::Late) => {
                 sqlx::raw_sql(GIVE_UP_WAITING).execute(db).await?;
                 Ok(())
             }

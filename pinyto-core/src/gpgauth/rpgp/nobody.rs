@@ -7,7 +7,8 @@
 //! nobody has its secret half.
 //!
 //! What this hides, and from whom: who knows only a fingerprint can't tell from the message
-//! whether the key is registered here. Who has the *public key* of that fingerprint (from a key
+//! whether the key is registered here, if the key is of such a kind: a message for any other is for
+//! somebody. Who has the *public key* of that fingerprint (from a key
 //! server, from its owner) knows the ids of its subkeys, and sees by the message that it is for
 //! one of them, or for none. The work is made alike, but not equal: what was measured over many
 //! requests may tell the kinds of keys apart, and a key with unusually many signatures.

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use multer::{Constraints, Multipart, SizeLimit};
 use serde::Deserialize;
 
+use crate::wire::Object;
+
 /// The longest field, in bytes: no key or message is longer.
 const MAX_FIELD: u64 = 64 * 1024;
 
@@ -88,13 +90,13 @@ fn url_encoded(body: &[u8]) -> Result<Login, InvalidForm> {
 fn json(body: &[u8]) -> Result<Login, InvalidForm> {
     #[derive(Deserialize)]
     struct Data {
-        gpg_auth: Option<Login>,
+        gpg_auth: Option<Object<Login>>,
     }
 
     #[derive(Deserialize)]
     struct Body {
-        gpg_auth: Option<Login>,
-        data: Option<Data>,
+        gpg_auth: Option<Object<Login>>,
+        data: Option<Object<Data>>,
     }
 
     // An array would be read as well.
@@ -102,9 +104,9 @@ fn json(body: &[u8]) -> Result<Login, InvalidForm> {
         return Err(InvalidForm::Json);
     }
     let body: Body = serde_json::from_slice(body).map_err(|_| InvalidForm::Json)?;
-    let nested = body.data.and_then(|data| data.gpg_auth);
+    let nested = body.data.and_then(|Object(data)| data.gpg_auth);
     match (body.gpg_auth, nested) {
-        (Some(login), None) | (None, Some(login)) => Ok(login),
+        (Some(Object(login)), None) | (None, Some(Object(login))) => Ok(login),
         (Some(_), Some(_)) => Err(InvalidForm::Twice),
         (None, None) => Ok(Login::default()),
     }
@@ -169,6 +171,8 @@ mod tests {
             ("application/json", "[{\"keyid\": \"A\"}, null]"),
             ("application/json", r#"{"gpg_auth": {"keyid": 1}}"#),
             ("application/json", r#"{"gpg_auth": "keyid"}"#),
+            ("application/json", r#"{"gpg_auth": ["A", null, null]}"#),
+            ("application/json", r#"{"data": [{"keyid": "A"}]}"#),
             (
                 "application/json",
                 r#"{"gpg_auth": {}, "data": {"gpg_auth": {}}}"#,
