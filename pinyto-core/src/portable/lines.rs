@@ -60,6 +60,10 @@ struct KeyLine {
     openpgp_key: Option<String>,
     label: Option<String>,
     active: bool,
+    #[cfg_attr(
+        not(feature = "gpgauth"),
+        expect(dead_code, reason = "only OpenPGP keys need it")
+    )]
     created_at: Option<String>,
 }
 

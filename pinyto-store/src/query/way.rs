@@ -197,6 +197,7 @@ impl Ways {
     }
 
     /// Whether all documents that the way leads to match.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn leads_to_nothing_else(&self, way: &Way) -> bool {
         self.is_exact
             && match self.direct.as_slice() {
