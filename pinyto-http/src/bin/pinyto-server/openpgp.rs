@@ -64,14 +64,13 @@ pub(crate) fn read_or_make(path: &Path) -> Result<RPgp, String> {
     }
 }
 
-/// Says which key would be used.
+/// Says which key would be used, if there is to be one.
 ///
 /// # Errors
 ///
 /// One sentence for the operator.
 pub(crate) fn check(settings: &Settings) -> Result<(), String> {
     let Some(path) = &settings.gpgauth_key else {
-        say("It would not offer gpgAuth.");
         return Ok(());
     };
     let shown = path.display();
