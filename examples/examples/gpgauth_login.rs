@@ -65,10 +65,6 @@ impl OpenPgp for Agent {
         self.library.check(key, now)
     }
 
-    fn armored(&self, key: &OpenPgpKey) -> Result<String, OpenPgpError> {
-        self.library.armored(key)
-    }
-
     fn decrypt(&self, message: &str) -> Result<Zeroizing<Vec<u8>>, InvalidMessage> {
         self.note();
         self.library.decrypt(message)

@@ -43,13 +43,6 @@ pub trait OpenPgp: Send + Sync + fmt::Debug {
     /// [`InvalidOpenPgpKey`] if it may not be used at `now`.
     fn check(&self, key: &OpenPgpKey, now: Timestamp) -> Result<(), InvalidOpenPgpKey>;
 
-    /// Writes a key ASCII-armored, without armor headers.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenPgpError`] if the key can't be read (any more).
-    fn armored(&self, key: &OpenPgpKey) -> Result<String, OpenPgpError>;
-
     /// Decrypts an ASCII-armored message to the server's key and gives its literal text: at most
     /// [`MAX_TEXT`] bytes.
     ///

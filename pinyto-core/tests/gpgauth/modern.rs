@@ -12,7 +12,7 @@ use pgp::{
 };
 use pinyto_core::{
     clock::Timestamp,
-    gpgauth::{InvalidOpenPgpKey, OpenPgp as _, RPgp},
+    gpgauth::{InvalidOpenPgpKey, OpenPgp as _, RPgp, armored},
 };
 use rand_core::OsRng;
 
@@ -79,7 +79,7 @@ fn they_are_encrypted_for_too() {
         assert_eq!(key.algorithm(), algorithm);
         let digits = if version == KeyVersion::V6 { 64 } else { 40 };
         assert_eq!(key.fingerprint().to_hex().len(), digits);
-        let kept = server.armored(&key).unwrap();
+        let kept = armored(&key).unwrap();
         assert_eq!(server.read_key(&kept, now()).as_ref(), Ok(&key));
 
         let message = server.encrypt(&key, NONCE, now()).unwrap();

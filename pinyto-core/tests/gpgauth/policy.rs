@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pinyto_core::{
-    gpgauth::{EncryptionError, InvalidOpenPgpKey, MAX_KEY, OpenPgp as _, RPgp},
+    gpgauth::{EncryptionError, InvalidOpenPgpKey, MAX_KEY, OpenPgp as _, RPgp, armored},
     key::{OpenPgpKey, OpenPgpParts},
 };
 
@@ -326,7 +326,7 @@ fn photos_and_signatures_of_others_are_not_kept() {
         "{packets}"
     );
     let key = server.read_key(&exported, now()).unwrap();
-    let packets = gpg.packets(&server.armored(&key).unwrap());
+    let packets = gpg.packets(&armored(&key).unwrap());
     let kinds: Vec<_> = packets
         .lines()
         .filter_map(|line| line.strip_prefix(':'))

@@ -148,10 +148,6 @@ impl OpenPgp for RPgp {
         .unwrap_or(Err(InvalidOpenPgpKey::Malformed))
     }
 
-    fn armored(&self, key: &OpenPgpKey) -> Result<String, OpenPgpError> {
-        armored(key)
-    }
-
     fn decrypt(&self, message: &str) -> Result<Zeroizing<Vec<u8>>, InvalidMessage> {
         if message.len() > MAX_MESSAGE {
             return Err(InvalidMessage::NotArmored);

@@ -226,16 +226,19 @@ async fn on_a_thread<T: Send + 'static>(
         .map_err(|_| "The server key's thread ended early.".to_owned())?
 }
 
+/// What the key is called.
+const WHAT: &str = "server key";
+
 /// The key in the file; if there is no file, one can be made.
 ///
 /// # Errors
 ///
 /// One sentence for the operator.
 pub(crate) fn read_server_key(path: &Path) -> Result<Option<ServerKey>, String> {
-    let Some(pem) = key_file::read(path).map_err(|error| of_key_file(&error))? else {
+    let Some(pem) = key_file::read(path).map_err(|error| of_key_file(WHAT, &error))? else {
         return key_file::check_creatable(path)
             .map(|()| None)
-            .map_err(|error| of_key_file(&error));
+            .map_err(|error| of_key_file(WHAT, &error));
     };
     // The core's own sentences are for clients that send a public key.
     let key = ServerKey::from_pem(default_backend(), &pem);
@@ -247,15 +250,16 @@ pub(crate) fn read_server_key(path: &Path) -> Result<Option<ServerKey>, String> 
     })
 }
 
-fn of_key_file(error: &KeyFileError) -> String {
+/// What is wrong with the file of a key that is called `what`.
+pub(crate) fn of_key_file(what: &str, error: &KeyFileError) -> String {
     match error {
         KeyFileError::Read { path, source } => {
-            format!("The server key {} can't be read: {source}.", path.display())
+            format!("The {what} {} can't be read: {source}.", path.display())
         }
         KeyFileError::Write { path, source } => {
-            format!("The server key {} can't be made: {source}.", path.display())
+            format!("The {what} {} can't be made: {source}.", path.display())
         }
-        other => format!("The server key can't be used: {other}."),
+        other => format!("The {what} can't be used: {other}."),
     }
 }
 
@@ -269,7 +273,7 @@ fn make_server_key(path: &Path) -> Result<ServerKey, String> {
         // Another server was faster: its key is the key.
         Err(KeyFileError::Exists { .. }) => read_server_key(path)?
             .ok_or_else(|| format!("The server key {} came and went.", path.display())),
-        Err(error) => Err(of_key_file(&error)),
+        Err(error) => Err(of_key_file(WHAT, &error)),
     }
 }
 

@@ -14,7 +14,10 @@ use pinyto_http::{
     },
 };
 
-use crate::say;
+use crate::{cloud::of_key_file, say};
+
+/// What the key is called.
+const WHAT: &str = "OpenPGP key";
 
 /// What people see in their clients.
 const USER_ID: &str = "Pinyto";
@@ -60,7 +63,7 @@ pub(crate) fn read_or_make(path: &Path) -> Result<RPgp, String> {
         Err(KeyFileError::Exists { .. }) => {
             read(path)?.ok_or_else(|| format!("The OpenPGP key {} came and went.", path.display()))
         }
-        Err(error) => Err(of_file(path, &error)),
+        Err(error) => Err(of_key_file(WHAT, &error)),
     }
 }
 
@@ -80,7 +83,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), String> {
             key.fingerprint().to_hex().to_uppercase()
         )),
         None => {
-            key_file::check_creatable(path).map_err(|error| of_file(path, &error))?;
+            key_file::check_creatable(path).map_err(|error| of_key_file(WHAT, &error))?;
             say(&format!(
                 "It would make a new OpenPGP key and keep it in {shown}."
             ));
@@ -90,23 +93,10 @@ pub(crate) fn check(settings: &Settings) -> Result<(), String> {
 }
 
 fn read(path: &Path) -> Result<Option<RPgp>, String> {
-    let Some(armored) = key_file::read(path).map_err(|error| of_file(path, &error))? else {
+    let Some(armored) = key_file::read(path).map_err(|error| of_key_file(WHAT, &error))? else {
         return Ok(None);
     };
     let key = RPgp::from_armored(&armored, SystemClock.now());
     key.map(Some)
         .map_err(|error| format!("The OpenPGP key {} can't be used: {error}", path.display()))
-}
-
-fn of_file(path: &Path, error: &KeyFileError) -> String {
-    let path = path.display();
-    match error {
-        KeyFileError::Read { source, .. } => {
-            format!("The OpenPGP key {path} can't be read: {source}.")
-        }
-        KeyFileError::Write { source, .. } => {
-            format!("The OpenPGP key {path} can't be made: {source}.")
-        }
-        other => format!("The OpenPGP key can't be used: {other}."),
-    }
 }
