@@ -196,6 +196,17 @@ impl Ways {
         direct.chain(sorted).chain([(ALL, false)]).collect()
     }
 
+    /// Whether all documents that the way leads to match.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn leads_to_nothing_else(&self, way: &Way) -> bool {
+        self.is_exact
+            && match self.direct.as_slice() {
+                [] => *way == ALL,
+                [only] => way.is_way_of(only),
+                _ => false,
+            }
+    }
+
     /// The way to take, and whether the documents come in the order that is wanted. `lengths` has
     /// one for each of the direct ways, or is empty.
     pub(crate) fn choose(&self, purpose: Purpose, lengths: &[i64]) -> (Way, bool) {

@@ -72,19 +72,26 @@ impl<E: Into<Stop>> From<E> for End {
 }
 
 /// A user's indexes that are ready, and last whether any time is out of order.
-const INDEXES: &str = "
-    SELECT id, path, traits FROM pinyto_indexes WHERE user_id = ?1 AND state = 'ready'
-    UNION ALL
-    SELECT 0, '', EXISTS (SELECT 1 FROM pinyto_documents WHERE user_id = ?1 AND time < ?2)
-               OR EXISTS (SELECT 1 FROM pinyto_documents WHERE user_id = ?1 AND time > ?3)";
+macro_rules! indexes {
+    () => {
+        "SELECT id, path, traits FROM pinyto_indexes WHERE user_id = ?1 AND state = 'ready'
+        UNION ALL
+        SELECT 0, '', EXISTS (SELECT 1 FROM pinyto_documents WHERE user_id = ?1 AND time < ?2)
+                   OR EXISTS (SELECT 1 FROM pinyto_documents WHERE user_id = ?1 AND time > ?3)"
+    };
+}
 
-/// The answer is from one moment.
-const BEGIN: &str = "BEGIN";
+/// The answer is from one moment. (One statement's text, because each that SQLite's thread is sent
+/// costs two changes of thread.)
+const BEGIN: &str = concat!("BEGIN; ", indexes!());
 
 /// How many rows without long bodies SQLite's thread may be ahead.
 const ROWS_AHEAD: usize = 32;
 
 const COMMIT: &str = "COMMIT";
+
+/// What SQLite says to a [`COMMIT`] of what is over already.
+const IS_OVER: &str = "cannot commit - no transaction is active";
 
 const FETCH: &str = concat!(
     "SELECT d.id, d.assembly, d.time, ",
@@ -94,7 +101,7 @@ const FETCH: &str = concat!(
 );
 
 #[cfg(test)]
-pub(in super::super) const STATEMENTS: &[&str] = &[INDEXES, FETCH];
+pub(in super::super) const STATEMENTS: &[&str] = &[indexes!(), FETCH];
 
 /// The connections for queries.
 pub(in super::super) struct Connections {
@@ -144,6 +151,8 @@ struct Reading<'a> {
     examined: u64,
     indexes: Indexes,
     read_ahead: ReadAhead,
+    /// Whether the transaction is known to be over.
+    is_over: bool,
     evaluations: &'a Evaluations,
 }
 
@@ -164,14 +173,15 @@ impl<'a> Reading<'a> {
             examined: 0,
             indexes: Indexes::default(),
             read_ahead: ReadAhead::Many,
+            is_over: false,
             evaluations,
         }
     }
 
     /// Begins a transaction and looks at what there is.
     async fn begin(&mut self, db: &mut SqliteConnection) -> Result<(), End> {
-        sqlx::query(BEGIN).execute(&mut *db).await?;
-        let rows: Vec<(i64, String, i64)> = sqlx::query_as(INDEXES)
+        self.is_over = false;
+        let rows: Vec<(i64, String, i64)> = sqlx::query_as(BEGIN)
             .bind(self.scope.user.get())
             .bind(FIRST_TIME)
             .bind(LAST_TIME)
@@ -231,10 +241,7 @@ impl<'a> Reading<'a> {
                 format!("SELECT {at}, {}", length.unwrap_or_else(|| "0".to_owned()))
             })
             .collect();
-        let statement = Statement {
-            sql: lengths.join(" UNION ALL "),
-            values: binds.into_values(),
-        };
+        let statement = Statement::new(lengths.join(" UNION ALL "), binds.into_values());
         let mut lengths: Vec<(i64, i64)> = statement.query()?.fetch_all(db).await?;
         lengths.sort_unstable();
         let lengths: Vec<i64> = lengths.into_iter().map(|(_, length)| length).collect();
@@ -246,7 +253,8 @@ impl<'a> Reading<'a> {
         self.since.checked_add(self.limits.time)
     }
 
-    /// Has each document taken that matches, until there are enough.
+    /// Has each document taken that matches, until there are enough. The transaction ends with a
+    /// statement that is the [last](Statement::last) one, if all its rows are taken.
     async fn each<G: Gather>(
         &mut self,
         db: &mut SqliteConnection,
@@ -254,9 +262,15 @@ impl<'a> Reading<'a> {
         mut gather: G,
     ) -> Result<G, End> {
         let mut judge = Judge::new(self.evaluations, self.query, self.deadline());
+        let (is_last, mut rows_left) = (statement.is_last, statement.limit);
         let mut rows = statement.query::<FoundRow>()?.fetch(db);
         let mut turn = Instant::now();
-        while let Some(row) = rows.try_next().await? {
+        loop {
+            let Some(row) = rows.try_next().await? else {
+                self.is_over = is_last;
+                break;
+            };
+            rows_left = rows_left.map(|left| left.saturating_sub(1));
             if self.examined >= self.limits.examined {
                 return Err(Stop::Limit(ScanLimit::Examined).into());
             }
@@ -275,7 +289,8 @@ impl<'a> Reading<'a> {
             };
             let wants_more;
             (gather, wants_more) = judge.judge(candidate, gather).await?;
-            if !wants_more {
+            // After the last row there is the end of the transaction.
+            if !wants_more && rows_left != Some(0) {
                 break;
             }
         }
@@ -294,23 +309,35 @@ impl<'a> Reading<'a> {
         }
         let ways = Ways::of(self.query, self.sort, self.scope, &self.indexes);
         let (way, in_order) = self.choose(db, &ways, Purpose::First).await?;
-        self.follow(db, search, &way, in_order, (&condition, binds))
-            .await
+        let leads_astray = !ways.leads_to_nothing_else(&way);
+        self.follow(
+            db,
+            search,
+            (&way, in_order, leads_astray),
+            &condition,
+            binds,
+        )
+        .await
     }
 
-    /// Finds the documents along a way.
+    /// Finds the documents along a way, of which is known whether it gives them in the order that is
+    /// wanted, and whether it leads to others, too.
     async fn follow<A: Answer>(
         &mut self,
         db: &mut SqliteConnection,
         search: &Search,
-        way: &Way,
-        in_order: bool,
-        (condition, binds): (&Truth, Binds),
+        (way, in_order, leads_astray): (&Way, bool, bool),
+        condition: &Truth,
+        binds: Binds,
     ) -> Result<A, End> {
         let enough = search.skip.saturating_add(search.limit);
         let direction = search.sort.direction;
-        let statement = self.documents(way, direction, condition, binds);
+        let mut statement = self.documents(way, direction, condition, binds);
         if in_order {
+            if !leads_astray {
+                statement = statement.limited(enough.min(self.limits.examined.saturating_add(1)));
+            }
+            let statement = statement.last();
             let in_order = InOrder {
                 matching: 0,
                 skip: search.skip,
@@ -370,13 +397,13 @@ impl<'a> Reading<'a> {
             let from = way.sql(self.scope, direction, &mut binds).from;
             let most = self.limits.examined.saturating_add(1);
             let most = binds.add(Bind::Integer(i64::try_from(most).unwrap_or(i64::MAX)));
-            let statement = Statement {
-                sql: format!(
+            let statement = Statement::new(
+                format!(
                     "SELECT count(*), coalesce(sum(fits IS 1), 0), coalesce(sum(fits IS NULL), 0)
                     FROM (SELECT ({condition}) AS fits {from} LIMIT {most})"
                 ),
-                values: binds.into_values(),
-            };
+                binds.into_values(),
+            );
             let (examined, fitting, unknown): (i64, i64, i64) =
                 statement.query()?.fetch_one(&mut *db).await?;
             let examined = u64::try_from(examined).unwrap_or(0);
@@ -390,7 +417,7 @@ impl<'a> Reading<'a> {
             }
         }
         let statement = self.documents(&way, direction, &condition, binds);
-        let counted = self.each(db, statement, Counted::default()).await?;
+        let counted = self.each(db, statement.last(), Counted::default()).await?;
         Ok(counted.0)
     }
 
@@ -404,7 +431,7 @@ impl<'a> Reading<'a> {
         let ways = Ways::of(self.query, None, self.scope, &self.indexes);
         let (way, _) = self.choose(db, &ways, Purpose::All).await?;
         let statement = self.documents(&way, Direction::Ascending, &condition, binds);
-        self.each(db, statement, distinct).await
+        self.each(db, statement.last(), distinct).await
     }
 
     /// Asks, and if there are long documents on the way, asks once more where such are read one by
@@ -470,12 +497,22 @@ impl<'a> Reading<'a> {
             Ok(Err(End::LeftOut)) => None,
             Ok(Ok(found)) => Some(Searched::Found(found, scan)),
         };
-        if let Ok(db) = lent.connection()
-            && sqlx::query(COMMIT).execute(db).await.is_ok()
-        {
+        if self.is_over || ended(lent.connection()).await {
             readers.take_back(lent);
         }
         Ok(searched)
+    }
+}
+
+/// Whether no transaction is open any more.
+async fn ended(connection: Result<&mut SqliteConnection, sqlx::Error>) -> bool {
+    let Ok(db) = connection else {
+        return false;
+    };
+    match sqlx::query(COMMIT).execute(db).await {
+        Ok(_) => true,
+        Err(sqlx::Error::Database(error)) => error.message() == IS_OVER,
+        Err(_) => false,
     }
 }
 

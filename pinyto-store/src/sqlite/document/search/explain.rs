@@ -33,8 +33,11 @@ pub(in crate::sqlite) async fn along_all_ways(
     let ways = Ways::of(&search.query, reading.sort, scope, &reading.indexes);
     let mut along = Vec::new();
     for (way, in_order) in ways.all() {
+        assert!(super::ended(Ok(&mut *db)).await);
+        assert!(reading.begin(db).await.is_ok());
         let (condition, binds) = reading.translate();
-        let found = reading.follow(db, search, &way, in_order, (&condition, binds));
+        let way_taken = (&way, in_order, !ways.leads_to_nothing_else(&way));
+        let found = reading.follow(db, search, way_taken, &condition, binds);
         let Ok::<Vec<Document>, _>(found) = found.await else {
             panic!("{way:?} doesn't end");
         };
@@ -68,12 +71,12 @@ pub(in crate::sqlite) async fn explain(
         .count(&way, scope)
         .filter(|_| search.is_none() && ways.is_exact);
     let direction = sort.map_or(Direction::Ascending, |sort| sort.direction);
-    let Statement { sql, values } = match counted {
+    let Statement { sql, values, .. } = match counted {
         Some(counted) => counted.into(),
         None => reading.documents(&way, direction, &condition, binds),
     };
     let sql = format!("EXPLAIN QUERY PLAN {sql}");
-    let statement = Statement { sql, values };
+    let statement = Statement::new(sql, values);
     let steps: Vec<(i64, i64, i64, String)> =
         statement.query().unwrap().fetch_all(db).await.unwrap();
     let mut steps: Vec<String> = steps.into_iter().map(|(.., step)| step).collect();

@@ -23,9 +23,39 @@ use crate::{
 pub(super) struct Statement {
     pub(super) sql: String,
     pub(super) values: Vec<Bind>,
+    /// The most rows it gives, if it says so.
+    pub(super) limit: Option<u64>,
+    /// Whether the transaction ends with it.
+    pub(super) is_last: bool,
 }
 
 impl Statement {
+    pub(super) const fn new(sql: String, values: Vec<Bind>) -> Self {
+        Self {
+            sql,
+            values,
+            limit: None,
+            is_last: false,
+        }
+    }
+
+    /// The same, but giving at most so many rows.
+    pub(super) fn limited(mut self, rows: u64) -> Self {
+        if let Ok(rows) = i64::try_from(rows) {
+            self.values.push(Bind::Integer(rows));
+            self.sql.push_str(&format!(" LIMIT ?{}", self.values.len()));
+        }
+        self.limit = Some(rows);
+        self
+    }
+
+    /// The same, with the end of the transaction after it.
+    pub(super) fn last(mut self) -> Self {
+        self.sql.push_str("; COMMIT");
+        self.is_last = true;
+        self
+    }
+
     pub(super) fn query<R: Row>(self) -> Result<Query<'static, R>, Failure> {
         let mut arguments = SqliteArguments::default();
         for value in self.values {
@@ -44,7 +74,7 @@ impl Statement {
 
 impl From<(String, Vec<Bind>)> for Statement {
     fn from((sql, values): (String, Vec<Bind>)) -> Self {
-        Self { sql, values }
+        Self::new(sql, values)
     }
 }
 
@@ -142,8 +172,8 @@ pub(super) fn documents(
         format!(" ORDER BY {}", from.order)
     };
     let from = from.from;
-    Statement {
-        sql: format!("SELECT d.id, d.assembly, d.time, d.size, {body} AS body {from}{order}"),
-        values: binds.into_values(),
-    }
+    Statement::new(
+        format!("SELECT d.id, d.assembly, d.time, d.size, {body} AS body {from}{order}"),
+        binds.into_values(),
+    )
 }
