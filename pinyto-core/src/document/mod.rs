@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 pub(crate) use service::is_deeper_than;
 pub use service::{NewDocument, Statistics};
 pub(crate) use services::CallServices;
-pub use text::{document_text, tree_size};
+pub use text::{NoObject, document_text, tree_size};
 
 use crate::{assembly::AssemblyRef, clock::Timestamp};
 

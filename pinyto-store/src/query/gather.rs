@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
 
 use pinyto_core::{
-    document::{Document, DocumentId, ScanLimit, ScanLimits, tree_size},
+    document::{Document, DocumentId, ScanLimit, ScanLimits, Search, tree_size},
     query::{Direction, Path, Sort, SortKey, Watch},
 };
 use serde_json::Value;
@@ -180,11 +180,23 @@ pub(crate) trait Gather: Send + 'static {
 
 /// The documents from the `skip`th to the `enough`th.
 pub(crate) struct InOrder<A> {
-    pub(crate) matching: u64,
-    pub(crate) skip: u64,
-    pub(crate) enough: u64,
-    pub(crate) bytes: Bytes,
+    matching: u64,
+    skip: u64,
+    enough: u64,
+    bytes: Bytes,
     pub(crate) answer: A,
+}
+
+impl<A: Answer> InOrder<A> {
+    pub(crate) fn new(search: &Search, limits: &ScanLimits) -> Self {
+        Self {
+            matching: 0,
+            skip: search.skip,
+            enough: search.skip.saturating_add(search.limit),
+            bytes: Bytes::new(limits),
+            answer: A::default(),
+        }
+    }
 }
 
 impl<A: Answer> Gather for InOrder<A> {

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Of so many documents the order doesn't matter, they are read quickly.
-const FEW: i64 = 1_000;
+pub(crate) const FEW: i64 = 1_000;
 
 /// How far is counted to know which way is shorter, where sorting or removing duplicates would be
 /// needed: up to there that is quicker than looking through documents for the first that match.
@@ -199,12 +199,24 @@ impl Ways {
     /// Whether all documents that the way leads to match.
     #[cfg(feature = "sqlite")]
     pub(crate) fn leads_to_nothing_else(&self, way: &Way) -> bool {
+        // Whose documents they are is looked at on every way.
+        let mut wanted = self.direct.iter().filter(|direct| **direct != ALL);
         self.is_exact
-            && match self.direct.as_slice() {
-                [] => *way == ALL,
-                [only] => way.is_way_of(only),
+            && match (wanted.next(), wanted.next()) {
+                (None, _) => *way == ALL,
+                (Some(only), None) => way.is_way_of(only),
                 _ => false,
             }
+    }
+
+    /// The way that has the first documents in order at its beginning and leads to nothing but what
+    /// matches, except for documents of other assemblies.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn at_once(&self) -> Option<&Way> {
+        let direct = self.direct.iter().find(|direct| **direct != ALL);
+        let way = direct.unwrap_or(&ALL);
+        let is_at_once = self.is_by_id() && way.is_by_id() && way.is_in_order_at_once();
+        (is_at_once && self.leads_to_nothing_else(way)).then_some(way)
     }
 
     /// The way to take, and whether the documents come in the order that is wanted. `lengths` has

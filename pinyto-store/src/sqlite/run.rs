@@ -34,14 +34,14 @@ macro_rules! select_runs {
 pub(super) const FIND: &str = select_runs!("user_id = ?1 AND id = ?2");
 
 pub(super) const LIST_OF_USER: &str = select_runs!(
-    "user_id = ?1 AND (?2 IS NULL OR assembly = ?2) ORDER BY id DESC LIMIT ?4 OFFSET ?3"
+    "user_id = ?1 AND (?2 IS NULL OR assembly = ?2) ORDER BY id DESC LIMIT ?4 + 0 OFFSET ?3"
 );
 
 pub(super) const OWN_ASSEMBLY: &str =
     "SELECT id FROM pinyto_assemblies WHERE author_id = ?1 AND name = ?2";
 
 pub(super) const LIST_OF_ASSEMBLY: &str =
-    select_runs!("assembly_id = ?1 ORDER BY id DESC LIMIT ?3 OFFSET ?2");
+    select_runs!("assembly_id = ?1 ORDER BY id DESC LIMIT ?3 + 0 OFFSET ?2");
 
 pub(super) const HOUR_USAGE: &str =
     "SELECT hour, hour_cpu_nanos FROM pinyto_users WHERE id = ?1 AND hour IS NOT NULL";

@@ -388,13 +388,7 @@ impl<'a> Reading<'a> {
         let enough = search.skip.saturating_add(search.limit);
         let direction = search.sort.direction;
         if in_order {
-            let in_order = InOrder {
-                matching: 0,
-                skip: search.skip,
-                enough,
-                bytes: Bytes::new(&self.limits),
-                answer: A::default(),
-            };
+            let in_order = InOrder::new(search, &self.limits);
             let batch = Some(enough.max(FIRST_BATCH));
             let found = self.each(db, way, direction, batch, in_order).await?;
             return Ok(found.answer);

@@ -65,7 +65,7 @@ pub(super) const LIST_OF_AUTHOR: &str = select_assemblies!(
 
 pub(super) const LIST_ALL: &str = select_summaries!(
     "pinyto_assemblies a JOIN pinyto_users u ON u.id = a.author_id
-     ORDER BY a.id LIMIT ?2 OFFSET ?1"
+     ORDER BY a.id LIMIT ?2 + 0 OFFSET ?1"
 );
 
 pub(super) const LIST_INSTALLED: &str = select_summaries!(

@@ -324,7 +324,7 @@ const DOCUMENTS: &str = concat!(
     "SELECT d.id, d.assembly_id, d.assembly, d.time, ",
     body!(),
     " AS body FROM pinyto_documents d
-    WHERE d.user_id = ?1 AND d.id > ?2 ORDER BY d.id LIMIT ?3"
+    WHERE d.user_id = ?1 AND d.id > ?2 ORDER BY d.id LIMIT ?3 + 0"
 );
 
 /// With the entries as a JSON array of arrays: document, assembly, path, key, role, traits.
@@ -413,6 +413,6 @@ impl Step {
 
 const CLEAR: &str = "
     DELETE FROM pinyto_index_entries WHERE (index_id, key, document_id) IN (
-        SELECT index_id, key, document_id FROM pinyto_index_entries WHERE index_id = ?1 LIMIT ?2)";
+        SELECT index_id, key, document_id FROM pinyto_index_entries WHERE index_id = ?1 LIMIT ?2 + 0)";
 
 const REMOVE: &str = "DELETE FROM pinyto_indexes WHERE id = ?1";

@@ -178,6 +178,40 @@ impl Way {
         }
     }
 
+    /// Where the first documents come from, and an expression of SQL for whether there are no
+    /// others. If documents of other assemblies may be in between, only the first `bound` of all
+    /// are looked at.
+    pub(super) fn beginning(
+        &self,
+        scope: Scope,
+        direction: Direction,
+        bound: u64,
+        binds: &mut Binds,
+    ) -> (From, String) {
+        let (Self::Keys { index, span }, Some(assembly)) = (self, scope.assembly) else {
+            return (self.sql(scope, direction, binds), "true".to_owned());
+        };
+        let direction = sql_of(direction);
+        let index = binds.add(Bind::Integer(*index));
+        let keys = key_condition(span, binds);
+        let entries = format!("FROM pinyto_index_entries e WHERE e.index_id = {index}{keys}");
+        let user = binds.add(Bind::Integer(scope.user.get()));
+        let assembly = binds.add(Bind::Integer(assembly.get()));
+        let from = From {
+            from: format!(
+                "FROM (SELECT e.document_id, e.assembly_id, e.role {entries}
+                    ORDER BY e.document_id {direction} LIMIT {bound}) e
+                CROSS JOIN pinyto_documents d WHERE e.assembly_id = {assembly}
+                AND e.role & {VALUE} AND d.user_id = {user} AND d.id = e.document_id"
+            ),
+            order: format!("e.document_id {direction}"),
+        };
+        let more = bound + 1;
+        let are_all =
+            format!("(SELECT count(*) FROM (SELECT 1 {entries} LIMIT {more})) <= {bound}");
+        (from, are_all)
+    }
+
     /// How long the way is, counted up to a bound: an expression of SQL. None: it is short.
     pub(super) fn length(
         &self,

@@ -1,6 +1,7 @@
 //! Queries: finding the way, going it within limits, and asking the evaluator where SQL doesn't
 //! know.
 
+mod at_once;
 #[cfg(test)]
 pub(in super::super) mod explain;
 mod statement;
@@ -253,6 +254,18 @@ impl<'a> Reading<'a> {
         self.since.checked_add(self.limits.time)
     }
 
+    /// Has one more document looked at, within the limits.
+    fn examine(&mut self) -> Result<(), Stop> {
+        if self.examined >= self.limits.examined {
+            return Err(Stop::Limit(ScanLimit::Examined));
+        }
+        self.examined += 1;
+        if self.since.elapsed() > self.limits.time {
+            return Err(Stop::Limit(ScanLimit::Time));
+        }
+        Ok(())
+    }
+
     /// Has each document taken that matches, until there are enough. The transaction ends with a
     /// statement that is the [last](Statement::last) one, if all its rows are taken.
     async fn each<G: Gather>(
@@ -271,13 +284,7 @@ impl<'a> Reading<'a> {
                 break;
             };
             rows_left = rows_left.map(|left| left.saturating_sub(1));
-            if self.examined >= self.limits.examined {
-                return Err(Stop::Limit(ScanLimit::Examined).into());
-            }
-            self.examined += 1;
-            if self.since.elapsed() > self.limits.time {
-                return Err(Stop::Limit(ScanLimit::Time).into());
-            }
+            self.examine()?;
             if turn.elapsed() > TURN {
                 yield_now().await;
                 turn = Instant::now();
@@ -307,7 +314,17 @@ impl<'a> Reading<'a> {
         if search.limit == 0 || condition == Truth::Never {
             return Ok(A::default());
         }
-        let ways = Ways::of(self.query, self.sort, self.scope, &self.indexes);
+        let mut ways = Ways::of(self.query, self.sort, self.scope, &self.indexes);
+        if let Some(way) = ways.at_once()
+            && self.takes_at_once(search)
+        {
+            if let Some(answer) = self.at_once(db, search, way).await? {
+                return Ok(answer);
+            }
+            self.examined = 0;
+            self.begin(db).await?;
+            ways = Ways::of(self.query, self.sort, self.scope, &self.indexes);
+        }
         let (way, in_order) = self.choose(db, &ways, Purpose::First).await?;
         let leads_astray = !ways.leads_to_nothing_else(&way);
         self.follow(
@@ -338,13 +355,7 @@ impl<'a> Reading<'a> {
                 statement = statement.limited(enough.min(self.limits.examined.saturating_add(1)));
             }
             let statement = statement.last();
-            let in_order = InOrder {
-                matching: 0,
-                skip: search.skip,
-                enough,
-                bytes: Bytes::new(&self.limits),
-                answer: A::default(),
-            };
+            let in_order = InOrder::new(search, &self.limits);
             let found = self.each(db, statement, in_order).await?;
             return Ok(found.answer);
         }
@@ -400,7 +411,7 @@ impl<'a> Reading<'a> {
             let statement = Statement::new(
                 format!(
                     "SELECT count(*), coalesce(sum(fits IS 1), 0), coalesce(sum(fits IS NULL), 0)
-                    FROM (SELECT ({condition}) AS fits {from} LIMIT {most})"
+                    FROM (SELECT ({condition}) AS fits {from} LIMIT {most} + 0)"
                 ),
                 binds.into_values(),
             );

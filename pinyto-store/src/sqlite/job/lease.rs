@@ -33,7 +33,7 @@ pub(in super::super) const SET_BACK: &str =
 /// The users who have waited longest, with their numbers in the [`Turn`].
 pub(in super::super) const WAITING: &str = "
     SELECT user_id, since, turn FROM pinyto_job_users INDEXED BY pinyto_job_users_by_wait
-    WHERE since <= ?1 ORDER BY since, turn, user_id LIMIT ?2";
+    WHERE since <= ?1 ORDER BY since, turn, user_id LIMIT ?2 + 0";
 
 /// The same of one user, if something of hers can be claimed.
 pub(in super::super) const WAITS: &str =

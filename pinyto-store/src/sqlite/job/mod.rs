@@ -50,7 +50,7 @@ pub(super) const LIST_OF_USER: &str = concat!(
     entry_columns!(),
     " FROM pinyto_job_entries e CROSS JOIN pinyto_assemblies a ON a.id = e.assembly_id
       CROSS JOIN pinyto_users author ON author.id = a.author_id
-      WHERE e.user_id = ?1 ORDER BY e.assembly_id, e.job, e.id LIMIT ?3 OFFSET ?2"
+      WHERE e.user_id = ?1 ORDER BY e.assembly_id, e.job, e.id LIMIT ?3 + 0 OFFSET ?2"
 );
 
 #[async_trait]

@@ -3,6 +3,7 @@
 mod backup;
 #[cfg(unix)]
 mod changes;
+mod first_documents;
 mod group_commit;
 mod indexes;
 mod long_documents;

@@ -90,6 +90,11 @@ async fn no_statement_goes_through_a_whole_table_or_sorts() {
         .chain(document::search::STATEMENTS)
         .flat_map(|statements| statements.split(';'))
     {
+        // Whose limit is a parameter and nothing else is prepared anew whenever it is used.
+        for limit in statement.split("LIMIT ?").skip(1) {
+            let rest = limit.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            assert!(rest.starts_with(" + 0"), "{statement}");
+        }
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
         let query = sqlx::query_as::<_, (i64, i64, i64, String)>(explain);
         for (.., step) in store.readers.all(query).await.unwrap() {

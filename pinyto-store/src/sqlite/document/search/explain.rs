@@ -43,6 +43,14 @@ pub(in crate::sqlite) async fn along_all_ways(
         };
         along.push((format!("{way:?}"), found));
     }
+    if let Some(way) = ways.at_once().filter(|_| reading.takes_at_once(search)) {
+        assert!(super::ended(Ok(&mut *db)).await);
+        assert!(reading.begin(db).await.is_ok());
+        let Ok(found) = reading.at_once(db, search, way).await else {
+            panic!("{way:?} doesn't end at once");
+        };
+        along.extend(found.map(|found| (format!("at once {way:?}"), found)));
+    }
     along
 }
 

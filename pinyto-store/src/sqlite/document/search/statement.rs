@@ -39,11 +39,13 @@ impl Statement {
         }
     }
 
-    /// The same, but giving at most so many rows.
+    /// The same, but giving at most so many rows. (SQLite prepares a statement anew at each use if
+    /// a parameter alone is its limit: it looks whether it is zero.)
     pub(super) fn limited(mut self, rows: u64) -> Self {
         if let Ok(rows) = i64::try_from(rows) {
             self.values.push(Bind::Integer(rows));
-            self.sql.push_str(&format!(" LIMIT ?{}", self.values.len()));
+            self.sql
+                .push_str(&format!(" LIMIT ?{} + 0", self.values.len()));
         }
         self.limit = Some(rows);
         self
@@ -92,8 +94,18 @@ const UNSURE: &str = " ";
 
 const ANY_BODY: &str = body!();
 
-/// Longer bodies are not read ahead of whoever looks at them: [`ReadAhead`].
-const SHORT_BODY: &str = concat!("iif(d.size > 65536, '", left_out!(), "', ", body!(), ")");
+/// Bodies that are not read ahead of whoever looks at them: [`ReadAhead`].
+macro_rules! is_long {
+    () => {
+        "d.size > 65536"
+    };
+}
+
+pub(super) const IS_LONG: &str = is_long!();
+
+/// The body, unless it is long.
+pub(super) const SHORT_BODY: &str =
+    concat!("iif(", is_long!(), ", '", left_out!(), "', ", body!(), ")");
 
 /// How many rows SQLite's thread may be ahead of who takes them. Each time it has to wait costs
 /// two changes of thread, and each row may be a document of several MiB.
