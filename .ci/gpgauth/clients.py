@@ -35,9 +35,9 @@ def start(program, folder):
     sys.exit(f"the server ended with {server.wait()}")
 
 
-def gpg(*arguments, passphrase=""):
+def gpg(*arguments, passphrase="", text=None):
     command = ["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase]
-    return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([*command, *arguments], input=text, check=True, capture_output=True, text=True).stdout
 
 
 def make_key(name, algorithm, passphrase=""):
@@ -56,11 +56,13 @@ def secret_half(fingerprint, passphrase=""):
 
 
 def register(url, name, fingerprint):
-    """An account with a password, which has the key, too: its request token."""
+    """An account with a password, which has the key, too, and has proved it: its request token."""
     account = {"username": name, "password": "correct horse"}
     post(url + "/keyserver/register", account)
     token = post(url + "/keyserver/authenticate", account)["token"]
-    post(url + "/register_new_key", {"token": token, "openpgp_key": gpg("--armor", "--export", fingerprint)})
+    registered = post(url + "/register_new_key", {"token": token, "openpgp_key": gpg("--armor", "--export", fingerprint)})
+    answer = gpg("--decrypt", text=registered["challenge"])
+    post(url + "/prove_openpgp_key", {"token": token, "key_hash": fingerprint.lower(), "answer": answer})
     return token
 
 

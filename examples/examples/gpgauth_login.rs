@@ -22,7 +22,7 @@ use pinyto_core::{
         EncryptionError, GpgAuthSettings, InvalidMessage, InvalidOpenPgpKey, Nonce, OpenPgp,
         OpenPgpError, RPgp,
     },
-    key::{KeyFingerprint, NewKey, OpenPgpKey},
+    key::{KeyFingerprint, OpenPgpKey},
     memory::MemoryStore,
     user::UserName,
 };
@@ -114,12 +114,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let challenge = cloud.authenticate(&name, &device.key_hash()).await?;
     let token = device.answer(&challenge, cloud.server_public_key())?;
     let session = cloud.session(&token).await?;
-    let key = cloud.read_openpgp_key(ada.public_key().to_owned()).await?;
-    let key = NewKey {
-        material: key.into(),
-        label: None,
-    };
-    cloud.register_new_key(&session, &key).await?;
+    let armored = ada.public_key().to_owned();
+    let challenge = cloud.register_openpgp_key(&session, armored, None).await?;
+    let answer = ada.decrypt(&challenge.ok_or("no challenge")?)?;
+    let answer = str::from_utf8(&answer)?;
+    let hash = ada.fingerprint().into();
+    cloud.prove_openpgp_key(&session, &hash, answer).await?;
 
     // Stage 0: is it the server whose key she knows?
     let server = ada.read_key(cloud.openpgp()?.public_key(), now)?;

@@ -38,7 +38,7 @@ use crate::{
 /// |---|---|
 /// | users | [`register`](Self::register) |
 /// | sessions | [`authenticate`](Self::authenticate), [`session`](Self::session), [`logout`](Self::logout) |
-/// | keys | [`list_keys`](Self::list_keys), [`register_new_key`](Self::register_new_key), [`set_key_active`](Self::set_key_active), [`delete_key`](Self::delete_key) |
+/// | keys | [`list_keys`](Self::list_keys), [`register_new_key`](Self::register_new_key), [`register_openpgp_key`](Self::register_openpgp_key), [`prove_openpgp_key`](Self::prove_openpgp_key), [`set_key_active`](Self::set_key_active), [`delete_key`](Self::delete_key) |
 /// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password) |
 /// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), ... |
 /// | documents | [`store_document`](Self::store_document), [`statistics`](Self::statistics) |

@@ -91,6 +91,12 @@ pub enum Error {
     /// The key is the last one that opens the account.
     #[error("That is your last active key. Register or activate another one first.")]
     LastActiveKey,
+    /// Nobody has proved to have the OpenPGP key.
+    #[error("Prove first that you have that key: register it again and decrypt the challenge.")]
+    UnprovenKey,
+    /// The password itself has opened the session that would forbid it.
+    #[error("Your password opened this session. Forbid it from a session of another of your keys.")]
+    PasswordSession,
     /// The author has another assembly of that name.
     #[error("You have another assembly of that name. Choose another name.")]
     AssemblyNameTaken,
@@ -253,6 +259,8 @@ impl Error {
             Self::KeyAlreadyRegistered => "key_already_registered",
             Self::AmbiguousKeyHash => "ambiguous_key_hash",
             Self::LastActiveKey => "last_active_key",
+            Self::UnprovenKey => "unproven_key",
+            Self::PasswordSession => "password_session",
             Self::AssemblyNameTaken => "assembly_name_taken",
             Self::LimitReached { .. } => "limit_reached",
             Self::StorageFull { .. } => "storage_full",

@@ -25,7 +25,11 @@ pub(crate) async fn run(server: &Process, duration: Duration) {
     let token = log_in(server, "gpgauth").await;
     let mut connection = Connection::open(server.address).await;
     let key = json!({"token": token, "openpgp_key": ada.public_key()});
-    connection.post_json("/register_new_key", &key).await;
+    let registered = connection.post_json("/register_new_key", &key).await;
+    let challenge = registered["challenge"].as_str().unwrap();
+    let answer = String::from_utf8(ada.decrypt(challenge).unwrap().to_vec()).unwrap();
+    let proof = json!({"token": token, "key_hash": ada.fingerprint().to_hex(), "answer": answer});
+    connection.post_json("/prove_openpgp_key", &proof).await;
     let shown = connection.get_json("/auth/verify.json").await;
     let shown = shown["body"]["keydata"].as_str().unwrap().to_owned();
     let server_key = ada.read_key(&shown, now).unwrap();

@@ -11,14 +11,16 @@
 //! There is no current specification; this is what deployed servers and clients do. OpenPGP itself
 //! (RFC 9580) is behind the trait [`OpenPgp`], so that the server's key can be in an agent or in
 //! hardware; [`RPgp`] does it with a library. An OpenPGP key is registered, listed, deactivated and
-//! deleted as RSA keys are: read it with [`Cloud::read_openpgp_key`](crate::Cloud::read_openpgp_key)
-//! and register it with [`Cloud::register_new_key`](crate::Cloud::register_new_key).
+//! deleted as RSA keys are, but opens nothing before its holder has proved to have it:
+//! [`Cloud::register_openpgp_key`](crate::Cloud::register_openpgp_key) gives a challenge,
+//! [`Cloud::prove_openpgp_key`](crate::Cloud::prove_openpgp_key) takes the answer.
 //!
 //! The nonces name no server, so a hostile one could pass them on: clients have to reach the right
 //! one by TLS.
 
 mod nonce;
 mod openpgp;
+mod possession;
 mod rpgp;
 mod service;
 
@@ -86,6 +88,7 @@ impl GpgAuthError {
 pub(crate) struct GpgAuth {
     openpgp: Arc<dyn OpenPgp>,
     tokens: LoginTokens,
+    possession: LoginTokens,
     settings: GpgAuthSettings,
     workers: Workers,
 }
@@ -98,7 +101,8 @@ impl GpgAuth {
     ) -> Result<Self, Error> {
         let secret = openpgp.login_secret()?;
         Ok(Self {
-            tokens: LoginTokens::new(&secret),
+            tokens: LoginTokens::new(&secret, b"pinyto gpgauth login tokens"),
+            possession: LoginTokens::new(&secret, b"pinyto openpgp possession"),
             openpgp,
             settings,
             workers,

@@ -52,7 +52,7 @@ impl Nonce {
         }
         Ok(Self {
             text: text.to_owned().into(),
-            uuid: number(uuid).ok_or(InvalidNonce)?.into(),
+            uuid: number(uuid).ok_or(InvalidNonce)?,
         })
     }
 
@@ -66,6 +66,16 @@ impl Nonce {
             text,
             uuid: uuid.into(),
         }
+    }
+
+    /// The nonce with this UUID.
+    pub(super) fn of(uuid: &str) -> Result<Self, InvalidNonce> {
+        Ok(Self::new(*number(uuid).ok_or(InvalidNonce)?))
+    }
+
+    /// The UUID in it.
+    pub(super) fn uuid(&self) -> &str {
+        self.text.split('|').nth(2).unwrap_or_default()
     }
 
     /// The nonce as it was written. Handle with care: whoever has it is taken for who was to
@@ -99,12 +109,12 @@ impl fmt::Debug for Nonce {
     }
 }
 
-fn number(uuid: &str) -> Option<u128> {
+fn number(uuid: &str) -> Option<Zeroizing<u128>> {
     // Other forms have other lengths.
     let uuid = Uuid::try_parse(uuid)
         .ok()
         .filter(|_| uuid.len() == UUID_LENGTH);
-    uuid.map(|uuid| uuid.as_u128())
+    uuid.map(|uuid| uuid.as_u128().into())
 }
 
 /// How exactly it is known when a token was made.
@@ -113,22 +123,38 @@ const PERIOD_MILLIS: i64 = 30_000;
 /// In so many periods after that of its making a token is good: at least five minutes.
 const PERIODS: i64 = 10;
 
-/// How many of the 122 free bits are random; the others are their authentication code.
-const RANDOM_BITS: u32 = 32;
+/// Of the 122 free bits of a token 32 are random. How long the code is that says that it is one.
+const OWN_BITS: u32 = 42;
+
+/// How long the code is that says whose it is.
+const OWNER_BITS: u32 = 48;
 
 /// Makes the tokens that users prove themselves with, and knows them again.
 ///
-/// Nothing is kept of a token that was made: 32 of its bits are random and the other 90 a code over
-/// these, the time and the key, which only the servers can compute. So logins that are begun and
-/// never finished take no room, none displaces another, and any server finishes what another began.
-/// To who has not the secret all 122 bits are random.
+/// Nothing is kept of a token that was made: 32 of its bits are random and the other 90 two codes
+/// over these, which only the servers can compute: one with the time, one with the time and the key.
+/// So logins that are begun and never finished take no room, none displaces another, and any server
+/// finishes what another began. To who has not the secret all 122 bits are random.
 ///
-/// What is kept is which tokens were shown, so that none is good twice.
+/// What is kept is which tokens were shown, so that none is good twice, whoever showed it for which
+/// key. That a guess is none is known by the first code, so guesses take no room either.
 pub(super) struct LoginTokens(Hkdf<Sha256>);
 
+/// What a token turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// It wasn't made here, or not lately.
+    Guess,
+    /// It was made lately, but for another key.
+    Another,
+    /// It was made lately for the holder of this key.
+    Good,
+}
+
 impl LoginTokens {
-    pub(super) fn new(secret: &[u8; 32]) -> Self {
-        Self(Hkdf::new(Some(b"pinyto gpgauth login tokens"), secret))
+    /// Tokens for one purpose are worth nothing for another.
+    pub(super) fn new(secret: &[u8; 32], purpose: &[u8]) -> Self {
+        Self(Hkdf::new(Some(purpose), secret))
     }
 
     /// A fresh token for the holder of the key.
@@ -145,24 +171,31 @@ impl LoginTokens {
         Ok(Nonce::new(*token))
     }
 
-    /// Whether the token was made for the holder of the key, and not long ago. Takes the same time
+    /// Whether the token was made, for the holder of the key, and not long ago. Takes the same time
     /// whatever is wrong.
-    pub(super) fn is_good(
+    pub(super) fn recognise(
         &self,
         shown: &Nonce,
         key: KeyId,
         fingerprint: &KeyFingerprint,
         now: Timestamp,
-    ) -> bool {
+    ) -> Shown {
         let random = random_part(*shown.uuid);
         // Another server's clock may be ahead.
         let newest = period(now).saturating_add(1);
-        let mut is_good = Choice::from(0);
+        let (mut is_own, mut is_good) = (Choice::from(0), Choice::from(0));
+        let whole = Zeroizing::new(shown.uuid.to_be_bytes());
+        let own = Zeroizing::new(own_part(*shown.uuid));
         for age in 0..=PERIODS + 1 {
             let token = self.token(random, newest.saturating_sub(age), key, fingerprint);
-            is_good |= token.to_be_bytes().ct_eq(&shown.uuid.to_be_bytes());
+            is_own |= own_part(*token).ct_eq(&*own);
+            is_good |= token.to_be_bytes().ct_eq(&*whole);
         }
-        is_good.into()
+        match (is_good.into(), is_own.into()) {
+            (true, _) => Shown::Good,
+            (false, true) => Shown::Another,
+            (false, false) => Shown::Guess,
+        }
     }
 
     /// From when on the token is good no more, whenever it was made before `now`.
@@ -179,15 +212,22 @@ impl LoginTokens {
         key: KeyId,
         fingerprint: &KeyFingerprint,
     ) -> Zeroizing<u128> {
-        let mut code = Zeroizing::new([0; 16]);
         let (period, key) = (period.to_be_bytes(), key.get().to_be_bytes());
         // All but the last have one length, so no two inputs are written alike.
-        let input: [&[u8]; 4] = [&random, &period, &key, fingerprint.as_bytes()];
+        let own = self.code(&[&random, &period], OWN_BITS);
+        let owner = self.code(
+            &[&random, &period, &key, fingerprint.as_bytes()],
+            OWNER_BITS,
+        );
+        let random = u128::from(u32::from_be_bytes(random));
+        Zeroizing::new(uuid_of((random << OWN_BITS | *own) << OWNER_BITS | *owner))
+    }
+
+    fn code(&self, input: &[&[u8]], bits: u32) -> Zeroizing<u128> {
+        let mut code = Zeroizing::new([0; 16]);
         // Fails for codes of 8 KiB and more only.
-        let _ = self.0.expand_multi_info(&input, code.as_mut_slice());
-        let code = u128::from_be_bytes(*code) >> (6 + RANDOM_BITS);
-        let free = u128::from(u32::from_be_bytes(random)) << (122 - RANDOM_BITS) | code;
-        Zeroizing::new(uuid_of(free))
+        let _ = self.0.expand_multi_info(input, code.as_mut_slice());
+        Zeroizing::new(u128::from_be_bytes(*code) >> (u128::BITS - bits))
     }
 }
 
@@ -208,6 +248,11 @@ fn uuid_of(free: u128) -> u128 {
 fn random_part(uuid: u128) -> [u8; 4] {
     let [a, b, c, d, ..] = uuid.to_be_bytes();
     [a, b, c, d]
+}
+
+/// What of a token doesn't depend on the key: all but its last 48 free bits.
+fn own_part(uuid: u128) -> [u8; 16] {
+    (uuid >> OWNER_BITS).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -265,41 +310,58 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_five_minutes_for_its_key_and_on_servers_with_the_secret() {
-        let tokens = LoginTokens::new(&[1; 32]);
+        let tokens = LoginTokens::new(&[1; 32], b"logins");
         let (key, of_ann) = (KeyId::new(1), fingerprint(1));
         let token = tokens
             .issue(key, &of_ann, given::at(15), &OsRandomness)
             .unwrap();
         assert_eq!(Uuid::from_u128(*token.uuid).get_version_num(), 4);
         assert_eq!(Nonce::parse(token.expose()), Ok(token.clone()));
-        let is_good = |at: i64| tokens.is_good(&token, key, &of_ann, given::at(at));
-        assert!([-15, 0, 15, 200, 315].into_iter().all(is_good));
-        assert!(![-60, 345, 4000].into_iter().any(is_good));
+        let shown = |at: i64| tokens.recognise(&token, key, &of_ann, given::at(at));
+        for second in [-15, 0, 15, 200, 315] {
+            assert_eq!(shown(second), Shown::Good, "{second}");
+        }
+        for second in [-60, 345, 4000] {
+            assert_eq!(shown(second), Shown::Guess, "{second}");
+        }
         let expired = LoginTokens::all_expired_at(given::at(15));
-        assert!(!tokens.is_good(&token, key, &of_ann, expired));
+        let after = tokens.recognise(&token, key, &of_ann, expired);
+        assert_eq!(after, Shown::Guess);
         let now = given::at(15);
-        assert!(!tokens.is_good(&token, KeyId::new(2), &of_ann, now));
-        assert!(!tokens.is_good(&token, key, &fingerprint(2), now));
-        let other = LoginTokens::new(&[2; 32]);
-        assert!(!other.is_good(&token, key, &of_ann, now));
-        let same = LoginTokens::new(&[1; 32]);
-        assert!(same.is_good(&token, key, &of_ann, now));
+        let of_others = [(KeyId::new(2), of_ann), (key, fingerprint(2))];
+        for (key, fingerprint) in of_others {
+            let shown = tokens.recognise(&token, key, &fingerprint, now);
+            assert_eq!(shown, Shown::Another);
+        }
+        let other = LoginTokens::new(&[2; 32], b"logins");
+        let purpose = LoginTokens::new(&[1; 32], b"another");
+        for tokens in [other, purpose] {
+            let shown = tokens.recognise(&token, key, &of_ann, now);
+            assert_eq!(shown, Shown::Guess);
+        }
+        let same = LoginTokens::new(&[1; 32], b"logins");
+        let shown = same.recognise(&token, key, &of_ann, now);
+        assert_eq!(shown, Shown::Good);
         let foreign = Nonce::parse(&framed(UUID)).unwrap();
-        assert!(!tokens.is_good(&foreign, key, &of_ann, now));
+        let shown = tokens.recognise(&foreign, key, &of_ann, now);
+        assert_eq!(shown, Shown::Guess);
     }
 
     proptest! {
         #[test]
         fn each_bit_of_a_token_counts(random: [u8; 4], bit in 0_u32..128, seconds in 0_i64..100_000) {
-            let tokens = LoginTokens::new(&[1; 32]);
+            let tokens = LoginTokens::new(&[1; 32], b"logins");
             let (key, of_ann, now) = (KeyId::new(7), fingerprint(3), given::at(seconds));
             let token = tokens.token(random, period(now), key, &of_ann);
             prop_assert_eq!(random_part(*token), random);
             let made = Nonce::new(*token);
-            prop_assert!(tokens.is_good(&made, key, &of_ann, now));
+            let shown = tokens.recognise(&made, key, &of_ann, now);
+            prop_assert_eq!(shown, Shown::Good);
             prop_assert_eq!(Nonce::parse(made.expose()), Ok(made.clone()));
             let changed = Nonce::new(*token ^ (1 << bit));
-            prop_assert!(!tokens.is_good(&changed, key, &of_ann, now));
+            let expected = if bit < OWNER_BITS { Shown::Another } else { Shown::Guess };
+            let shown = tokens.recognise(&changed, key, &of_ann, now);
+            prop_assert_eq!(shown, expected);
             prop_assert_ne!(changed.hash(), made.hash());
         }
 
@@ -315,11 +377,12 @@ mod tests {
     fn tokens_are_remembered_longer_than_they_are_good() {
         let now = given::at(0);
         let ahead = now.saturating_add(Duration::from_secs(30));
-        let tokens = LoginTokens::new(&[1; 32]);
+        let tokens = LoginTokens::new(&[1; 32], b"logins");
         let (key, of_ann) = (KeyId::new(1), fingerprint(1));
         // Made by a server whose clock is ahead, shown at once.
         let token = tokens.issue(key, &of_ann, ahead, &OsRandomness).unwrap();
         let forgotten = LoginTokens::all_expired_at(now);
-        assert!(!tokens.is_good(&token, key, &of_ann, forgotten));
+        let shown = tokens.recognise(&token, key, &of_ann, forgotten);
+        assert_eq!(shown, Shown::Guess);
     }
 }

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use super::{
-    EncryptionError, GpgAuth, GpgAuthError, InvalidOpenPgpKey, MAX_KEY, MAX_MESSAGE, Nonce,
-    OpenPgp, nonce::LoginTokens,
+    EncryptionError, GpgAuth, GpgAuthError, MAX_MESSAGE, Nonce, OpenPgp,
+    nonce::{LoginTokens, Shown},
 };
 use crate::{
     audit::Event,
     challenge::{RequestToken, SessionToken},
+    clock::Timestamp,
     cloud::Cloud,
     error::Error,
     id::KeyId,
@@ -33,33 +34,18 @@ impl Cloud {
         Ok(&self.gpgauth()?.openpgp)
     }
 
-    fn gpgauth(&self) -> Result<&Arc<GpgAuth>, Error> {
+    pub(super) fn gpgauth(&self) -> Result<&Arc<GpgAuth>, Error> {
         self.gpgauth_if_any().ok_or(Error::GpgAuthDisabled)
     }
 
     /// Does something with OpenPGP where that may take its time.
-    async fn with_openpgp<T: Send + 'static>(
+    pub(super) async fn with_openpgp<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&dyn OpenPgp) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let gpgauth = self.gpgauth()?;
         let openpgp = gpgauth.openpgp.clone();
         gpgauth.workers.run(move || operation(&*openpgp)).await
-    }
-
-    /// Reads an OpenPGP key that a user wants to register, ASCII-armored.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidOpenPgpKey`] if it can't be used; [`Error::GpgAuthDisabled`];
-    /// [`Error::Busy`].
-    pub async fn read_openpgp_key(&self, armored: String) -> Result<OpenPgpKey, Error> {
-        if armored.len() > MAX_KEY {
-            return Err(InvalidOpenPgpKey::TooLong.into());
-        }
-        let now = self.now();
-        let read = self.with_openpgp(move |openpgp| openpgp.read_key(&armored, now));
-        Ok(read.await??)
     }
 
     /// Stage 0: decrypts a nonce that a client has encrypted for the server, which proves the
@@ -127,10 +113,7 @@ impl Cloud {
         let message = self
             .with_openpgp(move |openpgp| openpgp.encrypt(&key, nonce.expose(), now))
             .await?;
-        message.map_err(|error| match error {
-            EncryptionError::Key(reason) => GpgAuthError::UnusableKey(reason).into(),
-            EncryptionError::Failed(error) => error.into(),
-        })
+        message.map_err(not_encrypted)
     }
 
     /// Stage 2: opens a session of the key for who gives back the nonce that was encrypted for it.
@@ -158,6 +141,22 @@ impl Cloud {
         completed
     }
 
+    /// Whether the token is good, which it is once at most, whoever shows it for which key.
+    pub(super) async fn spend(
+        &self,
+        token: &Nonce,
+        shown: Shown,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        if shown == Shown::Guess {
+            return Ok(false);
+        }
+        let expires_at = LoginTokens::all_expired_at(now);
+        let sessions = self.store().sessions();
+        let is_first = sessions.spend(&token.hash(), expires_at).await?;
+        Ok(is_first && shown == Shown::Good)
+    }
+
     async fn complete(
         &self,
         gpgauth: &GpgAuth,
@@ -167,16 +166,13 @@ impl Cloud {
         let invalid = || Error::from(GpgAuthError::InvalidToken);
         let token = Nonce::parse(token).map_err(|_| invalid())?;
         let now = self.now();
-        let expires_at = LoginTokens::all_expired_at(now);
-        // Before anything else, so that it is good once at most, whoever shows it for which key.
-        let sessions = self.store().sessions();
-        let is_first = sessions.spend(&token.hash(), expires_at).await?;
         let found = self.store().keys().find_openpgp(fingerprint).await?;
         let key = openpgp_of(found.as_ref());
         // Also if nobody has the key, so that it takes as long.
         let id = key.map_or(KeyId::new(0), |(key, _)| key.id);
-        let is_good = gpgauth.tokens.is_good(&token, id, fingerprint, now);
-        let key = key.filter(|_| is_good && is_first);
+        let shown = gpgauth.tokens.recognise(&token, id, fingerprint, now);
+        let is_good = self.spend(&token, shown, now).await?;
+        let key = key.filter(|_| is_good);
         let (&Key { user: owner, .. }, openpgp) = key.ok_or_else(invalid)?;
         let (checked, server_key, randomness) = (
             openpgp.clone(),
@@ -199,6 +195,13 @@ impl Cloud {
             user,
             token: request_token,
         })
+    }
+}
+
+pub(super) fn not_encrypted(error: EncryptionError) -> Error {
+    match error {
+        EncryptionError::Key(reason) => GpgAuthError::UnusableKey(reason).into(),
+        EncryptionError::Failed(error) => error.into(),
     }
 }
 

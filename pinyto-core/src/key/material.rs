@@ -34,6 +34,14 @@ impl KeyMaterial {
         }
     }
 
+    /// Whether it opens nothing before its holder has proved to have it. Public OpenPGP keys are
+    /// known to everybody and name no account when they log in, so without that anybody could have
+    /// another's logins end in his account.
+    #[must_use]
+    pub const fn needs_proof(&self) -> bool {
+        matches!(self, Self::OpenPgp(_))
+    }
+
     /// The key if it is an RSA key.
     #[must_use]
     pub const fn as_rsa(&self) -> Option<&PublicKey> {

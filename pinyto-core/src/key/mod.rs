@@ -9,7 +9,7 @@ mod service;
 pub use fingerprint::{InvalidKeyHash, KeyFingerprint, KeyHash};
 pub use material::{KeyMaterial, OpenPgpKey, OpenPgpParts};
 pub use public_key::{InvalidPublicKey, PublicKey};
-pub use repository::{AddKeyOutcome, KeyChange, KeyRepository};
+pub use repository::{AddKeyOutcome, KeyChange, KeyRepository, ProveKeyOutcome};
 pub use service::ListedKey;
 
 use crate::{
@@ -41,8 +41,18 @@ pub struct Key {
     pub active: bool,
     /// When it was registered.
     pub created_at: Timestamp,
-    /// When a session of it was last made or renewed, if ever.
+    /// When a session of it was last made or renewed, or its holder last
+    /// [proved](KeyRepository::prove) to have it, if ever.
     pub last_used_at: Option<Timestamp>,
+}
+
+impl Key {
+    /// Whether nobody has proved to have the key, and it [has to be](KeyMaterial::needs_proof)
+    /// before it can be active.
+    #[must_use]
+    pub const fn is_unproven(&self) -> bool {
+        self.material.needs_proof() && self.last_used_at.is_none()
+    }
 }
 
 /// What a user calls the device of a key: 1 to 100 characters, none of them a control character.

@@ -12,12 +12,27 @@ use crate::{
 /// What became of a key that was to be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddKeyOutcome {
-    /// The user has the key now; it is active.
+    /// The user has the key now; it is active, unless it
+    /// [needs a proof](super::KeyMaterial::needs_proof).
     Added(KeyId),
+    /// The user has an older certificate of this OpenPGP key (by its full fingerprint). It was
+    /// replaced by the new one; nothing else was changed.
+    Renewed(KeyId),
     /// The user has this very key (by its full fingerprint) already; nothing was changed.
     AlreadyRegistered,
     /// The user has as many keys as allowed; nothing was changed.
     LimitReached,
+    /// The session that asked has ended; nothing was changed.
+    SessionEnded,
+}
+
+/// What became of a proof that a user has a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProveKeyOutcome {
+    /// The key is active.
+    Proved,
+    /// The user has no such OpenPGP key; nothing was changed.
+    NotFound,
     /// The session that asked has ended; nothing was changed.
     SessionEnded,
 }
@@ -33,6 +48,8 @@ pub enum KeyChange {
     Ambiguous,
     /// It is the user's last active key and would be no longer; nothing was changed.
     LastActive,
+    /// Nobody has proved to have the key, so it can't be active; nothing was changed.
+    Unproven,
     /// The session that asked has ended; nothing was changed.
     SessionEnded,
 }
@@ -64,9 +81,8 @@ pub trait KeyRepository: Send + Sync {
 
     /// The active OpenPGP key with this fingerprint, and whose it is.
     ///
-    /// Nobody proves anything when she registers a public key, so several users can have the same
-    /// one. It is the user's then who has logged in with it (of several, the one who registered it
-    /// first), and if nobody has, the user's who registered it last.
+    /// Several users can have the same one. Active it is only where its holder has proved to have
+    /// it, so all of these are hers; it is found where she has proved or used it last.
     ///
     /// # Errors
     ///
@@ -76,7 +92,10 @@ pub trait KeyRepository: Send + Sync {
         fingerprint: &KeyFingerprint,
     ) -> Result<Option<(User, Key)>, StoreError>;
 
-    /// Adds an active key, unless the user has this key already or has `limit` keys.
+    /// Adds a key, unless the user has this key already or has `limit` keys. It is active unless
+    /// it [needs a proof](super::KeyMaterial::needs_proof). Of an OpenPGP key that she has, a
+    /// certificate that differs takes the place of the old one: only who has the key can have made
+    /// it.
     ///
     /// # Errors
     ///
@@ -89,8 +108,20 @@ pub trait KeyRepository: Send + Sync {
         at: Timestamp,
     ) -> Result<AddKeyOutcome, StoreError>;
 
+    /// Makes an OpenPGP key active whose holder has just proved to have it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    async fn prove(
+        &self,
+        actor: Actor,
+        key: KeyId,
+        at: Timestamp,
+    ) -> Result<ProveKeyOutcome, StoreError>;
+
     /// Activates or deactivates the key, unless it is the user's last active one and would not be
-    /// any more. Other keys that have expired `at` this time don't count as active. Deactivating
+    /// any more, or it [is unproven](super::Key::is_unproven) and would be active. Other keys that have expired `at` this time don't count as active. Deactivating
     /// ends the key's session in the same transaction.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 #[cfg(not(feature = "gpgauth"))]
-use super::OpenPgpKey;
+use super::KeyLabel;
 use super::{AddKeyOutcome, Key, KeyChange, KeyHash, NewKey};
 use crate::{
     audit::Event,
@@ -43,11 +43,32 @@ impl Cloud {
     ///
     /// [`Error::GpgAuthDisabled`].
     #[cfg(not(feature = "gpgauth"))]
-    pub async fn read_openpgp_key(&self, _armored: String) -> Result<OpenPgpKey, Error> {
+    pub async fn register_openpgp_key(
+        &self,
+        _session: &Session,
+        _armored: String,
+        _label: Option<KeyLabel>,
+    ) -> Result<Option<String>, Error> {
         Err(Error::GpgAuthDisabled)
     }
 
-    /// Registers another key of the user; it is active.
+    /// As with the feature `gpgauth`, for a cloud without an OpenPGP key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::GpgAuthDisabled`].
+    #[cfg(not(feature = "gpgauth"))]
+    pub async fn prove_openpgp_key(
+        &self,
+        _session: &Session,
+        _key_hash: &KeyHash,
+        _answer: &str,
+    ) -> Result<(), Error> {
+        Err(Error::GpgAuthDisabled)
+    }
+
+    /// Registers another key of the user; it is active, unless it
+    /// [needs a proof](super::KeyMaterial::needs_proof).
     ///
     /// # Errors
     ///
@@ -60,7 +81,7 @@ impl Cloud {
             .add(session.into(), key, limit, self.now())
             .await?
         {
-            AddKeyOutcome::Added(_) => {
+            AddKeyOutcome::Added(_) | AddKeyOutcome::Renewed(_) => {
                 self.audit(
                     Event::KeyAdded,
                     Some(&session.user.name),
@@ -81,7 +102,8 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::LastActiveKey`].
+    /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::LastActiveKey`],
+    /// [`Error::UnprovenKey`].
     pub async fn set_key_active(
         &self,
         session: &Session,
@@ -127,6 +149,7 @@ impl Cloud {
             KeyChange::NotFound => Err(Error::UnknownKey),
             KeyChange::Ambiguous => Err(Error::AmbiguousKeyHash),
             KeyChange::LastActive => Err(Error::LastActiveKey),
+            KeyChange::Unproven => Err(Error::UnprovenKey),
         }
     }
 }

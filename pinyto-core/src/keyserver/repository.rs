@@ -41,6 +41,9 @@ pub enum PasswordLoginOutcome {
     NoAccount,
     /// No other key of the user could open her account; nothing was changed.
     LastActive,
+    /// The session that asked for it to be forbidden was opened with the password itself, which
+    /// shows nothing about other keys; nothing was changed.
+    OwnSession,
     /// The session that asked has ended; nothing was changed.
     SessionEnded,
 }
@@ -86,8 +89,8 @@ pub trait KeyserverRepository: Send + Sync {
 
     /// Allows or forbids that the password opens the account: activates or deactivates the
     /// account's key, unless it is the user's last active one and would not be any more. Other keys
-    /// that have expired `at` this time don't count as active. Forbidding ends the key's session in
-    /// the same transaction.
+    /// that have expired `at` this time don't count as active. A session of that key can't forbid
+    /// it. Forbidding ends the key's session in the same transaction.
     ///
     /// # Errors
     ///

@@ -174,12 +174,14 @@ impl Cloud {
 
     /// Allows or forbids that the password opens the account. Forbidden, it is answered like a wrong
     /// one, and the session that it opened, if there is one, ends at once; only the user's other
-    /// keys open the account then, and a session of theirs may allow it again.
+    /// keys open the account then, and a session of theirs may allow it again. Only such a session
+    /// can forbid it: it shows that one of them does open the account.
     ///
     /// # Errors
     ///
     /// [`Error::NoKeyserverAccount`] if the user has none; [`Error::LastActiveKey`] if no other key
-    /// could open her account; [`Error::UnknownToken`] if the session has ended.
+    /// could open her account; [`Error::PasswordSession`]; [`Error::UnknownToken`] if the session
+    /// has ended.
     pub async fn set_password_login(&self, session: &Session, allowed: bool) -> Result<(), Error> {
         let (accounts, now) = (self.store().keyserver(), self.now());
         match accounts
@@ -197,6 +199,7 @@ impl Cloud {
             }
             PasswordLoginOutcome::NoAccount => Err(Error::NoKeyserverAccount),
             PasswordLoginOutcome::LastActive => Err(Error::LastActiveKey),
+            PasswordLoginOutcome::OwnSession => Err(Error::PasswordSession),
             PasswordLoginOutcome::SessionEnded => Err(Error::UnknownToken),
         }
     }

@@ -4,7 +4,10 @@ use super::{MemoryStore, State};
 use crate::{
     clock::Timestamp,
     id::{KeyId, UserId},
-    key::{AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey},
+    key::{
+        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey,
+        ProveKeyOutcome,
+    },
     session::Actor,
     store::StoreError,
     user::{User, UserName},
@@ -14,7 +17,7 @@ impl State {
     pub(super) fn add_key(&mut self, user: UserId, new: &NewKey, at: Timestamp) -> KeyId {
         let id = KeyId::new(self.next_id());
         let NewKey { material, label } = new.clone();
-        let (active, created_at, last_used_at) = (true, at, None);
+        let (active, created_at, last_used_at) = (!material.needs_proof(), at, None);
         self.keys.insert(
             id,
             Key {
@@ -114,11 +117,8 @@ impl KeyRepository for MemoryStore {
                 && key.material.as_openpgp().is_some()
                 && key.material.fingerprint() == *fingerprint
         });
-        let first = found.min_by_key(|key| match key.last_used_at {
-            Some(_) => (false, key.id.get()),
-            None => (true, -key.id.get()),
-        });
-        Ok(first.and_then(|key| {
+        let last = found.max_by_key(|key| (key.last_used_at, key.id));
+        Ok(last.and_then(|key| {
             let owner = state.users.get(&key.user)?.user.clone();
             Some((owner, key.clone()))
         }))
@@ -137,16 +137,40 @@ impl KeyRepository for MemoryStore {
         }
         let user = actor.user;
         let fingerprint = new.material.fingerprint();
-        if state
-            .keys_of(user)
-            .any(|key| key.material.fingerprint() == fingerprint)
-        {
-            return Ok(AddKeyOutcome::AlreadyRegistered);
+        let is_same =
+            |key: &&mut Key| key.user == user && key.material.fingerprint() == fingerprint;
+        if let Some(key) = state.keys.values_mut().find(is_same) {
+            let are_openpgp = key.material.needs_proof() && new.material.needs_proof();
+            if key.material == new.material || !are_openpgp {
+                return Ok(AddKeyOutcome::AlreadyRegistered);
+            }
+            key.material = new.material.clone();
+            return Ok(AddKeyOutcome::Renewed(key.id));
         }
         if state.keys_of(user).count() >= limit {
             return Ok(AddKeyOutcome::LimitReached);
         }
         Ok(AddKeyOutcome::Added(state.add_key(user, new, at)))
+    }
+
+    async fn prove(
+        &self,
+        actor: Actor,
+        key: KeyId,
+        at: Timestamp,
+    ) -> Result<ProveKeyOutcome, StoreError> {
+        let mut state = self.lock();
+        if !state.may_act(actor) {
+            return Ok(ProveKeyOutcome::SessionEnded);
+        }
+        let key = state.keys.get_mut(&key);
+        let is_hers = |key: &&mut Key| key.user == actor.user && key.material.needs_proof();
+        let Some(key) = key.filter(is_hers) else {
+            return Ok(ProveKeyOutcome::NotFound);
+        };
+        key.active = true;
+        key.last_used_at = Some(at);
+        Ok(ProveKeyOutcome::Proved)
     }
 
     async fn set_active(
@@ -161,6 +185,9 @@ impl KeyRepository for MemoryStore {
             Ok(key) => key,
             Err(refused) => return Ok(refused),
         };
+        if active && key.is_unproven() {
+            return Ok(KeyChange::Unproven);
+        }
         state.set_key_active(key.id, active);
         Ok(KeyChange::Done(Box::new(key)))
     }

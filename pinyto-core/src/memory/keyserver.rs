@@ -114,6 +114,10 @@ impl KeyserverRepository for MemoryStore {
         if key.active && !allowed && !state.has_other_active_key(key, at) {
             return Ok(PasswordLoginOutcome::LastActive);
         }
+        let session = actor.session.and_then(|id| state.sessions.get(&id));
+        if !allowed && session.is_some_and(|session| session.key == key.id) {
+            return Ok(PasswordLoginOutcome::OwnSession);
+        }
         let key = key.id;
         state.set_key_active(key, allowed);
         Ok(PasswordLoginOutcome::Done)

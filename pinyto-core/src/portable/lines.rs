@@ -8,6 +8,8 @@ use super::{
     import::ImportSettings,
     mongo::{self, Defaults},
 };
+#[cfg(feature = "gpgauth")]
+use crate::gpgauth::InvalidOpenPgpKey;
 use crate::{
     assembly::{AssemblyName, AssemblyRef, AssemblySource, Function, Job, Schedule},
     clock::Timestamp,
@@ -21,7 +23,8 @@ use crate::{
 
 /// What a line says.
 pub(super) enum Item {
-    Key { key: NewKey, is_active: bool },
+    /// None if it isn't active, or not any more.
+    Key(Option<NewKey>),
     Assembly(AssemblySource),
     Installed(AssemblyRef),
     Document(Box<Document>),
@@ -68,31 +71,35 @@ struct KeyLine {
 }
 
 impl KeyLine {
-    fn material(&self) -> Result<KeyMaterial, String> {
+    fn material(&self) -> Result<Option<KeyMaterial>, String> {
         match (&self.public_key, &self.openpgp_key) {
             (Some(pem), None) => match PublicKey::from_pem(pem) {
-                Ok(key) => Ok(key.into()),
+                Ok(key) => Ok(Some(key.into())),
                 Err(error) => Err(error.to_string()),
             },
-            (None, Some(armored)) => self.openpgp(armored).map(KeyMaterial::from),
+            (None, Some(armored)) => Ok(self.openpgp(armored)?.map(KeyMaterial::from)),
             _ => Err("a key has either public_key or openpgp_key".to_owned()),
         }
     }
 
-    /// The key as it was when it was registered: it may have expired since, and is judged again
-    /// whenever it is used.
+    /// The key as it was when it was registered, unless it had expired by then: it may have expired
+    /// since, and is judged again whenever it is used.
     #[cfg(feature = "gpgauth")]
-    fn openpgp(&self, armored: &str) -> Result<OpenPgpKey, String> {
+    fn openpgp(&self, armored: &str) -> Result<Option<OpenPgpKey>, String> {
         let created_at = self
             .created_at
             .as_deref()
             .and_then(Timestamp::parse_rfc3339);
         let created_at = created_at.ok_or("an OpenPGP key needs created_at")?;
-        crate::gpgauth::read_key(armored, created_at).map_err(|error| error.to_string())
+        match crate::gpgauth::read_key(armored, created_at) {
+            Ok(key) => Ok(Some(key)),
+            Err(InvalidOpenPgpKey::Expired) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     #[cfg(not(feature = "gpgauth"))]
-    fn openpgp(&self, _: &str) -> Result<OpenPgpKey, String> {
+    fn openpgp(&self, _: &str) -> Result<Option<OpenPgpKey>, String> {
         Err("OpenPGP keys need the feature gpgauth".to_owned())
     }
 }
@@ -233,14 +240,9 @@ impl Lines {
                 self.counts.keys += 1;
                 let line: KeyLine = field(value)?;
                 let label = line.label.as_deref().map(KeyLabel::parse).transpose();
-                let key = NewKey {
-                    material: line.material()?,
-                    label: label.map_err(|error| error.to_string())?,
-                };
-                Item::Key {
-                    key,
-                    is_active: line.active,
-                }
+                let label = label.map_err(|error| error.to_string())?;
+                let material = line.material()?.filter(|_| line.active);
+                Item::Key(material.map(|material| NewKey { material, label }))
             }
             "assembly" => {
                 self.counts.assemblies += 1;

@@ -49,7 +49,9 @@ impl Preview {
     pub fn line(&mut self, text: &str) -> Result<(), ImportError> {
         let Self { lines, needs } = self;
         match lines.read(text)? {
-            Some(Item::Key { is_active, .. }) => needs.has_active_key |= is_active,
+            Some(Item::Key(key)) => {
+                needs.has_active_key |= key.is_some_and(|key| !key.material.needs_proof());
+            }
             Some(Item::Assembly(source)) => {
                 if let Some(user) = lines.user() {
                     needs.brought.insert(format!("{user}/{}", source.name()));

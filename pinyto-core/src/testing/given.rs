@@ -24,7 +24,7 @@ use crate::{
     },
     id::{AssemblyId, KeyId, UserId},
     job::JobRef,
-    key::{AddKeyOutcome, KeyHash, NewKey, OpenPgpKey, OpenPgpParts},
+    key::{AddKeyOutcome, KeyHash, NewKey, OpenPgpKey, OpenPgpParts, ProveKeyOutcome},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
     query::{Direction, Path, Query, Sort},
     run::{
@@ -361,10 +361,15 @@ pub async fn key(store: &dyn Store, user: &User, n: u64) -> KeyId {
 /// The user's key, added at [`at`]`(0)`.
 pub async fn added(store: &dyn Store, user: &User, key: &NewKey) -> KeyId {
     let keys = store.keys();
-    match keys.add(user.id.into(), key, usize::MAX, at(0)).await {
+    let id = match keys.add(user.id.into(), key, usize::MAX, at(0)).await {
         Ok(AddKeyOutcome::Added(key)) => key,
         other => panic!("the key is not added: {other:?}"),
+    };
+    if key.material.needs_proof() {
+        let proved = keys.prove(user.id.into(), id, at(0)).await;
+        assert!(matches!(proved, Ok(ProveKeyOutcome::Proved)), "{proved:?}");
     }
+    id
 }
 
 /// The identifier of the user's first key.

@@ -56,6 +56,7 @@ const RESERVED: &[&str] = &[
     "me",
     "metrics",
     "openapi",
+    "prove_openpgp_key",
     "public",
     "public_key",
     "readyz",

@@ -203,12 +203,12 @@ async fn whether_a_password_may_be_used_is_logged() {
     let new = new_key(device.public_key(), None);
     cloud.register_new_key(&session, &new).await.unwrap();
     let token = login(&cloud, "hugo", &device).await;
+    let session = cloud.session(&token).await.unwrap();
     log.take();
     cloud.set_password_login(&session, false).await.unwrap();
     log.assert_one("INFO", "password_login_forbidden", "hugo", None);
     attempt("correct horse").await.unwrap_err();
     log.assert_one("WARN", "keyserver_login_failed", "hugo", None);
-    let session = cloud.session(&token).await.unwrap();
     cloud.set_password_login(&session, true).await.unwrap();
     log.assert_one("INFO", "password_login_allowed", "hugo", None);
 }

@@ -6,7 +6,7 @@ use pinyto_core::{
     Cloud, Error, Settings,
     clock::Timestamp,
     gpgauth::{GpgAuthError, GpgAuthSettings, Nonce, OpenPgp as _, RPgp},
-    key::{KeyFingerprint, KeyHash, NewKey},
+    key::{KeyFingerprint, KeyHash},
     session::Session,
     testing::{given, keys},
 };
@@ -28,13 +28,23 @@ impl Client {
         }
     }
 
+    /// Registers her key and gives the challenge, decrypted; nothing if it is proven already.
+    async fn challenge(&self, cloud: &Cloud, session: &Session) -> Result<Option<String>, Error> {
+        let armored = self.gpg.public_key().to_owned();
+        let challenge = cloud.register_openpgp_key(session, armored, None).await?;
+        Ok(challenge.map(|challenge| {
+            let text = self.gpg.decrypt(&challenge).unwrap();
+            String::from_utf8(text.to_vec()).unwrap()
+        }))
+    }
+
+    async fn prove(&self, cloud: &Cloud, session: &Session, answer: &str) -> Result<(), Error> {
+        cloud.prove_openpgp_key(session, &self.hash(), answer).await
+    }
+
     async fn register(&self, cloud: &Cloud, session: &Session) {
-        let key = cloud.read_openpgp_key(self.gpg.public_key().to_owned());
-        let key = NewKey {
-            material: key.await.unwrap().into(),
-            label: None,
-        };
-        cloud.register_new_key(session, &key).await.unwrap();
+        let answer = self.challenge(cloud, session).await.unwrap().unwrap();
+        self.prove(cloud, session, &answer).await.unwrap();
     }
 
     /// What stage 1 gives, decrypted.
@@ -280,23 +290,94 @@ async fn a_key_that_nobody_has_is_answered_like_any_other() {
 }
 
 #[tokio::test]
-async fn of_several_who_registered_a_key_it_is_hers_who_has_used_it() {
+async fn nobody_has_another_ones_logins_end_in_his_account() {
     let place = Place::new();
-    let (mallory, ada) = place.user("mallory").await;
+    let ada = Client::new(place.now());
+    let mallory = place.world.session_of_new("mallory").await;
+    let challenge = ada.challenge(&place.cloud, &mallory).await.unwrap();
+    // He can't decrypt it. And she sees whose account it is for.
+    let challenge = challenge.unwrap();
+    assert!(
+        challenge.contains("the Pinyto account mallory. "),
+        "{challenge}"
+    );
+    assert_eq!(code(ada.begin(&place.cloud).await), "gpgauth_unknown_key");
+    let activated = place
+        .cloud
+        .set_key_active(&mallory, &ada.hash(), true)
+        .await;
+    assert_eq!(code(activated), "unproven_key");
+
     let session = place.world.session_of_new("ada").await;
     ada.register(&place.cloud, &session).await;
-    let token = ada.begin(&place.cloud).await.unwrap();
-    let opened = ada.complete(&place.cloud, &token).await.unwrap();
-    assert_eq!(opened.user, session.user);
-    // Whatever others register after that.
+    let opened = async || {
+        let token = ada.begin(&place.cloud).await?;
+        ada.complete(&place.cloud, &token).await
+    };
+    assert_eq!(opened().await.unwrap().user, session.user);
+    // Whatever others register after that, and whatever she does.
     let eve = place.world.session_of_new("eve").await;
-    ada.register(&place.cloud, &eve).await;
+    ada.challenge(&place.cloud, &eve).await.unwrap().unwrap();
+    assert_eq!(opened().await.unwrap().user, session.user);
     let hash = ada.hash();
-    place.cloud.delete_key(&mallory, &hash).await.unwrap();
-    ada.register(&place.cloud, &mallory).await;
+    let deactivated = place.cloud.set_key_active(&session, &hash, false);
+    deactivated.await.unwrap();
+    assert_eq!(code(opened().await), "gpgauth_unknown_key");
+    place.cloud.delete_key(&session, &hash).await.unwrap();
+    assert_eq!(code(opened().await), "gpgauth_unknown_key");
+    let again = ada
+        .challenge(&place.cloud, &session)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(code(opened().await), "gpgauth_unknown_key");
+    ada.prove(&place.cloud, &session, &again).await.unwrap();
+    assert_eq!(opened().await.unwrap().user, session.user);
+}
+
+#[tokio::test]
+async fn a_challenge_is_answered_once_for_its_own_key_and_account() {
+    let place = Place::new();
+    let (ada, invalid) = (Client::new(place.now()), "gpgauth_invalid_token");
+    let session = place.world.session_of_new("ada").await;
+    let bob = place.world.session_of_new("bob").await;
+    let challenge = async |session| ada.challenge(&place.cloud, session).await.unwrap().unwrap();
+    let prove = async |session, answer: &str| code(ada.prove(&place.cloud, session, answer).await);
+    assert_eq!(prove(&session, "").await, "unknown_key");
+
+    let (first, of_bob) = (challenge(&session).await, challenge(&bob).await);
+    for wrong in ["", "code", "01234567-89ab-4def-8123-456789abcdef", &of_bob] {
+        assert_eq!(prove(&session, wrong).await, invalid, "{wrong}");
+    }
+    // What was shown at another account is worth nothing at its own.
+    assert_eq!(prove(&bob, &of_bob).await, invalid);
+    place.world.clock.advance(Duration::from_secs(331));
+    assert_eq!(prove(&session, &first).await, invalid, "too late");
+
+    let second = challenge(&session).await;
+    let code_alone = second.rsplit(' ').next().unwrap();
+    assert!(
+        ada.complete(
+            &place.cloud,
+            &format!("gpgauthv1.3.0|36|{code_alone}|gpgauthv1.3.0")
+        )
+        .await
+        .is_err()
+    );
+    assert_eq!(prove(&session, &format!("{second}\n")).await, "ok");
+    assert_eq!(prove(&session, code_alone).await, invalid, "a second time");
+    let again = ada.challenge(&place.cloud, &session).await;
+    assert_eq!(code(again), "key_already_registered");
+    // A nonce of a login proves nothing.
+    let third = challenge(&bob).await;
+    let nonce = ada.begin(&place.cloud).await.unwrap();
+    let uuid = nonce.split('|').nth(2).unwrap();
+    assert_eq!(prove(&bob, uuid).await, invalid);
+    assert_eq!(prove(&bob, third.rsplit(' ').next().unwrap()).await, "ok");
+    // Both accounts are hers now; it is the one where she proved it last.
     let token = ada.begin(&place.cloud).await.unwrap();
     let opened = ada.complete(&place.cloud, &token).await.unwrap();
-    assert_eq!(opened.user, session.user);
+    assert_eq!(opened.user, bob.user);
 }
 
 #[tokio::test]
@@ -323,10 +404,11 @@ async fn who_shows_wrong_tokens_is_slowed_down() {
 async fn without_a_key_of_the_server_there_is_no_gpgauth() {
     let world = World::toy();
     let client = Client::new(given::at(0));
-    let read = world
-        .cloud
-        .read_openpgp_key(client.gpg.public_key().to_owned());
-    assert_eq!(code(read.await), "gpgauth_disabled");
+    let session = world.session_of_new("ada").await;
+    let registered = client.challenge(&world.cloud, &session).await;
+    assert_eq!(code(registered), "gpgauth_disabled");
+    let proved = client.prove(&world.cloud, &session, "").await;
+    assert_eq!(code(proved), "gpgauth_disabled");
     assert_eq!(code(client.begin(&world.cloud).await), "gpgauth_disabled");
     let verified = world.cloud.gpgauth_verify(String::new()).await;
     assert_eq!(code(verified), "gpgauth_disabled");
@@ -340,10 +422,10 @@ async fn without_a_key_of_the_server_there_is_no_gpgauth() {
 #[tokio::test]
 async fn the_servers_own_key_can_not_be_registered() {
     let place = Place::new();
-    let read = place
-        .cloud
-        .read_openpgp_key(place.server.public_key().to_owned());
-    assert_eq!(code(read.await), "invalid_openpgp_key");
+    let session = place.world.session_of_new("ada").await;
+    let armored = place.server.public_key().to_owned();
+    let registered = place.cloud.register_openpgp_key(&session, armored, None);
+    assert_eq!(code(registered.await), "invalid_openpgp_key");
     let error = GpgAuthError::InvalidToken;
     assert_eq!(error.code(), "gpgauth_invalid_token");
 }

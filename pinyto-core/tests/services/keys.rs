@@ -173,8 +173,7 @@ async fn a_key_that_has_expired_does_not_let_the_last_other_one_go() {
     let token = world.login("hugo", &device).await.unwrap();
     let session = world.cloud.session(&token).await.unwrap();
     let openpgp = given::openpgp_key(1, Some(100));
-    let added = world.cloud.register_new_key(&session, &openpgp).await;
-    added.unwrap();
+    given::added(&*world.store, &session.user, &openpgp).await;
     let (cloud, hash) = (&world.cloud, device.key_hash());
     world.clock.set(given::at(100));
     let off = cloud.set_key_active(&session, &hash, false).await;

@@ -207,6 +207,7 @@ async fn a_forbidden_password_is_answered_like_a_wrong_one_until_it_is_allowed_a
     let new = new_key(device.public_key(), None);
     world.cloud.register_new_key(&session, &new).await.unwrap();
     let by_device = world.login("hugo", &device).await.unwrap();
+    let session = world.cloud.session(&by_device).await.unwrap();
     let forbidden = world.cloud.set_password_login(&session, false).await;
     assert_eq!(code(forbidden), "ok");
     assert!(!world.lives(&by_password).await, "it was opened with it");
@@ -269,8 +270,7 @@ async fn a_password_is_forbidden_only_if_another_key_opens_the_account() {
     let forbid = async || code(world.cloud.set_password_login(&session, false).await);
     assert_eq!(forbid().await, "last_active_key");
     let expiring = given::openpgp_key(1, Some(100));
-    let added = world.cloud.register_new_key(&session, &expiring).await;
-    added.unwrap();
+    given::added(&*world.store, &session.user, &expiring).await;
     world.clock.set(given::at(100));
     assert_eq!(forbid().await, "last_active_key", "it has expired");
     assert!(world.lives(&token).await);
@@ -279,10 +279,18 @@ async fn a_password_is_forbidden_only_if_another_key_opens_the_account() {
 
     let token = login(&world.cloud, "hugo", OLD).await.unwrap();
     let session = world.cloud.session(&token).await.unwrap();
-    let added = given::openpgp_key(2, None);
-    let added = world.cloud.register_new_key(&session, &added).await;
-    added.unwrap();
+    let device = world.device();
+    let new = new_key(device.public_key(), None);
+    world.cloud.register_new_key(&session, &new).await.unwrap();
     let forbidden = world.cloud.set_password_login(&session, false).await;
+    assert_eq!(
+        code(forbidden),
+        "password_session",
+        "nothing is shown by it"
+    );
+    let by_device = world.login("hugo", &device).await.unwrap();
+    let by_device = world.cloud.session(&by_device).await.unwrap();
+    let forbidden = world.cloud.set_password_login(&by_device, false).await;
     assert_eq!(code(forbidden), "ok");
     assert!(!world.lives(&token).await);
 }

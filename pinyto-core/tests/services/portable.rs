@@ -205,8 +205,11 @@ async fn keys_after_anything_else_are_refused_by_their_line() {
 
 #[cfg(feature = "gpgauth")]
 #[tokio::test]
-async fn an_openpgp_key_goes_along() {
-    use pinyto_core::gpgauth::{OpenPgp as _, RPgp};
+async fn an_openpgp_key_goes_along_and_has_to_be_proven_anew() {
+    use pinyto_core::{
+        gpgauth::{OpenPgp as _, RPgp},
+        key::AddKeyOutcome,
+    };
 
     let (from, to) = (filled().await, other().await);
     let ann = user(&from, "ann").await;
@@ -218,7 +221,10 @@ async fn an_openpgp_key_goes_along() {
         label: None,
     };
     let added = from.keys().add(ann.id.into(), &key, 9, now()).await;
-    added.unwrap();
+    let AddKeyOutcome::Added(id) = added.unwrap() else {
+        panic!("it is new");
+    };
+    from.keys().prove(ann.id.into(), id, now()).await.unwrap();
     let lines = export(&from, "ann").await;
     assert!(
         lines
@@ -227,8 +233,29 @@ async fn an_openpgp_key_goes_along() {
     );
     import(&to, &lines, settings()).await.unwrap();
     let found = to.keys().find_openpgp(&gpg.fingerprint()).await.unwrap();
-    let (owner, found) = found.unwrap();
-    assert_eq!((owner.name.as_str(), found.material), ("ann", key.material));
+    assert_eq!(found, None, "anybody can write a file");
+    let ann = user(&to, "ann").await;
+    let keys = to.keys().list(ann.id).await.unwrap();
+    let found = keys.last().unwrap();
+    assert_eq!(found.material, key.material);
+    assert!(found.is_unproven() && !found.active);
+
+    // Alone it lets nobody in.
+    let mut without = lines.clone();
+    without.retain(|line| !line.contains("BEGIN PUBLIC KEY"));
+    let refused = import(&other().await, &without, settings()).await;
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("no active key"), "{said}");
+    // One that had expired before it was registered is left out.
+    let long_ago = given::at(-10_000_000);
+    let early = |line: &String| match line.contains("BEGIN PGP") {
+        true => line.replace(&now().to_string(), &long_ago.to_string()),
+        false => line.clone(),
+    };
+    let early: Vec<String> = lines.iter().map(early).collect();
+    let to = other().await;
+    let imported = import(&to, &early, settings()).await.unwrap();
+    assert_eq!(imported.inactive_keys_left_out, 2, "with one of hers");
 }
 
 #[tokio::test]

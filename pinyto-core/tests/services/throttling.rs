@@ -74,6 +74,8 @@ async fn a_right_password_that_is_forbidden_counts_like_a_wrong_one() {
     let device = world.device();
     let new = crate::support::new_key(device.public_key(), None);
     world.cloud.register_new_key(&session, &new).await.unwrap();
+    let token = world.login("hugo", &device).await.unwrap();
+    let session = world.cloud.session(&token).await.unwrap();
     let forbidden = world.cloud.set_password_login(&session, false).await;
     forbidden.unwrap();
     for text in [RIGHT, WRONG, RIGHT] {

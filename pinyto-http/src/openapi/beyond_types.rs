@@ -60,6 +60,8 @@ const SOMETIMES: &[(&str, &str)] = &[
     ("AssemblyAnswer", "indexes"),
     ("AssemblyAnswer", "http_hosts"),
     ("Failure", "exception"),
+    ("Registered", "challenge"),
+    ("KeyEntry", "proven"),
     ("KeyEntry", "user_ids"),
     ("KeyEntry", "algorithm"),
     ("KeyEntry", "expires"),

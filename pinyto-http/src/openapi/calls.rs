@@ -15,7 +15,7 @@ use crate::{
         },
         document::{StatisticsAnswer, StoreDocument, StoredAnswer},
         job::{JobStateAnswer, ListJobs, RunJob},
-        key::{DeleteKey, KeyEntry, RegisterNewKey, SetKeyActive},
+        key::{DeleteKey, KeyEntry, ProveOpenPgpKey, RegisterNewKey, Registered, SetKeyActive},
         keyserver::{
             ChangePassword, KeyserverAuthenticate, KeyserverRegister, SetPasswordLogin, TokenAnswer,
         },
@@ -225,11 +225,15 @@ fn keys() -> Vec<Call> {
         Call::session::<OnlyToken>("keys", "/list_keys", "Lists the user's keys, oldest first.")
             .gives_list_of::<KeyEntry<'static>>("The keys."),
         Call::session::<RegisterNewKey>("keys", "/register_new_key", "Registers another key of the user.")
-            .details("The key is active at once. A user has at most 256 keys.")
+            .details("A device's key is active at once. An OpenPGP key is when its holder has proved to have it; registering another certificate of a key that the user has takes the place of the former one. A user has at most 256 keys.")
+            .gives::<Registered<'static>>("It is registered.")
             .fails(&["invalid_public_key", "invalid_openpgp_key", "gpgauth_disabled", "invalid_key_label", "key_already_registered", "limit_reached"]),
+        Call::session::<ProveOpenPgpKey>("keys", "/prove_openpgp_key", "Makes an OpenPGP key active whose holder has decrypted the challenge that registering it gave.")
+            .details("Whatever comes of it, the answer is worth nothing from then on. Registering the key again gives another challenge.")
+            .fails(&["invalid_key_hash", "unknown_key", "ambiguous_key_hash", "gpgauth_invalid_token", "gpgauth_disabled", "throttled"]),
         Call::session::<SetKeyActive>("keys", "/set_key_active", "Activates or deactivates one of the user's keys.")
             .details("Deactivating a key ends its session at once.")
-            .fails(&["invalid_key_hash", "unknown_key", "ambiguous_key_hash", "last_active_key"]),
+            .fails(&["invalid_key_hash", "unknown_key", "ambiguous_key_hash", "last_active_key", "unproven_key"]),
         Call::session::<DeleteKey>("keys", "/delete_key", "Deletes one of the user's keys.")
             .details("Its session ends at once. If it is the keyserver's key, the account's password opens nothing any more.")
             .fails(&["invalid_key_hash", "unknown_key", "ambiguous_key_hash", "last_active_key"]),
@@ -249,8 +253,8 @@ fn keyserver() -> Vec<Call> {
             .details("The account gets a fresh key pair; the old key and its other session end, the session in use goes on. Device keys are untouched.")
             .fails(&["invalid_password", "no_keyserver_account"]),
         Call::session::<SetPasswordLogin>("keyserver", "/keyserver/set_password_login", "Allows or forbids that the password opens the account.")
-            .details("Forbidden, the right password has the answer of a wrong one, the session that it has opened ends at once, and only the user's other keys open the account; a session of theirs can allow it again. It can be forbidden only if there is another key that is active and has not expired.")
-            .fails(&["no_keyserver_account", "last_active_key"]),
+            .details("Forbidden, the right password has the answer of a wrong one, the session that it has opened ends at once, and only the user's other keys open the account; a session of theirs can allow it again. Only a session of another key can forbid it, and only if there is one that is active and has not expired.")
+            .fails(&["no_keyserver_account", "last_active_key", "password_session"]),
         Call::session::<OnlyToken>("keyserver", "/keyserver/logout", "Ends the session, as /logout does."),
     ]
 }

@@ -1,8 +1,8 @@
-//! `/list_keys`, `/register_new_key`, `/set_key_active`, `/delete_key`.
+//! `/list_keys`, `/register_new_key`, `/prove_openpgp_key`, `/set_key_active`, `/delete_key`.
 
 use pinyto_core::{
-    Cloud, Error,
-    key::{KeyHash, KeyLabel, KeyMaterial, NewKey},
+    Error,
+    key::{KeyHash, KeyLabel, NewKey},
 };
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
@@ -12,7 +12,10 @@ use crate::{
     auth::{Asked, Incoming, incoming},
     error::ApiError,
     reply,
-    wire::key::{DeleteKey, KeyList, KeyToRegister, RegisterNewKey, SetKeyActive},
+    wire::key::{
+        DeleteKey, KeyList, KeyToRegister, ProveOpenPgpKey, RegisterNewKey, Registered,
+        SetKeyActive,
+    },
 };
 
 calls! {
@@ -20,6 +23,7 @@ calls! {
     KeyCall {
         ListKeys = "list_keys",
         RegisterNewKey = "register_new_key",
+        ProveOpenPgpKey = "prove_openpgp_key",
         SetKeyActive = "set_key_active",
         DeleteKey = "delete_key",
     }
@@ -37,6 +41,7 @@ pub fn keys(api: Api) -> BoxedFilter<(Response,)> {
                 match call {
                     KeyCall::ListKeys => list_keys(incoming).await,
                     KeyCall::RegisterNewKey => register_new_key(incoming).await,
+                    KeyCall::ProveOpenPgpKey => prove_openpgp_key(incoming).await,
                     KeyCall::SetKeyActive => set_key_active(incoming).await,
                     KeyCall::DeleteKey => delete_key(incoming).await,
                 }
@@ -53,19 +58,36 @@ async fn list_keys(incoming: Incoming) -> Result<Response, ApiError> {
 async fn register_new_key(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.authenticate::<RegisterNewKey>().await?;
     let mut request = asked.request;
-    let material = material(&asked.cloud, request.key()?).await?;
+    let key = request.key()?;
     let label = request.label.as_deref().map(KeyLabel::parse).transpose();
     let label = label.map_err(Error::from)?;
-    let key = NewKey { material, label };
-    asked.cloud.register_new_key(&asked.session, &key).await?;
-    Ok(reply::success())
+    let (cloud, session) = (asked.cloud, asked.session);
+    let challenge = match key {
+        KeyToRegister::Rsa(numbers) => {
+            let material = numbers.to_key().map_err(Error::from)?.into();
+            let key = NewKey { material, label };
+            cloud.register_new_key(&session, &key).await?;
+            None
+        }
+        KeyToRegister::OpenPgp(armored) => {
+            cloud.register_openpgp_key(&session, armored, label).await?
+        }
+    };
+    Ok(reply::json(&Registered {
+        success: true,
+        challenge: challenge.as_deref(),
+    }))
 }
 
-async fn material(cloud: &Cloud, key: KeyToRegister) -> Result<KeyMaterial, Error> {
-    match key {
-        KeyToRegister::Rsa(numbers) => Ok(numbers.to_key()?.into()),
-        KeyToRegister::OpenPgp(armored) => Ok(cloud.read_openpgp_key(armored).await?.into()),
-    }
+async fn prove_openpgp_key(incoming: Incoming) -> Result<Response, ApiError> {
+    let asked = incoming.authenticate::<ProveOpenPgpKey>().await?;
+    let ProveOpenPgpKey { key_hash, answer } = asked.request;
+    let key_hash = KeyHash::parse(&key_hash).map_err(Error::from)?;
+    let (cloud, session) = (asked.cloud, asked.session);
+    cloud
+        .prove_openpgp_key(&session, &key_hash, &answer)
+        .await?;
+    Ok(reply::success())
 }
 
 async fn set_key_active(incoming: Incoming) -> Result<Response, ApiError> {

@@ -93,6 +93,35 @@ impl RegisterNewKey {
     }
 }
 
+/// What registering a key gives.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Registered<'a> {
+    /// Always `true`: what fails has an error status.
+    pub success: bool,
+    /// Of an OpenPGP key whose holder hasn't proved to have it: an ASCII-armored message to it, whose
+    /// text is the answer for `/prove_openpgp_key`, within five minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<&'a str>,
+}
+
+/// Proves that the user has one of her OpenPGP keys.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProveOpenPgpKey {
+    /// Which key: the first 10 to 64 digits of its fingerprint.
+    pub key_hash: String,
+    /// The text of the challenge, or only the code at its end.
+    pub answer: String,
+}
+
+impl Request for ProveOpenPgpKey {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("key_hash", KEY_HASH),
+        ("answer", "the decrypted challenge as a string"),
+    ];
+}
+
 /// Activates or deactivates one of the user's keys.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -145,6 +174,9 @@ pub struct KeyEntry<'a> {
     pub last_used: Option<Timestamp>,
     /// Whether it is the key of the session that asks.
     pub current: bool,
+    /// Of an OpenPGP key: whether its holder has proved to have it. It can't be active before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proven: Option<bool>,
     /// Of an OpenPGP key: who it says to belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_ids: Option<&'a [String]>,
@@ -181,6 +213,7 @@ impl Serialize for KeyList {
                 created: key.created_at,
                 last_used: key.last_used_at,
                 current: *current,
+                proven: key.material.needs_proof().then(|| !key.is_unproven()),
                 user_ids: key.material.as_openpgp().map(OpenPgpKey::user_ids),
                 algorithm: key.material.as_openpgp().map(OpenPgpKey::algorithm),
                 expires: key.material.expires_at(),

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    Browser, Gpg, Shape, account, account_with_key, add_key, begin, complete, listed, log_in, start,
+    Browser, Gpg, Shape, account, account_with_key, add_key, begin, complete, listed, log_in,
+    prove_key, start,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,7 +58,7 @@ async fn a_key_that_would_not_do_is_refused_with_the_reason() {
         answer["error"].as_str().unwrap().contains("server's own"),
         "{answer}"
     );
-    assert_eq!(add_key(&server, &token, &good).await.0, 200);
+    prove_key(&server, &token, &gpg, "ed25519").await;
     assert_eq!(add_key(&server, &token, &good).await.0, 409);
 }
 
@@ -71,10 +72,8 @@ async fn a_key_that_expires_opens_nothing_any_more() {
     let token = account(&server, "ada").await;
     let made = Instant::now();
     gpg.make_for("soon", 45, &[]);
-    let (status, answer) = add_key(&server, &token, &gpg.export("soon")).await;
-    assert_eq!(status, 200, "{answer}");
+    let keyid = prove_key(&server, &token, &gpg, "soon").await;
     assert!(listed(&server, &token).await[1]["expires"].is_string());
-    let keyid = gpg.fingerprint("soon");
     log_in(&server, &gpg, &keyid).await;
     let mut browser = Browser::new(&server);
     let nonce = gpg.decrypt(&begin(&mut browser, &keyid, Shape::Json).await);
@@ -95,8 +94,11 @@ async fn a_key_that_expires_opens_nothing_any_more() {
     );
     assert!(answer.message.contains("expired"), "{answer:?}");
     assert!(browser.cookies.is_empty());
-    // Her other key goes on.
-    assert_eq!(listed(&server, &token).await[1]["active"], true);
+    // Her other key goes on, and with it she renews this one.
+    gpg.run(&["--quick-set-expire", &keyid, "1y"], b"");
+    let (status, answer) = add_key(&server, &token, &gpg.export("soon")).await;
+    assert_eq!((status, answer), (200, json!({"success": true})));
+    log_in(&server, &gpg, &keyid).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,11 +109,7 @@ async fn a_deactivated_key_opens_nothing_until_it_is_active_again_and_a_deleted_
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path(), &[]);
     let token = account(&server, "ada").await;
-    assert_eq!(
-        add_key(&server, &token, &gpg.export("ed25519")).await.0,
-        200
-    );
-    let keyid = gpg.fingerprint("ed25519");
+    let keyid = prove_key(&server, &token, &gpg, "ed25519").await;
     let session = log_in(&server, &gpg, &keyid).await;
     let mut browser = Browser::new(&server);
     let nonce = gpg.decrypt(&begin(&mut browser, &keyid, Shape::Json).await);
@@ -142,16 +140,38 @@ async fn a_deactivated_key_opens_nothing_until_it_is_active_again_and_a_deleted_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_registers_a_key_that_somebody_logs_in_with_takes_nothing_over() {
+async fn who_registers_another_ones_key_gets_nothing_by_it() {
     let Some(gpg) = Gpg::with(&["ed25519"]) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path(), &[]);
-    let keyid = account_with_key(&server, "ada", &gpg, "ed25519").await;
-    log_in(&server, &gpg, &keyid).await;
-    account_with_key(&server, "mallory", &gpg, "ed25519").await;
+    let mallory = account(&server, "mallory").await;
+    let (status, answer) = add_key(&server, &mallory, &gpg.export("ed25519")).await;
+    assert_eq!(status, 200, "{answer}");
+    let keyid = gpg.fingerprint("ed25519");
     let mut browser = Browser::new(&server);
+    // It is nobody's yet.
+    let message = begin(&mut browser, &keyid, Shape::Json).await;
+    assert_eq!(gpg.try_decrypt(&message), None);
+    let mut client = server.client().await;
+    let key_hash = keyid.to_lowercase();
+    let set = json!({"token": mallory, "key_hash": key_hash, "active_state": true});
+    let (status, answer) = client.post("/set_key_active", &set).await;
+    assert_eq!((status, &answer["code"]), (409, &json!("unproven_key")));
+    let guess = json!({"token": mallory, "key_hash": key_hash, "answer": "please"});
+    let (status, answer) = client.post("/prove_openpgp_key", &guess).await;
+    assert_eq!(
+        (status, &answer["code"]),
+        (400, &json!("gpgauth_invalid_token"))
+    );
+    let entry = &listed(&server, &mallory).await[1];
+    assert_eq!(
+        (&entry["active"], &entry["proven"]),
+        (&json!(false), &json!(false))
+    );
+
+    account_with_key(&server, "ada", &gpg, "ed25519").await;
     let nonce = gpg.decrypt(&begin(&mut browser, &keyid, Shape::Json).await);
     let answer = complete(&mut browser, &keyid, &nonce, Shape::Json).await;
     answer.expect_complete();

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    Browser, Gpg, Shape, account, account_with_key, add_key, begin, complete, import_server_key,
-    listed, start,
+    Browser, Gpg, Shape, account, account_with_key, begin, complete, import_server_key, listed,
+    prove_key, start,
 };
 
 const NONCE: &str = "gpgauthv1.3.0|36|de305d54-75b4-331b-adb2-eb6b9e546014|gpgauthv1.3.0";
@@ -167,8 +167,7 @@ async fn the_newest_of_several_subkeys_is_encrypted_for() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path(), &[]);
     let token = account(&server, "ada").await;
-    let (status, answer) = add_key(&server, &token, &gpg.export("rsa2048")).await;
-    assert_eq!(status, 200, "{answer}");
+    prove_key(&server, &token, &gpg, "rsa2048").await;
     assert_eq!(
         listed(&server, &token).await[1]["algorithm"],
         "rsa2048, cv25519"

@@ -59,12 +59,24 @@ async fn add_key(server: &RunningServer, token: &str, armored: &str) -> (u16, Va
     server.client().await.post("/register_new_key", &body).await
 }
 
+/// Registers a key of GnuPG's at the account that the token is of, and proves it; gives the key's
+/// fingerprint.
+async fn prove_key(server: &RunningServer, token: &str, gpg: &Gpg, key: &str) -> String {
+    let (status, answer) = add_key(server, token, &gpg.export(key)).await;
+    assert_eq!(status, 200, "{key}: {answer}");
+    let fingerprint = gpg.fingerprint(key);
+    let answer = gpg.decrypt(answer["challenge"].as_str().unwrap());
+    let key_hash = fingerprint.to_lowercase();
+    let body = json!({"token": token, "key_hash": key_hash, "answer": answer});
+    let mut client = server.client().await;
+    client.expect("/prove_openpgp_key", body).await;
+    fingerprint
+}
+
 /// An account that has this key of GnuPG's; gives the key's fingerprint.
 async fn account_with_key(server: &RunningServer, name: &str, gpg: &Gpg, key: &str) -> String {
     let token = account(server, name).await;
-    let (status, answer) = add_key(server, &token, &gpg.export(key)).await;
-    assert_eq!(status, 200, "{key}: {answer}");
-    gpg.fingerprint(key)
+    prove_key(server, &token, gpg, key).await
 }
 
 /// The entries of `/list_keys`.

@@ -47,7 +47,12 @@ impl World {
         let ada = RPgp::generate("Ada <ada@example.org>", clock.now()).unwrap();
         let token = server.user("ada", 0).await;
         let key = json!({"token": token, "openpgp_key": ada.public_key()});
-        server.post("/register_new_key", key).await.success();
+        let registered = server.post("/register_new_key", key).await.ok();
+        let answer = ada.decrypt(registered["challenge"].as_str().unwrap());
+        let answer = String::from_utf8(answer.unwrap().to_vec()).unwrap();
+        let key_hash = ada.fingerprint().to_hex();
+        let proof = json!({"token": token, "key_hash": key_hash, "answer": answer});
+        server.post("/prove_openpgp_key", proof).await.success();
         Self {
             server,
             clock,

@@ -156,7 +156,10 @@ async fn a_password_can_be_forbidden_and_allowed_again() {
     let missing = json!({"token": by_password});
     let refused = server.post("/keyserver/set_password_login", missing).await;
     assert_eq!(refused.error(), (400, "missing_field"));
-    set(&by_password, json!(false)).await.success();
+    let refused = set(&by_password, json!(false)).await;
+    assert_eq!(refused.error(), (409, "password_session"));
+    let by_device = json!(server.login("carol", &keys::device(0)).await);
+    set(&by_device, json!(false)).await.success();
 
     let refused = authenticate().await;
     assert_eq!(refused.error(), (403, "wrong_password"));
@@ -166,7 +169,6 @@ async fn a_password_can_be_forbidden_and_allowed_again() {
     let ended = set(&by_password, json!(true)).await;
     assert_eq!(ended.error(), (401, "unknown_token"));
 
-    let by_device = json!(server.login("carol", &keys::device(0)).await);
     let listed = server.post("/list_keys", json!({"token": by_device})).await;
     assert_eq!(listed.ok()[0]["active"], false);
     set(&by_device, json!(true)).await.success();

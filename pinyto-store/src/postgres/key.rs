@@ -2,7 +2,10 @@ use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
     id::{KeyId, UserId},
-    key::{AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey},
+    key::{
+        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey,
+        ProveKeyOutcome,
+    },
     session::Actor,
     store::StoreError,
     user::{User, UserName},
@@ -11,7 +14,8 @@ use sqlx::PgConnection;
 
 use super::{Intent, PostgresStore, error::Failure, lock::Lock, session::may_act};
 use crate::row::key::{
-    KeyColumns, KeyRow, MatchingRow, SelectedRow, bind_key, end_of, matching, selected,
+    KeyColumns, KeyRow, MatchingRow, SelectedRow, add_outcome_of_renewal, bind_key, end_of,
+    matching, selected,
 };
 
 /// The columns of a new key, in the order in which their values are bound.
@@ -66,16 +70,13 @@ const MATCHING: &str = select_keys!(
      WHERE u.name = $1 AND k.fingerprint >= $2 AND k.fingerprint < $3"
 );
 
-/// Of those who have used it the first, else the last of all. Other users may have registered the
-/// key as often as they like: only entries of one index are looked at.
+/// Where its holder has proved or used it last. Others may have registered the key as often as they
+/// like: only entries of one index are looked at.
 pub(super) const FIND_OPENPGP: &str = select_keys!(
     ", u.name AS user_name",
     "pinyto.keys k JOIN pinyto.users u ON u.id = k.user_id
-     WHERE k.id = coalesce(
-        (SELECT id FROM pinyto.keys WHERE kind = 'openpgp' AND fingerprint = $1 AND active
-            AND last_used_at IS NOT NULL ORDER BY id LIMIT 1),
-        (SELECT id FROM pinyto.keys WHERE kind = 'openpgp' AND fingerprint = $1 AND active
-            AND last_used_at IS NULL ORDER BY id DESC LIMIT 1))"
+     WHERE k.id = (SELECT id FROM pinyto.keys WHERE kind = 'openpgp' AND fingerprint = $1 AND active
+        ORDER BY last_used_at DESC, id DESC LIMIT 1)"
 );
 
 struct Add {
@@ -95,12 +96,18 @@ const ADD: &str = concat!(
         INSERT INTO pinyto.keys (",
     new_key_columns!(),
     ")
-        SELECT $1, true, ",
+        SELECT $1, $4 <> 'openpgp', ",
     new_key_values!(),
     " FROM present WHERE NOT registered AND count < $11
         RETURNING id)
     SELECT registered, (SELECT id FROM new_key) FROM present"
 );
+
+/// Puts another certificate of the same key in the place of the one that is there.
+const RENEW: &str = "
+    UPDATE pinyto.keys SET material = $4, description = $5, expires_at = $6
+    WHERE user_id = $1 AND fingerprint = $2 AND kind = $3 AND material IS DISTINCT FROM $4
+    RETURNING id";
 
 #[async_trait]
 impl Intent for Add {
@@ -120,10 +127,22 @@ impl Intent for Add {
         let (registered, added): (bool, Option<i64>) =
             bind_key!(add, KeyColumns::try_from(&self.key)?)
                 .bind(i64::try_from(self.limit).unwrap_or(i64::MAX))
-                .fetch_one(db)
+                .fetch_one(&mut *db)
                 .await?;
+        if registered {
+            let columns = KeyColumns::try_from(&self.key)?;
+            let renewed: Option<(i64,)> = sqlx::query_as(RENEW)
+                .bind(self.actor.user.get())
+                .bind(columns.fingerprint)
+                .bind(columns.kind)
+                .bind(columns.material)
+                .bind(columns.description)
+                .bind(columns.expires_at)
+                .fetch_optional(db)
+                .await?;
+            return Ok(add_outcome_of_renewal(renewed));
+        }
         Ok(match added {
-            _ if registered => AddKeyOutcome::AlreadyRegistered,
             Some(key) => AddKeyOutcome::Added(KeyId::new(key)),
             None => AddKeyOutcome::LimitReached,
         })
@@ -171,6 +190,41 @@ async fn select(
     Ok(selected(rows, stays_active)?)
 }
 
+struct Prove {
+    actor: Actor,
+    key: KeyId,
+    at: Timestamp,
+}
+
+const PROVE: &str = "
+    UPDATE pinyto.keys SET active = true, last_used_at = $3
+    WHERE id = $1 AND user_id = $2 AND kind = 'openpgp'";
+
+#[async_trait]
+impl Intent for Prove {
+    type Outcome = ProveKeyOutcome;
+
+    fn locks(&self) -> Option<Vec<Lock>> {
+        Some(vec![Lock::User(self.actor.user)])
+    }
+
+    async fn run(&self, db: &mut PgConnection) -> Result<ProveKeyOutcome, Failure> {
+        if !may_act(db, self.actor).await? {
+            return Ok(ProveKeyOutcome::SessionEnded);
+        }
+        let proved = sqlx::query(PROVE)
+            .bind(self.key.get())
+            .bind(self.actor.user.get())
+            .bind(self.at.unix_millis())
+            .execute(db)
+            .await?;
+        Ok(match proved.rows_affected() {
+            0 => ProveKeyOutcome::NotFound,
+            _ => ProveKeyOutcome::Proved,
+        })
+    }
+}
+
 struct SetActive {
     actor: Actor,
     hash: KeyHash,
@@ -206,6 +260,9 @@ impl Intent for SetActive {
             Ok(key) => key,
             Err(refused) => return Ok(refused),
         };
+        if self.active && key.is_unproven() {
+            return Ok(KeyChange::Unproven);
+        }
         set_active(db, key.id, self.active).await?;
         Ok(KeyChange::Done(Box::new(key)))
     }
@@ -291,6 +348,15 @@ impl KeyRepository for PostgresStore {
             at,
         })
         .await
+    }
+
+    async fn prove(
+        &self,
+        actor: Actor,
+        key: KeyId,
+        at: Timestamp,
+    ) -> Result<ProveKeyOutcome, StoreError> {
+        self.write(Prove { actor, key, at }).await
     }
 
     async fn set_active(

@@ -149,6 +149,7 @@ struct SetPasswordLogin {
 const PASSWORD_KEY: &str = concat!(
     "SELECT k.id, k.active, ",
     others_active!("$2"),
+    ", EXISTS (SELECT 1 FROM pinyto.sessions s WHERE s.id = $3 AND s.key_id = k.id) AS own_session",
     " FROM pinyto.keyserver_accounts a JOIN pinyto.keys k ON k.id = a.key_id WHERE a.user_id = $1"
 );
 
@@ -164,16 +165,20 @@ impl Intent for SetPasswordLogin {
         if !may_act(db, self.actor).await? {
             return Ok(PasswordLoginOutcome::SessionEnded);
         }
-        let key: Option<(i64, bool, bool)> = sqlx::query_as(PASSWORD_KEY)
+        let key: Option<(i64, bool, bool, bool)> = sqlx::query_as(PASSWORD_KEY)
             .bind(self.actor.user.get())
             .bind(self.at.unix_millis())
+            .bind(self.actor.session.map(|session| session.get()))
             .fetch_optional(&mut *db)
             .await?;
-        let Some((key, active, others_active)) = key else {
+        let Some((key, active, others_active, is_own_session)) = key else {
             return Ok(PasswordLoginOutcome::NoAccount);
         };
         if active && !self.allowed && !others_active {
             return Ok(PasswordLoginOutcome::LastActive);
+        }
+        if is_own_session && !self.allowed {
+            return Ok(PasswordLoginOutcome::OwnSession);
         }
         set_active(db, KeyId::new(key), self.allowed).await?;
         Ok(PasswordLoginOutcome::Done)

@@ -34,6 +34,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "openpgp keys",
         include_str!("../../migrations/postgres/0004_openpgp_keys.sql"),
     ),
+    (
+        5,
+        "proven openpgp keys",
+        include_str!("../../migrations/postgres/0005_proven_openpgp_keys.sql"),
+    ),
 ];
 
 /// Why a database can't be used: one sentence for the operator.

@@ -40,7 +40,7 @@ macro_rules! new_key {
         concat!(
             ", new_key AS (INSERT INTO pinyto.keys (",
             $crate::postgres::key::new_key_columns!(),
-            ") SELECT id, true, ",
+            ") SELECT id, $4 <> 'openpgp', ",
             $crate::postgres::key::new_key_values!(),
             " FROM new_user RETURNING id)"
         )
@@ -76,7 +76,7 @@ impl Intent for Register {
 const FURTHER_KEY: &str = concat!(
     "INSERT INTO pinyto.keys (",
     new_key_columns!(),
-    ") VALUES ($1, true, ",
+    ") VALUES ($1, $4 <> 'openpgp', ",
     new_key_values!(),
     ")"
 );

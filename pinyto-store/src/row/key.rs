@@ -2,8 +2,8 @@ use pinyto_core::{
     clock::Timestamp,
     id::{KeyId, UserId},
     key::{
-        Key, KeyChange, KeyFingerprint, KeyHash, KeyLabel, KeyMaterial, NewKey, OpenPgpKey,
-        OpenPgpParts, PublicKey,
+        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyLabel, KeyMaterial, NewKey,
+        OpenPgpKey, OpenPgpParts, PublicKey,
     },
     user::User,
 };
@@ -196,6 +196,13 @@ pub(crate) fn selected(
         return Ok(Err(KeyChange::LastActive));
     }
     Key::try_from(key).map(Ok)
+}
+
+/// What became of a key that was registered before.
+pub(crate) fn add_outcome_of_renewal(renewed: Option<(i64,)>) -> AddKeyOutcome {
+    renewed.map_or(AddKeyOutcome::AlreadyRegistered, |(key,)| {
+        AddKeyOutcome::Renewed(KeyId::new(key))
+    })
 }
 
 /// What is above every fingerprint that begins with `hash`, and below all others above it.

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
     id::{KeyId, UserId},
-    key::{AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey},
+    key::{
+        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey,
+        ProveKeyOutcome,
+    },
     session::Actor,
     store::StoreError,
     user::{User, UserName},
@@ -19,7 +22,8 @@ use super::{
     session::may_act,
 };
 use crate::row::key::{
-    KeyColumns, KeyRow, MatchingRow, SelectedRow, bind_key, end_of, matching, selected,
+    KeyColumns, KeyRow, MatchingRow, SelectedRow, add_outcome_of_renewal, bind_key, end_of,
+    matching, selected,
 };
 
 macro_rules! select_keys {
@@ -82,24 +86,21 @@ pub(super) const MATCHING: &str = select_keys!(
      WHERE u.name = ?1 AND k.fingerprint >= ?2 AND k.fingerprint < ?3"
 );
 
-/// Of those who have used it the first, else the last of all. Other users may have registered the
-/// key as often as they like: only entries of one index are looked at.
+/// Where its holder has proved or used it last. Others may have registered the key as often as they
+/// like: only entries of one index are looked at.
 pub(super) const FIND_OPENPGP: &str = select_keys!(
     ", u.name AS user_name",
     "pinyto_keys k JOIN pinyto_users u ON u.id = k.user_id
-     WHERE k.id = coalesce(
-        (SELECT id FROM pinyto_keys WHERE kind = 'openpgp' AND fingerprint = ?1 AND active = 1
-            AND last_used_at IS NOT NULL ORDER BY id LIMIT 1),
-        (SELECT id FROM pinyto_keys WHERE kind = 'openpgp' AND fingerprint = ?1 AND active = 1
-            AND last_used_at IS NULL ORDER BY id DESC LIMIT 1))"
+     WHERE k.id = (SELECT id FROM pinyto_keys WHERE kind = 'openpgp' AND fingerprint = ?1 AND active = 1
+        ORDER BY last_used_at DESC, id DESC LIMIT 1)"
 );
 
 const INSERT: &str = "
     INSERT INTO pinyto_keys (user_id, active, created_at, label, kind, fingerprint, modulus,
         exponent, material, description, expires_at)
-    VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    VALUES (?1, ?11, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
-/// A new active key.
+/// A new key, active unless it needs a proof.
 pub(super) async fn insert_key(
     db: &mut SqliteConnection,
     user: UserId,
@@ -108,6 +109,7 @@ pub(super) async fn insert_key(
 ) -> Result<KeyId, Failure> {
     let insert = sqlx::query(INSERT).bind(user.get()).bind(at.unix_millis());
     let inserted = bind_key!(insert, KeyColumns::try_from(new)?)
+        .bind(!new.material.needs_proof())
         .execute(db)
         .await?;
     Ok(KeyId::new(inserted.last_insert_rowid()))
@@ -123,6 +125,11 @@ struct Add {
 pub(super) const COUNT: &str = "
     SELECT count(*), coalesce(max(fingerprint = ?2), 0) FROM pinyto_keys WHERE user_id = ?1";
 
+/// Puts another certificate of the same key in the place of the one that is there.
+pub(super) const RENEW: &str = "
+    UPDATE pinyto_keys SET material = ?4, description = ?5, expires_at = ?6
+    WHERE user_id = ?1 AND fingerprint = ?2 AND kind = ?3 AND material IS NOT ?4 RETURNING id";
+
 #[async_trait]
 impl Intent for Add {
     type Outcome = AddKeyOutcome;
@@ -137,7 +144,17 @@ impl Intent for Add {
             .fetch_one(&mut *db)
             .await?;
         if registered {
-            return Ok(AddKeyOutcome::AlreadyRegistered);
+            let columns = KeyColumns::try_from(&self.key)?;
+            let renewed: Option<(i64,)> = sqlx::query_as(RENEW)
+                .bind(self.actor.user.get())
+                .bind(columns.fingerprint)
+                .bind(columns.kind)
+                .bind(columns.material)
+                .bind(columns.description)
+                .bind(columns.expires_at)
+                .fetch_optional(db)
+                .await?;
+            return Ok(add_outcome_of_renewal(renewed));
         }
         if usize::try_from(count).unwrap_or(usize::MAX) >= self.limit {
             return Ok(AddKeyOutcome::LimitReached);
@@ -188,6 +205,37 @@ async fn select(
     Ok(selected(rows, stays_active)?)
 }
 
+struct Prove {
+    actor: Actor,
+    key: KeyId,
+    at: Timestamp,
+}
+
+pub(super) const PROVE: &str = "
+    UPDATE pinyto_keys SET active = 1, last_used_at = ?3
+    WHERE id = ?1 AND user_id = ?2 AND kind = 'openpgp'";
+
+#[async_trait]
+impl Intent for Prove {
+    type Outcome = ProveKeyOutcome;
+
+    async fn run(&self, db: &mut SqliteConnection) -> Result<ProveKeyOutcome, Failure> {
+        if !may_act(db, self.actor).await? {
+            return Ok(ProveKeyOutcome::SessionEnded);
+        }
+        let proved = sqlx::query(PROVE)
+            .bind(self.key.get())
+            .bind(self.actor.user.get())
+            .bind(self.at.unix_millis())
+            .execute(db)
+            .await?;
+        Ok(match proved.rows_affected() {
+            0 => ProveKeyOutcome::NotFound,
+            _ => ProveKeyOutcome::Proved,
+        })
+    }
+}
+
 struct SetActive {
     actor: Actor,
     hash: KeyHash,
@@ -219,6 +267,9 @@ impl Intent for SetActive {
             Ok(key) => key,
             Err(refused) => return Ok(refused),
         };
+        if self.active && key.is_unproven() {
+            return Ok(KeyChange::Unproven);
+        }
         set_active(db, key.id, self.active).await?;
         Ok(KeyChange::Done(Box::new(key)))
     }
@@ -290,6 +341,15 @@ impl KeyRepository for SqliteStore {
             at,
         })
         .await
+    }
+
+    async fn prove(
+        &self,
+        actor: Actor,
+        key: KeyId,
+        at: Timestamp,
+    ) -> Result<ProveKeyOutcome, StoreError> {
+        self.write(Prove { actor, key, at }).await
     }
 
     async fn set_active(

@@ -67,6 +67,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "openpgp keys",
         include_str!("../../migrations/sqlite/0009_openpgp_keys.sql"),
     ),
+    (
+        10,
+        "proven openpgp keys",
+        include_str!("../../migrations/sqlite/0010_proven_openpgp_keys.sql"),
+    ),
 ];
 
 /// The version of the tables that this program expects.

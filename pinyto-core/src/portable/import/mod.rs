@@ -103,15 +103,15 @@ impl UserImport {
         }
         match self.lines.read(text)? {
             None => Ok(()),
-            Some(Item::Key { key, is_active }) => {
-                match is_active {
-                    false => self.inactive_keys += 1,
-                    true if self.has_key(&key) => {}
+            Some(Item::Key(key)) => {
+                match key {
+                    None => self.inactive_keys += 1,
+                    Some(key) if self.has_key(&key) => {}
                     // Whether keys are made is known only when the user is.
-                    true if self.keys.len() == self.settings.max_keys => {
+                    Some(_) if self.keys.len() == self.settings.max_keys => {
                         self.first_excess_key.get_or_insert(self.lines.number);
                     }
-                    true => self.keys.push(key),
+                    Some(key) => self.keys.push(key),
                 }
                 Ok(())
             }

@@ -5,8 +5,8 @@ use crate::user::{NewUser, RegisterOutcome, User, UserName};
 
 impl UserImport {
     /// The user, made with her active keys if there is none: with all of them at once, or not at
-    /// all. A store adds every key as an active one, so one that was revoked would be active if
-    /// the import stopped just then.
+    /// all. A store adds every RSA key as an active one, so one that was revoked would be active if
+    /// the import stopped just then. OpenPGP keys have to be proved anew.
     pub(super) async fn owner(&mut self) -> Result<User, ImportError> {
         if let Some(user) = &self.user {
             return Ok(user.clone());
@@ -38,8 +38,11 @@ impl UserImport {
             let reason = format!("a user has at most {most} keys");
             return Err(ImportError::Line { line, reason });
         }
-        let mut keys = std::mem::take(&mut self.keys).into_iter();
-        let Some(key) = keys.next() else {
+        let mut keys = std::mem::take(&mut self.keys);
+        // The first is one that opens the account at once.
+        keys.sort_by_key(|key| key.material.needs_proof());
+        let mut keys = keys.into_iter();
+        let Some(key) = keys.next().filter(|key| !key.material.needs_proof()) else {
             return Err(self.wrong(format!(
                 "there is no user {name}, and no active key with which she could log in: let her register first"
             )));

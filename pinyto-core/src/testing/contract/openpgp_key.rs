@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::key::{done, ids};
 use crate::{
+    id::KeyId,
     key::{
         AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyLabel, NewKey, OpenPgpKey,
-        OpenPgpParts,
+        OpenPgpParts, ProveKeyOutcome,
     },
+    session::{Actor, NewSession, ReplaceOutcome},
     store::Store,
     testing::{given, keys},
     user::User,
@@ -93,10 +95,15 @@ pub async fn an_openpgp_key_comes_back_with_all_its_parts(store: Arc<dyn Store>)
             user: hugo.id,
             material: new.material.clone(),
             label: new.label.clone(),
-            active: true,
+            active: false,
             created_at: given::at(second),
             last_used_at: None,
         };
+        let listed = store.keys().list(hugo.id).await.unwrap();
+        assert_eq!(listed.last(), Some(&expected));
+        prove(&*store, hugo.id, id, second + 1).await;
+        expected.active = true;
+        expected.last_used_at = Some(given::at(second + 1));
         let listed = store.keys().list(hugo.id).await.unwrap();
         assert_eq!(listed.last(), Some(&expected));
         let both = (hugo.clone(), expected.clone());
@@ -132,57 +139,167 @@ pub async fn an_openpgp_key_is_found_by_its_fingerprint_while_it_is_active(store
     assert_eq!(owner(&*store, 1).await, None);
 }
 
-pub async fn of_several_users_an_openpgp_key_is_hers_who_has_used_it(store: Arc<dyn Store>) {
-    let key = given::openpgp_key(1, None);
-    let (mut users, mut of_users) = (Vec::new(), Vec::new());
-    for name in ["hugo", "erna", "udo", "ida"] {
-        let user = given::user(&*store, name, 1).await;
-        // In the order of numbers, whatever the clocks said.
-        of_users.push(given::added(&*store, &user, &key).await);
-        users.push(user);
-    }
-    let [hugo, erna, udo, ida] = users.try_into().unwrap();
-    let owner = async || owner(&*store, 1).await.unwrap().name;
-    assert_eq!(owner().await, ida.name, "who has registered it last");
-
-    given::session(&*store, &erna, of_users[1], 1).await;
-    assert_eq!(owner().await, erna.name, "the only one who has used it");
-    given::session(&*store, &udo, of_users[2], 2).await;
-    assert_eq!(owner().await, erna.name, "of two the first");
-    given::session(&*store, &hugo, of_users[0], 3).await;
-    assert_eq!(owner().await, hugo.name, "of three the first");
-
-    done(set_active(&*store, &hugo, &key, false, 0).await);
-    assert_eq!(owner().await, erna.name, "his is not active");
-    done(delete(&*store, &erna, &key, 0).await);
-    assert_eq!(owner().await, udo.name, "hers is gone");
-    given::added(&*store, &erna, &key).await;
-    assert_eq!(owner().await, udo.name, "she hasn't used the new one");
-    done(set_active(&*store, &udo, &key, false, 0).await);
-    assert_eq!(owner().await, erna.name, "nobody has, and she is the last");
-    done(set_active(&*store, &hugo, &key, true, 0).await);
-    assert_eq!(owner().await, hugo.name, "that he has used it is not lost");
+/// Adds a key without a proof.
+async fn add(store: &dyn Store, user: &User, key: &NewKey) -> AddKeyOutcome {
+    let added = store.keys().add(user.id.into(), key, 10, given::at(1));
+    added.await.unwrap()
 }
 
-pub async fn an_openpgp_key_is_added_once_per_user(store: Arc<dyn Store>) {
+async fn prove(
+    store: &dyn Store,
+    actor: impl Into<Actor>,
+    key: KeyId,
+    second: i64,
+) -> ProveKeyOutcome {
+    let proved = store.keys().prove(actor.into(), key, given::at(second));
+    proved.await.unwrap()
+}
+
+pub async fn an_openpgp_key_opens_nothing_before_it_is_proven(store: Arc<dyn Store>) {
+    let hugo = given::user(&*store, "hugo", 1).await;
+    let key = given::openpgp_key(1, None);
+    let AddKeyOutcome::Added(id) = add(&*store, &hugo, &key).await else {
+        panic!("it is not added");
+    };
+    let listed = async || store.keys().list(hugo.id).await.unwrap()[1].clone();
+    let unproven = listed().await;
+    assert!(!unproven.active && unproven.is_unproven());
+    assert_eq!(unproven.last_used_at, None);
+    assert_eq!(owner(&*store, 1).await, None);
+    let new = NewSession {
+        user: hugo.id,
+        key: id,
+        token_hash: given::token_hash(1),
+        at: given::at(1),
+    };
+    let opened = store.sessions().replace(&new).await.unwrap();
+    assert_eq!(opened, ReplaceOutcome::KeyNotActive);
+    let refused = set_active(&*store, &hugo, &key, true, 1).await;
+    assert_eq!(refused, KeyChange::Unproven);
+    let rsa = given::new_key(1);
+    let last = delete(&*store, &hugo, &rsa, 1).await;
+    assert_eq!(last, KeyChange::LastActive, "it is no other key");
+    done(set_active(&*store, &hugo, &key, false, 1).await);
+    assert_eq!(listed().await, unproven, "nothing was changed");
+
+    let proved = prove(&*store, hugo.id, id, 7).await;
+    assert_eq!(proved, ProveKeyOutcome::Proved);
+    let proven = listed().await;
+    assert!(proven.active && !proven.is_unproven());
+    assert_eq!(proven.last_used_at, Some(given::at(7)));
+    assert_eq!(owner(&*store, 1).await.as_ref(), Some(&hugo));
+    let opened = store.sessions().replace(&new).await.unwrap();
+    assert!(matches!(opened, ReplaceOutcome::Opened(_)));
+    done(set_active(&*store, &hugo, &key, false, 8).await);
+    done(set_active(&*store, &hugo, &key, true, 9).await);
+    done(delete(&*store, &hugo, &rsa, 9).await);
+}
+
+pub async fn only_the_user_herself_proves_her_keys(store: Arc<dyn Store>) {
     let hugo = given::user(&*store, "hugo", 1).await;
     let erna = given::user(&*store, "erna", 1).await;
     let key = given::openpgp_key(1, None);
-    let add = async |user: &User, key: &NewKey| {
-        let added = store.keys().add(user.id.into(), key, 10, given::at(1));
-        added.await.unwrap()
+    let AddKeyOutcome::Added(id) = add(&*store, &hugo, &key).await else {
+        panic!("it is not added");
     };
-    assert!(matches!(add(&hugo, &key).await, AddKeyOutcome::Added(_)));
-    let again = given::openpgp_key(1, Some(1000));
-    assert_ne!(key.material, again.material);
-    for again in [&key, &again] {
-        let refused = AddKeyOutcome::AlreadyRegistered;
-        assert_eq!(add(&hugo, again).await, refused, "by its fingerprint");
+    let rsa = given::first_key(&*store, &hugo).await;
+    for (user, key) in [(&erna, id), (&hugo, rsa), (&hugo, KeyId::new(0))] {
+        let refused = prove(&*store, user.id, key, 1).await;
+        assert_eq!(refused, ProveKeyOutcome::NotFound);
     }
-    assert!(matches!(add(&erna, &again).await, AddKeyOutcome::Added(_)));
+    let ended = given::session(&*store, &hugo, rsa, 1).await;
+    store.sessions().end(hugo.id, ended.id).await.unwrap();
+    let refused = prove(&*store, &ended, id, 1).await;
+    assert_eq!(refused, ProveKeyOutcome::SessionEnded);
+    assert_eq!(owner(&*store, 1).await, None);
+    let session = given::session(&*store, &hugo, rsa, 2).await;
+    let proved = prove(&*store, &session, id, 1).await;
+    assert_eq!(proved, ProveKeyOutcome::Proved);
+    assert_eq!(owner(&*store, 1).await, Some(hugo));
+}
+
+pub async fn of_several_users_an_openpgp_key_is_hers_where_it_was_proven_or_used_last(
+    store: Arc<dyn Store>,
+) {
+    let key = given::openpgp_key(1, None);
+    let (mut users, mut of_users) = (Vec::new(), Vec::new());
+    for name in ["hugo", "erna", "udo"] {
+        let user = given::user(&*store, name, 1).await;
+        match add(&*store, &user, &key).await {
+            AddKeyOutcome::Added(id) => of_users.push(id),
+            other => panic!("{other:?}"),
+        }
+        users.push(user);
+    }
+    let [hugo, erna, udo] = users.try_into().unwrap();
+    let owner = async || owner(&*store, 1).await.map(|user| user.name);
+    assert_eq!(owner().await, None, "nobody has proved it");
+    prove(&*store, erna.id, of_users[1], 10).await;
+    assert_eq!(owner().await, Some(erna.name.clone()));
+    prove(&*store, hugo.id, of_users[0], 20).await;
+    assert_eq!(owner().await, Some(hugo.name.clone()));
+    prove(&*store, udo.id, of_users[2], 20).await;
+    assert_eq!(owner().await, Some(udo.name.clone()), "of two the latter");
+    let new = NewSession {
+        user: erna.id,
+        key: of_users[1],
+        token_hash: given::token_hash(1),
+        at: given::at(30),
+    };
+    store.sessions().replace(&new).await.unwrap();
+    assert_eq!(owner().await, Some(erna.name.clone()), "she used it");
+    done(set_active(&*store, &erna, &key, false, 40).await);
+    assert_eq!(owner().await, Some(udo.name.clone()), "hers is not active");
+    done(delete(&*store, &udo, &key, 40).await);
+    assert_eq!(owner().await, Some(hugo.name.clone()), "his is gone");
+    add(&*store, &udo, &key).await;
+    assert_eq!(
+        owner().await,
+        Some(hugo.name),
+        "he hasn't proved the new one"
+    );
+    done(set_active(&*store, &erna, &key, true, 50).await);
+    assert_eq!(owner().await, Some(erna.name), "her proof is not lost");
+}
+
+pub async fn an_openpgp_key_is_added_once_per_user_and_renewed_in_its_place(store: Arc<dyn Store>) {
+    let hugo = given::user(&*store, "hugo", 1).await;
+    let erna = given::user(&*store, "erna", 1).await;
+    let key = given::openpgp_key(1, None);
+    let id = given::added(&*store, &hugo, &key).await;
+    let session = given::session(&*store, &hugo, id, 1).await;
+    let refused = AddKeyOutcome::AlreadyRegistered;
+    assert_eq!(add(&*store, &hugo, &key).await, refused);
+
+    let description = OpenPgpParts {
+        certificate: b"a newer one"[..].into(),
+        user_ids: vec!["Hugo, elsewhere".to_owned()],
+        expires_at: Some(given::at(1000)),
+        ..keys::openpgp_parts(keys::openpgp(1).fingerprint())
+    };
+    let newer = new_key(description);
+    // Also where there is no room for another key.
+    let renewed = store.keys().add(hugo.id.into(), &newer, 2, given::at(2));
+    assert_eq!(renewed.await.unwrap(), AddKeyOutcome::Renewed(id));
+    assert_eq!(add(&*store, &hugo, &newer).await, refused);
     let listed = store.keys().list(hugo.id).await.unwrap();
     assert_eq!(listed.len(), 2);
-    assert_eq!(listed[1].material, key.material, "nothing was changed");
+    assert_eq!(listed[1].material, newer.material);
+    assert!(listed[1].active);
+    assert_eq!(listed[1].created_at, given::at(0));
+    let lives = store.sessions().find(session.id).await.unwrap();
+    assert_eq!(lives, Some(session));
+
+    let hers = add(&*store, &erna, &key).await;
+    assert!(matches!(hers, AddKeyOutcome::Added(_)));
+    let listed = store.keys().list(hugo.id).await.unwrap();
+    assert_eq!(listed[1].material, newer.material, "his is his");
+    // What is unproven stays so.
+    let AddKeyOutcome::Renewed(_) = add(&*store, &erna, &newer).await else {
+        panic!("it is not renewed");
+    };
+    let listed = store.keys().list(erna.id).await.unwrap();
+    assert!(listed[1].is_unproven() && !listed[1].active);
 }
 
 pub async fn a_hash_selects_among_keys_of_all_kinds(store: Arc<dyn Store>) {

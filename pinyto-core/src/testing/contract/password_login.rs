@@ -81,6 +81,10 @@ pub async fn forbidding_ends_the_session_of_the_accounts_key_alone(store: Arc<dy
     assert_eq!(outcome, PasswordLoginOutcome::Done);
     assert_eq!(find(by_password.id).await.as_ref(), Some(&by_password));
     let outcome = set(&*store, &by_password, false, 0).await;
+    assert_eq!(outcome, PasswordLoginOutcome::OwnSession);
+    assert_eq!(find(by_password.id).await.as_ref(), Some(&by_password));
+    assert!(is_allowed(&*store, "hugo").await);
+    let outcome = set(&*store, &by_device, false, 0).await;
     assert_eq!(outcome, PasswordLoginOutcome::Done);
     assert_eq!(find(by_password.id).await, None);
     let by_token = store.sessions().find_by_token(&by_password.token_hash);
@@ -117,8 +121,9 @@ pub async fn a_password_that_alone_opens_the_account_is_not_forbidden(store: Arc
     let allowed = set(&*store, &session, true, 0).await;
     assert_eq!(allowed, PasswordLoginOutcome::Done, "which changes nothing");
 
-    given::key(&*store, &account.user, 3).await;
-    let outcome = set(&*store, &session, false, 0).await;
+    let device = given::key(&*store, &account.user, 3).await;
+    let by_device = given::session(&*store, &account.user, device, 2).await;
+    let outcome = set(&*store, &by_device, false, 0).await;
     assert_eq!(outcome, PasswordLoginOutcome::Done);
     // Forbidden, it is no way into the account.
     let last = deactivate(&*store, &account.user, 3).await;

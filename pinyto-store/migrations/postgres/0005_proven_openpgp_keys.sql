@@ -1,0 +1,12 @@
+-- Never edit a migration that was released: add another one.
+
+-- An OpenPGP key opens nothing before its holder has proved to have it, as who has logged in with it
+-- has.
+DELETE FROM pinyto.sessions WHERE key_id IN (
+    SELECT id FROM pinyto.keys WHERE kind = 'openpgp' AND last_used_at IS NULL);
+UPDATE pinyto.keys SET active = false WHERE kind = 'openpgp' AND last_used_at IS NULL;
+
+-- Whose is it? Hers who has proved or used it last.
+DROP INDEX pinyto.openpgp_keys;
+CREATE INDEX openpgp_keys ON pinyto.keys (fingerprint, last_used_at, id)
+    WHERE kind = 'openpgp' AND active;
