@@ -1,4 +1,16 @@
 //! Programs that show how to use Pinyto are in `examples/`. This library has nothing but the
-//! README, so that its code is compiled with the documentation tests.
+//! READMEs, so that their code is compiled with the documentation tests.
 
 #![doc = include_str!("../../README.md")]
+
+#[doc = include_str!("../../pinyto-core/README.md")]
+pub mod readme_of_core {}
+
+#[doc = include_str!("../../pinyto-http/README.md")]
+pub mod readme_of_http {}
+
+#[doc = include_str!("../../pinyto-sandbox/README.md")]
+pub mod readme_of_sandbox {}
+
+#[doc = include_str!("../../pinyto-store/README.md")]
+pub mod readme_of_store {}

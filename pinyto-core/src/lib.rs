@@ -63,8 +63,13 @@
 //! | `aws-lc` | no | a faster RSA backend, constant time; needs a C compiler |
 //! | `gpgauth` | no | `gpgauth`: logging in with an OpenPGP key |
 //! | `testing` | no | what the tests of stores need |
+//!
+//! # Rust version
+//!
+//! 1.95 or newer. To ask for a newer one takes a minor version, not a patch.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod assembly;
 pub mod audit;

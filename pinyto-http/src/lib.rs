@@ -61,12 +61,23 @@
 //!
 //! # Features
 //!
-//! - `server` (default): the reference server and its parts, with SQLite, TLS and `openapi`.
-//! - `openapi`: `/openapi.json` and `/docs`.
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `server` | yes | the reference server and its parts: SQLite, TLS, the sandbox, `openapi`; needs a C compiler |
+//! | `postgres` | yes | lets the server keep its data in PostgreSQL; does nothing without `server` |
+//! | `gpgauth` | yes | the routes for logging in with an OpenPGP key |
+//! | `openapi` | with `server` | `/openapi.json` and `/docs` |
 //!
-//! Without them the crate is the routes alone.
+//! Without them the crate is the routes alone. Which RSA backend there is, `pinyto-core`'s features
+//! say; `server` turns on `aws-lc`.
+//!
+//! # Rust version
+//!
+//! 1.96 or newer, which the Python interpreter that `server` brings declares. To ask for a newer one
+//! takes a minor version, not a patch.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api;
 mod auth;

@@ -46,8 +46,19 @@
 //! `frame`, `conversation`: what worker and server say to each other. `process`, `pool`: workers
 //! seen from the server. `turns`: whose code runs next. `call`: one call. `runtime`: all of it
 //! together.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `testing` | no | `testing`: workers that misbehave, for tests and fuzz targets |
+//!
+//! # Rust version
+//!
+//! 1.96 or newer, which the Python interpreter declares. To ask for a newer one takes a minor version, not a patch.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(target_os = "linux")]
 mod call;

@@ -77,8 +77,13 @@
 //! Database files belong on a local disk: SQLite's locks don't work on network file systems. Don't
 //! move or replace the file while a store has it open, and don't copy it: [`backup`] says how a
 //! database is backed up while it is used, and how it is moved into another.
+//!
+//! # Rust version
+//!
+//! 1.95 or newer. To ask for a newer one takes a minor version, not a patch.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod backup;

@@ -217,16 +217,10 @@ mod tests {
 
     #[test]
     fn the_hash_of_the_vector_with_tiny_numbers_comes_out() {
-        let vectors: serde_json::Value =
-            serde_json::from_str(include_str!("../../tests/vectors/challenge.json")).unwrap();
-        let cases = vectors["key_hash_only"].as_array().unwrap();
-        assert!(!cases.is_empty());
-        for case in cases {
-            let text = |field: &str| case[field].as_str().unwrap();
-            let fingerprint = KeyFingerprint::of_digits(text("N"), text("e"));
-            assert_eq!(fingerprint.short(), text("key_hash"));
-            assert_eq!(fingerprint.key_hash().as_str(), text("key_hash"));
-        }
+        // `key_hash_only` of `tests/vectors`, which isn't in the published package.
+        let fingerprint = KeyFingerprint::of_digits("123213", "834576");
+        assert_eq!(fingerprint.short(), "5df78531b8");
+        assert_eq!(fingerprint.key_hash().as_str(), "5df78531b8");
     }
 
     #[test]
