@@ -104,6 +104,11 @@ pub enum InvalidOpenPgpKey {
     /// The packets are damaged, or unknown.
     #[error("The OpenPGP key can't be read.")]
     Malformed,
+    /// It has more signatures than are checked.
+    #[error(
+        "The OpenPGP key has too many signatures. Export it without old ones and those of others (gpg: --export-options export-minimal)."
+    )]
+    TooManySignatures,
     /// It has secret key material.
     #[error(
         "That is a secret key! Keep it to yourself and send the public one, as gpg --armor --export writes it."
@@ -111,7 +116,7 @@ pub enum InvalidOpenPgpKey {
     Secret,
     /// The primary key or all that could encrypt is of an algorithm that is not accepted.
     #[error(
-        "The OpenPGP key's algorithm is not accepted: {algorithm}. Make one with Ed25519 and Cv25519, or RSA of at least 2048 bits."
+        "The OpenPGP key's algorithm is not accepted: {algorithm}. Make one with Ed25519 and Cv25519, or RSA of 2048 to 4096 bits."
     )]
     Algorithm {
         /// Which one it is.
@@ -147,6 +152,7 @@ impl InvalidOpenPgpKey {
             Self::TooLong => "openpgp_key_too_long",
             Self::NotArmored => "openpgp_key_not_armored",
             Self::Malformed => "openpgp_key_malformed",
+            Self::TooManySignatures => "openpgp_key_too_many_signatures",
             Self::Secret => "openpgp_key_secret",
             Self::Algorithm { .. } => "openpgp_key_algorithm",
             Self::TooWeak => "openpgp_key_too_weak",

@@ -21,8 +21,11 @@ const MAX_PACKETS: usize = 1024;
 /// user id and subkey suffices for keys that nobody has tampered with.
 const MAX_VERIFICATIONS: u32 = 64;
 
-/// The most user ids that are kept.
+/// The most user ids that are kept: each has a signature that is verified at each login.
 const MAX_USER_IDS: usize = 16;
+
+/// The most subkeys that are kept, the newest of those that may encrypt.
+const MAX_SUBKEYS: usize = 4;
 
 /// A key that may be used at the moment it was judged for.
 #[derive(Debug)]
@@ -156,11 +159,10 @@ impl Judge {
             .iter()
             .any(|by| by.signature.features().is_some_and(Features::seipd_v2));
 
-        let (subkeys, refused) = self.subkeys(others)?;
-        let newest = subkeys
-            .iter()
-            .max_by_key(|subkey| subkey.key.created_at().as_secs());
-        let (recipient, encrypts, last) = match newest {
+        let (mut subkeys, refused) = self.subkeys(others)?;
+        subkeys.sort_by_key(|subkey| std::cmp::Reverse(subkey.key.created_at().as_secs()));
+        subkeys.truncate(MAX_SUBKEYS);
+        let (recipient, encrypts, last) = match subkeys.first() {
             Some(newest) => {
                 // None of them: for ever.
                 let last = subkeys
@@ -220,7 +222,7 @@ impl Judge {
             match self.subkey(component) {
                 Ok(subkey) => accepted.push(subkey),
                 // Which of them is the newest would be a guess.
-                Err(_) if self.left.get() == 0 => return Err(InvalidOpenPgpKey::Malformed),
+                Err(_) if self.left.get() == 0 => return Err(InvalidOpenPgpKey::TooManySignatures),
                 // The first reason that says more than that it isn't for encryption.
                 Err(reason) if why == InvalidOpenPgpKey::NoEncryption => why = reason,
                 Err(_) => {}
@@ -301,7 +303,8 @@ impl Judge {
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.created));
         for candidate in candidates {
             let left = self.left.get().checked_sub(1);
-            self.left.set(left.ok_or(InvalidOpenPgpKey::Malformed)?);
+            self.left
+                .set(left.ok_or(InvalidOpenPgpKey::TooManySignatures)?);
             if verify(candidate.signature) {
                 return Ok(Some(candidate));
             }

@@ -26,7 +26,8 @@ use crate::key::KeyFingerprint;
 
 const PURPOSE: &[u8] = b"pinyto gpgauth recipient that does not exist";
 
-/// What users have, in percent: the sizes of RSA keys in bytes, and Curve25519 for the rest.
+/// What users have, in percent: the sizes of RSA keys in bytes, and Curve25519 for the rest. Keys of
+/// version 6 are Curve25519's.
 const RSA: [(u16, usize); 3] = [(35, 4096 / 8), (15, 3072 / 8), (10, 2048 / 8)];
 
 /// Subkeys were made between 2014 and 2024.
@@ -68,6 +69,15 @@ fn body(secret: &[u8; 32], fingerprint: &KeyFingerprint) -> Option<Vec<u8>> {
     let created = FIRST_CREATED + u32::from_be_bytes(*created) % CREATED_WITHIN;
 
     let mut kind = u16::from_be_bytes(*kind) % 100;
+    // Only a key of version 6 has so long a fingerprint.
+    if fingerprint.as_bytes().len() == 32 {
+        let mut body = vec![6];
+        body.extend(created.to_be_bytes());
+        body.push(25);
+        body.extend(32_u32.to_be_bytes());
+        body.extend(random.get(..32)?);
+        return Some(body);
+    }
     let mut body = vec![4];
     body.extend(created.to_be_bytes());
     for (percent, size) in RSA {
@@ -97,6 +107,8 @@ fn body(secret: &[u8; 32], fingerprint: &KeyFingerprint) -> Option<Vec<u8>> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use pgp::types::KeyVersion;
+
     use super::*;
 
     fn fingerprint(number: u16) -> KeyFingerprint {
@@ -115,6 +127,14 @@ mod tests {
         assert_eq!(one(1, 1), one(1, 1));
         assert_ne!(one(1, 1), one(1, 2));
         assert_ne!(one(1, 1), one(2, 1));
+    }
+
+    #[test]
+    fn a_long_fingerprint_is_of_a_key_of_version_6() {
+        let fingerprint = KeyFingerprint::from_bytes([7; 32]);
+        let recipient = recipient(&[1; 32], &fingerprint).unwrap();
+        assert_eq!(recipient.algorithm(), PublicKeyAlgorithm::X25519);
+        assert_eq!(recipient.version(), KeyVersion::V6);
     }
 
     #[test]

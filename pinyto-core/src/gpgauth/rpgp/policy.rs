@@ -19,7 +19,8 @@ use crate::gpgauth::InvalidOpenPgpKey;
 /// How far a key's or signature's clock may be ahead of ours, in seconds.
 pub(super) const CLOCK_SKEW: i64 = 5 * 60;
 
-const MIN_RSA_BITS: u16 = 2048;
+/// What is longer takes others' time at each login.
+const RSA_BITS: std::ops::RangeInclusive<u16> = 2048..=4096;
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +51,11 @@ pub(super) fn algorithm(packet: &Packet, role: Role) -> Result<String, InvalidOp
         1..=3 => {
             let bits = numbers.first_chunk().ok_or(malformed)?;
             let bits = u16::from_be_bytes(*bits);
-            if bits < MIN_RSA_BITS {
+            if bits < *RSA_BITS.start() {
                 return Err(InvalidOpenPgpKey::TooWeak);
+            }
+            if bits > *RSA_BITS.end() {
+                return Err(refused(format!("rsa{bits}")));
             }
             let wanted = match role {
                 Role::Certify => algorithm != 2,

@@ -11,6 +11,44 @@ use super::GpgAuthHttp;
 const CSRF_COOKIE: &str = "csrfToken";
 const CSRF_HEADER: &str = "x-csrf-token";
 
+/// The name of a cookie: 1 to 64 letters, digits and signs (a token, RFC 9110, 5.6.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieName(String);
+
+/// A text is no name of a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a cookie's name has 1 to 64 letters, digits, - and _")]
+pub struct InvalidCookieName;
+
+impl CookieName {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCookieName`].
+    pub fn parse(text: &str) -> Result<Self, InvalidCookieName> {
+        let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+        if !text.is_empty() && text.len() <= 64 && text.bytes().all(is_token) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidCookieName)
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `passbolt_session`, because some clients insist on that.
+impl Default for CookieName {
+    fn default() -> Self {
+        Self("passbolt_session".to_owned())
+    }
+}
+
 /// The value of the first cookie of that name.
 fn value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let texts = headers.get_all(COOKIE).iter();
@@ -41,7 +79,7 @@ pub(super) fn csrf_token_is_doubled(headers: &HeaderMap) -> bool {
 
 /// `Set-Cookie` for the session's token; to forget it if there is none.
 pub(super) fn session(settings: &GpgAuthHttp, token: Option<&str>) -> Option<HeaderValue> {
-    set(settings, &settings.cookie, token, true)
+    set(settings, settings.cookie.as_str(), token, true)
 }
 
 /// `Set-Cookie` for a fresh token of [`csrf_token_is_doubled`], or to forget it.
@@ -50,7 +88,7 @@ pub(super) fn csrf(settings: &GpgAuthHttp, is_there: bool) -> Option<HeaderValue
     set(settings, CSRF_COOKIE, token.as_deref(), false)
 }
 
-/// No `Set-Cookie` if the operator's name for the cookie is none.
+/// Nothing if the prefix could not stand in a header.
 fn set(
     settings: &GpgAuthHttp,
     name: &str,

@@ -21,6 +21,8 @@ use crate::{api::Api, body, client_address::ClientAddress, error::ApiError};
 use answer::{Answer, Progress};
 use form::Login;
 
+pub use cookies::{CookieName, InvalidCookieName};
+
 /// How gpgAuth is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,9 +30,8 @@ pub struct GpgAuthHttp {
     /// The path under which the routes are mounted, as `/pinyto`; nothing if at the root. Clients
     /// are told it.
     pub prefix: String,
-    /// What the session's cookie is called. Default: `passbolt_session`, because some clients
-    /// insist on that.
-    pub cookie: String,
+    /// What the session's cookie is called.
+    pub cookie: CookieName,
     /// Whether browsers may send the cookies over TLS only. Default: yes.
     pub secure_cookies: bool,
 }
@@ -39,7 +40,7 @@ impl Default for GpgAuthHttp {
     fn default() -> Self {
         Self {
             prefix: String::new(),
-            cookie: "passbolt_session".to_owned(),
+            cookie: CookieName::default(),
             secure_cookies: true,
         }
     }
@@ -165,7 +166,7 @@ fn asked(api: Api) -> impl Filter<Extract = (Asked,), Error = Rejection> + Clone
 impl Asked {
     /// The session that the cookie belongs to, if it lives.
     async fn session(&self) -> Result<Option<Session>, Error> {
-        let Some(token) = cookies::token(&self.headers, &self.settings.cookie) else {
+        let Some(token) = cookies::token(&self.headers, self.settings.cookie.as_str()) else {
             return Ok(None);
         };
         match self.cloud.session(&token).await {

@@ -34,6 +34,9 @@ use read::{
 pub use sources::Origin;
 use sources::{Given, Task, Values};
 
+#[cfg(feature = "gpgauth")]
+use crate::routes::gpgauth::CookieName;
+
 use super::listener::Limits;
 use super::logging;
 use super::tls::TlsFiles;
@@ -101,7 +104,7 @@ pub struct Settings {
     pub gpgauth_tells_unknown_keys: bool,
     /// `--gpgauth-cookie`.
     #[cfg(feature = "gpgauth")]
-    pub gpgauth_cookie: String,
+    pub gpgauth_cookie: CookieName,
     /// `--tls-cert` and `--tls-key`.
     pub tls: Option<TlsFiles>,
     /// `--trust-proxy`.

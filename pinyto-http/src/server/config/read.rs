@@ -10,6 +10,9 @@ use std::{
 use ipnet::IpNet;
 use pinyto_core::egress::HostPattern;
 
+#[cfg(feature = "gpgauth")]
+use crate::routes::gpgauth::CookieName;
+
 use super::{DatabaseUrl, table::DATABASE_SCHEMES};
 
 /// The rest of the sentence "--name must be ...".
@@ -53,15 +56,10 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// A token (RFC 9110, 5.6.2), as names of cookies are.
 #[cfg(feature = "gpgauth")]
-pub(super) fn cookie_name(text: &str) -> Result<String, String> {
-    let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
-    if !text.is_empty() && text.len() <= 64 && text.bytes().all(is_token) {
-        Ok(text.to_owned())
-    } else {
-        wrong("a name of 1 to 64 letters, digits, - and _", text)
-    }
+pub(super) fn cookie_name(text: &str) -> Result<CookieName, String> {
+    let name = CookieName::parse(text);
+    name.or_else(|_| wrong("a name of 1 to 64 letters, digits, - and _", text))
 }
 
 pub(super) fn switch(text: &str) -> Result<bool, String> {
