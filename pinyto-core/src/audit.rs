@@ -29,6 +29,9 @@ pub(crate) enum Event {
     KeyRemoved,
     KeyActivated,
     KeyDeactivated,
+    #[cfg(feature = "gpgauth")]
+    KeyProofFailed,
+    KeyRenewed,
     PasswordChanged,
     PasswordLoginAllowed,
     PasswordLoginForbidden,
@@ -53,6 +56,9 @@ impl Event {
             Self::KeyRemoved => "key_removed",
             Self::KeyActivated => "key_activated",
             Self::KeyDeactivated => "key_deactivated",
+            #[cfg(feature = "gpgauth")]
+            Self::KeyProofFailed => "key_proof_failed",
+            Self::KeyRenewed => "key_renewed",
             Self::PasswordChanged => "password_changed",
             Self::PasswordLoginAllowed => "password_login_allowed",
             Self::PasswordLoginForbidden => "password_login_forbidden",
@@ -64,7 +70,7 @@ impl Event {
         match self {
             Self::LoginFailed | Self::KeyserverLoginFailed | Self::Throttled => true,
             #[cfg(feature = "gpgauth")]
-            Self::GpgAuthLoginFailed => true,
+            Self::GpgAuthLoginFailed | Self::KeyProofFailed => true,
             _ => false,
         }
     }

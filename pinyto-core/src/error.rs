@@ -91,6 +91,11 @@ pub enum Error {
     /// The key is the last one that opens the account.
     #[error("That is your last active key. Register or activate another one first.")]
     LastActiveKey,
+    /// The user has a certificate of that OpenPGP key that is valid longer.
+    #[error(
+        "This account has a certificate of that key that is valid longer. Delete it first to register this one."
+    )]
+    OlderOpenPgpKey,
     /// Nobody has proved to have the OpenPGP key.
     #[error("Prove first that you have that key: register it again and decrypt the challenge.")]
     UnprovenKey,
@@ -259,6 +264,7 @@ impl Error {
             Self::KeyAlreadyRegistered => "key_already_registered",
             Self::AmbiguousKeyHash => "ambiguous_key_hash",
             Self::LastActiveKey => "last_active_key",
+            Self::OlderOpenPgpKey => "older_openpgp_key",
             Self::UnprovenKey => "unproven_key",
             Self::PasswordSession => "password_session",
             Self::AssemblyNameTaken => "assembly_name_taken",

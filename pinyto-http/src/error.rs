@@ -80,6 +80,7 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "key_already_registered" 409 "The account has that key already."
     "ambiguous_key_hash" 409 "Several keys of the user begin with that hash. Send more digits."
     "last_active_key" 409 "The last active key can be neither deactivated nor deleted."
+    "older_openpgp_key" 409 "The user has a certificate of that OpenPGP key that is valid longer."
     "unproven_key" 409 "Nobody has proved to have that OpenPGP key, so it can't be active."
     "password_session" 409 "The password has opened the session; another key's has to forbid it."
     "assembly_name_taken" 409 "The author has another assembly of that name."

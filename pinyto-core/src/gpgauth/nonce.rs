@@ -123,11 +123,13 @@ const PERIOD_MILLIS: i64 = 30_000;
 /// In so many periods after that of its making a token is good: at least five minutes.
 const PERIODS: i64 = 10;
 
-/// Of the 122 free bits of a token 32 are random. How long the code is that says that it is one.
-const OWN_BITS: u32 = 42;
+/// Of the 122 free bits of a token 32 are random. How long the code is that says that it is one:
+/// enough that hardly any guess of a stranger's is taken for one.
+const OWN_BITS: u32 = 20;
 
-/// How long the code is that says whose it is.
-const OWNER_BITS: u32 = 48;
+/// How long the code is that says whose it is: who has one of his own knows everything else of
+/// another's.
+const OWNER_BITS: u32 = 70;
 
 /// Makes the tokens that users prove themselves with, and knows them again.
 ///
@@ -137,7 +139,7 @@ const OWNER_BITS: u32 = 48;
 /// finishes what another began. To who has not the secret all 122 bits are random.
 ///
 /// What is kept is which tokens were shown, so that none is good twice, whoever showed it for which
-/// key. That a guess is none is known by the first code, so guesses take no room either.
+/// key. That a stranger's guess is none is known by the first code, so these take no room either.
 pub(super) struct LoginTokens(Hkdf<Sha256>);
 
 /// What a token turns out to be.
@@ -145,8 +147,8 @@ pub(super) struct LoginTokens(Hkdf<Sha256>);
 pub(super) enum Shown {
     /// It wasn't made here, or not lately.
     Guess,
-    /// It was made lately, but for another key.
-    Another,
+    /// It was made lately, but for another key, or is made up by somebody who has such a one.
+    OfAnother,
     /// It was made lately for the holder of this key.
     Good,
 }
@@ -193,7 +195,7 @@ impl LoginTokens {
         }
         match (is_good.into(), is_own.into()) {
             (true, _) => Shown::Good,
-            (false, true) => Shown::Another,
+            (false, true) => Shown::OfAnother,
             (false, false) => Shown::Guess,
         }
     }
@@ -250,9 +252,10 @@ fn random_part(uuid: u128) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// What of a token doesn't depend on the key: all but its last 48 free bits.
+/// What of a token doesn't depend on the key: all but its last 70 free bits, among which are the two
+/// of the variant.
 fn own_part(uuid: u128) -> [u8; 16] {
-    (uuid >> OWNER_BITS).to_be_bytes()
+    (uuid >> (OWNER_BITS + 2)).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -331,7 +334,7 @@ mod tests {
         let of_others = [(KeyId::new(2), of_ann), (key, fingerprint(2))];
         for (key, fingerprint) in of_others {
             let shown = tokens.recognise(&token, key, &fingerprint, now);
-            assert_eq!(shown, Shown::Another);
+            assert_eq!(shown, Shown::OfAnother);
         }
         let other = LoginTokens::new(&[2; 32], b"logins");
         let purpose = LoginTokens::new(&[1; 32], b"another");
@@ -359,7 +362,7 @@ mod tests {
             prop_assert_eq!(shown, Shown::Good);
             prop_assert_eq!(Nonce::parse(made.expose()), Ok(made.clone()));
             let changed = Nonce::new(*token ^ (1 << bit));
-            let expected = if bit < OWNER_BITS { Shown::Another } else { Shown::Guess };
+            let expected = if bit < OWNER_BITS + 2 { Shown::OfAnother } else { Shown::Guess };
             let shown = tokens.recognise(&changed, key, &of_ann, now);
             prop_assert_eq!(shown, expected);
             prop_assert_ne!(changed.hash(), made.hash());

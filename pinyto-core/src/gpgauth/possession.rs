@@ -1,8 +1,9 @@
 //! Whether a user has the OpenPGP key that she registers.
 //!
 //! Everybody knows a public key, and a login names the key, not the account. So before a key opens an
-//! account, the account's owner decrypts a challenge that names the account. It isn't of the form
-//! that a login decrypts, so nobody can have another's client answer it by posing as her server.
+//! account, the account's owner decrypts a challenge that names the account and the server. It isn't
+//! of the form that a login decrypts, so nobody can have another's client answer it by posing as her
+//! server; and who reads it sees if it is another's.
 
 use zeroize::Zeroizing;
 
@@ -19,16 +20,17 @@ impl Cloud {
     /// Registers an OpenPGP key of the user, ASCII-armored, or a newer certificate of one she has
     /// (with another expiry, say).
     ///
-    /// If nobody has proved yet to have the key, it is not active, and what comes is a challenge:
-    /// an armored message to it, whose text is the answer that
-    /// [`prove_openpgp_key`](Self::prove_openpgp_key) wants within five minutes. Registering the
-    /// key again gives a fresh one.
+    /// A new key is not active, and what comes is a challenge: an armored message to it, whose text
+    /// is the answer that [`prove_openpgp_key`](Self::prove_openpgp_key) wants within five minutes.
+    /// Registering a key again gives a fresh one; who has it at several accounts so says at which
+    /// she logs in from then on. None comes if a newer certificate of an active key was taken.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidOpenPgpKey`] if it can't be used; [`Error::KeyAlreadyRegistered`] if this
-    /// account has it just so, proved; [`Error::LimitReached`]; [`Error::UnknownToken`] if the
-    /// session has ended; [`Error::GpgAuthDisabled`]; [`Error::Busy`].
+    /// [`Error::InvalidOpenPgpKey`] if it can't be used; [`Error::OlderOpenPgpKey`] if this account
+    /// has a certificate of it that is valid longer; [`Error::LimitReached`];
+    /// [`Error::UnknownToken`] if the session has ended; [`Error::GpgAuthDisabled`];
+    /// [`Error::Busy`].
     pub async fn register_openpgp_key(
         &self,
         session: &Session,
@@ -47,11 +49,10 @@ impl Cloud {
         let mut keys = keys.into_iter();
         let key = keys.find(|key| key.material.fingerprint() == fingerprint);
         let key = key.ok_or(Error::UnknownKey)?;
-        match (key.is_unproven(), is_known) {
-            (true, _) => self.challenge_holder(session, &key).await.map(Some),
-            (false, true) => Err(Error::KeyAlreadyRegistered),
-            (false, false) => Ok(None),
+        if key.active && !is_known {
+            return Ok(None);
         }
+        self.challenge_holder(session, &key).await.map(Some)
     }
 
     /// Makes a key active whose holder has decrypted the challenge that
@@ -85,6 +86,8 @@ impl Cloud {
             Err(_) => false,
         };
         if !is_good {
+            let user = &session.user.name;
+            self.audit(Event::KeyProofFailed, Some(user), Some(fingerprint));
             self.count_failure(None).await;
             return Err(GpgAuthError::InvalidToken.into());
         }
@@ -126,11 +129,14 @@ impl Cloud {
     async fn challenge_holder(&self, session: &Session, key: &Key) -> Result<String, Error> {
         let openpgp = key.material.as_openpgp().ok_or(Error::UnknownKey)?.clone();
         let (now, randomness) = (self.now(), self.randomness().as_ref());
-        let tokens = &self.gpgauth()?.possession;
-        let code = tokens.issue(key.id, &openpgp.fingerprint(), now, randomness)?;
+        let gpgauth = self.gpgauth()?;
+        let code = gpgauth
+            .possession
+            .issue(key.id, &openpgp.fingerprint(), now, randomness)?;
         let text = Zeroizing::new(format!(
-            "This OpenPGP key is to open the Pinyto account {}. If that is your account, send this code: {}",
+            "This OpenPGP key is to open the Pinyto account {} at the server with the key {}. If both are yours, send this code: {}",
             session.user.name,
+            gpgauth.openpgp.fingerprint().to_hex().to_uppercase(),
             code.uuid(),
         ));
         let message = self

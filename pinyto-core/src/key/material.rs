@@ -42,6 +42,16 @@ impl KeyMaterial {
         matches!(self, Self::OpenPgp(_))
     }
 
+    /// Whether it is valid longer than `other`.
+    #[must_use]
+    pub fn outlasts(&self, other: &Self) -> bool {
+        match (self.expires_at(), other.expires_at()) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(this), Some(other)) => this > other,
+        }
+    }
+
     /// The key if it is an RSA key.
     #[must_use]
     pub const fn as_rsa(&self) -> Option<&PublicKey> {

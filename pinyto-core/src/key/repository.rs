@@ -15,9 +15,12 @@ pub enum AddKeyOutcome {
     /// The user has the key now; it is active, unless it
     /// [needs a proof](super::KeyMaterial::needs_proof).
     Added(KeyId),
-    /// The user has an older certificate of this OpenPGP key (by its full fingerprint). It was
-    /// replaced by the new one; nothing else was changed.
+    /// The user has another certificate of this OpenPGP key (by its full fingerprint), which is not
+    /// valid longer. It was replaced by the new one, and the label if there is a new one; nothing
+    /// else was changed.
     Renewed(KeyId),
+    /// The user has a certificate of this OpenPGP key that is valid longer; nothing was changed.
+    Outlasted,
     /// The user has this very key (by its full fingerprint) already; nothing was changed.
     AlreadyRegistered,
     /// The user has as many keys as allowed; nothing was changed.
@@ -56,7 +59,7 @@ pub enum KeyChange {
 
 /// Where keys are kept.
 ///
-/// A [`KeyHash`] selects among the keys *of one user* only, whatever keys others have. Every change
+/// No key gets the identifier that another one had. A [`KeyHash`] selects among the keys *of one user* only, whatever keys others have. Every change
 /// first checks that the session of its [`Actor`], if there is one, lives and is that user's.
 #[async_trait]
 pub trait KeyRepository: Send + Sync {
@@ -94,8 +97,9 @@ pub trait KeyRepository: Send + Sync {
 
     /// Adds a key, unless the user has this key already or has `limit` keys. It is active unless
     /// it [needs a proof](super::KeyMaterial::needs_proof). Of an OpenPGP key that she has, a
-    /// certificate that differs takes the place of the old one: only who has the key can have made
-    /// it.
+    /// certificate that differs takes the place of the former one, unless that
+    /// [is valid longer](super::KeyMaterial::outlasts): only who has the key can have made it, but
+    /// it may have been long ago.
     ///
     /// # Errors
     ///

@@ -81,14 +81,16 @@ impl Cloud {
             .add(session.into(), key, limit, self.now())
             .await?
         {
-            AddKeyOutcome::Added(_) | AddKeyOutcome::Renewed(_) => {
-                self.audit(
-                    Event::KeyAdded,
-                    Some(&session.user.name),
-                    Some(key.material.fingerprint()),
-                );
+            outcome @ (AddKeyOutcome::Added(_) | AddKeyOutcome::Renewed(_)) => {
+                let event = match outcome {
+                    AddKeyOutcome::Renewed(_) => Event::KeyRenewed,
+                    _ => Event::KeyAdded,
+                };
+                let fingerprint = key.material.fingerprint();
+                self.audit(event, Some(&session.user.name), Some(fingerprint));
                 Ok(())
             }
+            AddKeyOutcome::Outlasted => Err(Error::OlderOpenPgpKey),
             AddKeyOutcome::AlreadyRegistered => Err(Error::KeyAlreadyRegistered),
             AddKeyOutcome::SessionEnded => Err(Error::UnknownToken),
             AddKeyOutcome::LimitReached => Err(Error::LimitReached {

@@ -144,7 +144,13 @@ impl KeyRepository for MemoryStore {
             if key.material == new.material || !are_openpgp {
                 return Ok(AddKeyOutcome::AlreadyRegistered);
             }
+            if key.material.outlasts(&new.material) {
+                return Ok(AddKeyOutcome::Outlasted);
+            }
             key.material = new.material.clone();
+            if new.label.is_some() {
+                key.label.clone_from(&new.label);
+            }
             return Ok(AddKeyOutcome::Renewed(key.id));
         }
         if state.keys_of(user).count() >= limit {

@@ -82,8 +82,8 @@ impl KeyLine {
         }
     }
 
-    /// The key as it was when it was registered, unless it had expired by then: it may have expired
-    /// since, and is judged again whenever it is used.
+    /// The key as it was when it was registered, unless it is not accepted (any more). It may have
+    /// expired since, and is judged again whenever it is used.
     #[cfg(feature = "gpgauth")]
     fn openpgp(&self, armored: &str) -> Result<Option<OpenPgpKey>, String> {
         let created_at = self
@@ -93,8 +93,12 @@ impl KeyLine {
         let created_at = created_at.ok_or("an OpenPGP key needs created_at")?;
         match crate::gpgauth::read_key(armored, created_at) {
             Ok(key) => Ok(Some(key)),
-            Err(InvalidOpenPgpKey::Expired) => Ok(None),
-            Err(error) => Err(error.to_string()),
+            Err(
+                error @ (InvalidOpenPgpKey::NotArmored
+                | InvalidOpenPgpKey::Malformed
+                | InvalidOpenPgpKey::Secret),
+            ) => Err(error.to_string()),
+            Err(_) => Ok(None),
         }
     }
 

@@ -225,9 +225,9 @@ fn keys() -> Vec<Call> {
         Call::session::<OnlyToken>("keys", "/list_keys", "Lists the user's keys, oldest first.")
             .gives_list_of::<KeyEntry<'static>>("The keys."),
         Call::session::<RegisterNewKey>("keys", "/register_new_key", "Registers another key of the user.")
-            .details("A device's key is active at once. An OpenPGP key is when its holder has proved to have it; registering another certificate of a key that the user has takes the place of the former one. A user has at most 256 keys.")
+            .details("A device's key is active at once. An OpenPGP key is when its holder has proved to have it; a certificate of a key that the user has takes the place of the former one, unless that is valid longer. A user has at most 256 keys.")
             .gives::<Registered<'static>>("It is registered.")
-            .fails(&["invalid_public_key", "invalid_openpgp_key", "gpgauth_disabled", "invalid_key_label", "key_already_registered", "limit_reached"]),
+            .fails(&["invalid_public_key", "invalid_openpgp_key", "gpgauth_disabled", "invalid_key_label", "key_already_registered", "older_openpgp_key", "limit_reached"]),
         Call::session::<ProveOpenPgpKey>("keys", "/prove_openpgp_key", "Makes an OpenPGP key active whose holder has decrypted the challenge that registering it gave.")
             .details("Whatever comes of it, the answer is worth nothing from then on. Registering the key again gives another challenge.")
             .fails(&["invalid_key_hash", "unknown_key", "ambiguous_key_hash", "gpgauth_invalid_token", "gpgauth_disabled", "throttled"]),

@@ -168,7 +168,7 @@ pub struct KeyEntry<'a> {
     #[serde(serialize_with = "as_text")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created: Timestamp,
-    /// When a session of it was last opened or renewed (RFC 3339, UTC), or null.
+    /// When a session of it was last opened or renewed, or it was last proven (RFC 3339, UTC), or null.
     #[serde(serialize_with = "as_optional_text")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub last_used: Option<Timestamp>,

@@ -59,7 +59,9 @@ async fn a_key_that_would_not_do_is_refused_with_the_reason() {
         "{answer}"
     );
     prove_key(&server, &token, &gpg, "ed25519").await;
-    assert_eq!(add_key(&server, &token, &good).await.0, 409);
+    let (status, answer) = add_key(&server, &token, &good).await;
+    assert_eq!(status, 200);
+    assert!(answer["challenge"].is_string(), "she may prove it again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,10 +97,13 @@ async fn a_key_that_expires_opens_nothing_any_more() {
     assert!(answer.message.contains("expired"), "{answer:?}");
     assert!(browser.cookies.is_empty());
     // Her other key goes on, and with it she renews this one.
+    let former = gpg.export("soon");
     gpg.run(&["--quick-set-expire", &keyid, "1y"], b"");
     let (status, answer) = add_key(&server, &token, &gpg.export("soon")).await;
     assert_eq!((status, answer), (200, json!({"success": true})));
     log_in(&server, &gpg, &keyid).await;
+    let (status, answer) = add_key(&server, &token, &former).await;
+    assert_eq!(status, 400, "it has expired: {answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

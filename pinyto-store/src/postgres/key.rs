@@ -14,8 +14,8 @@ use sqlx::PgConnection;
 
 use super::{Intent, PostgresStore, error::Failure, lock::Lock, session::may_act};
 use crate::row::key::{
-    KeyColumns, KeyRow, MatchingRow, SelectedRow, add_outcome_of_renewal, bind_key, end_of,
-    matching, selected,
+    KeyColumns, KeyRow, MatchingRow, SelectedRow, bind_key, end_of, matching, registered_again,
+    selected,
 };
 
 /// The columns of a new key, in the order in which their values are bound.
@@ -76,7 +76,7 @@ pub(super) const FIND_OPENPGP: &str = select_keys!(
     ", u.name AS user_name",
     "pinyto.keys k JOIN pinyto.users u ON u.id = k.user_id
      WHERE k.id = (SELECT id FROM pinyto.keys WHERE kind = 'openpgp' AND fingerprint = $1 AND active
-        ORDER BY last_used_at DESC, id DESC LIMIT 1)"
+        AND last_used_at IS NOT NULL ORDER BY last_used_at DESC, id DESC LIMIT 1)"
 );
 
 struct Add {
@@ -103,11 +103,43 @@ const ADD: &str = concat!(
     SELECT registered, (SELECT id FROM new_key) FROM present"
 );
 
+const REGISTERED: &str = select_keys!(
+    "",
+    "pinyto.keys k WHERE k.user_id = $1 AND k.fingerprint = $2"
+);
+
 /// Puts another certificate of the same key in the place of the one that is there.
 const RENEW: &str = "
-    UPDATE pinyto.keys SET material = $4, description = $5, expires_at = $6
-    WHERE user_id = $1 AND fingerprint = $2 AND kind = $3 AND material IS DISTINCT FROM $4
-    RETURNING id";
+    UPDATE pinyto.keys SET material = $2, description = $3, expires_at = $4,
+        label = coalesce($5, label)
+    WHERE id = $1";
+
+/// Registers a key that the user has once more.
+async fn register_again(
+    db: &mut PgConnection,
+    user: UserId,
+    new: &NewKey,
+) -> Result<AddKeyOutcome, Failure> {
+    let columns = KeyColumns::try_from(new)?;
+    let former: KeyRow = sqlx::query_as(REGISTERED)
+        .bind(user.get())
+        .bind(columns.fingerprint)
+        .fetch_one(&mut *db)
+        .await?;
+    let id = former.id;
+    if let Some(outcome) = registered_again(former, new)? {
+        return Ok(outcome);
+    }
+    sqlx::query(RENEW)
+        .bind(id)
+        .bind(columns.material)
+        .bind(columns.description)
+        .bind(columns.expires_at)
+        .bind(columns.label)
+        .execute(db)
+        .await?;
+    Ok(AddKeyOutcome::Renewed(KeyId::new(id)))
+}
 
 #[async_trait]
 impl Intent for Add {
@@ -130,17 +162,7 @@ impl Intent for Add {
                 .fetch_one(&mut *db)
                 .await?;
         if registered {
-            let columns = KeyColumns::try_from(&self.key)?;
-            let renewed: Option<(i64,)> = sqlx::query_as(RENEW)
-                .bind(self.actor.user.get())
-                .bind(columns.fingerprint)
-                .bind(columns.kind)
-                .bind(columns.material)
-                .bind(columns.description)
-                .bind(columns.expires_at)
-                .fetch_optional(db)
-                .await?;
-            return Ok(add_outcome_of_renewal(renewed));
+            return register_again(db, self.actor.user, &self.key).await;
         }
         Ok(match added {
             Some(key) => AddKeyOutcome::Added(KeyId::new(key)),

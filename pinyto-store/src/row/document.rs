@@ -3,9 +3,24 @@ use pinyto_core::{
     clock::Timestamp,
     document::{Document, DocumentId, document_text},
     json,
+    store::StoreError,
 };
+use serde_json::{Map, Value};
 
 use super::{Corrupt, corrupt};
+
+/// The text that is kept of a document's fields. What the server itself sets is no part of them.
+pub(crate) fn fields_text(fields: &Map<String, Value>) -> Result<String, StoreError> {
+    const OWN: [&str; 3] = ["_id", "assembly", "time"];
+    let text = if OWN.iter().any(|own| fields.contains_key(*own)) {
+        let mut fields = fields.clone();
+        fields.retain(|name, _| !OWN.contains(&name.as_str()));
+        serde_json::to_string(&fields)
+    } else {
+        serde_json::to_string(fields)
+    };
+    text.map_err(StoreError::unavailable)
+}
 
 /// Where bodies are.
 pub(crate) const BODY: &str = "pinyto_documents.body";

@@ -198,10 +198,19 @@ pub(crate) fn selected(
     Key::try_from(key).map(Ok)
 }
 
-/// What became of a key that was registered before.
-pub(crate) fn add_outcome_of_renewal(renewed: Option<(i64,)>) -> AddKeyOutcome {
-    renewed.map_or(AddKeyOutcome::AlreadyRegistered, |(key,)| {
-        AddKeyOutcome::Renewed(KeyId::new(key))
+/// What becomes of a key that is registered again: nothing if its new certificate is to be taken.
+pub(crate) fn registered_again(
+    former: KeyRow,
+    new: &NewKey,
+) -> Result<Option<AddKeyOutcome>, Corrupt> {
+    let former = Key::try_from(former)?.material;
+    let are_openpgp = former.needs_proof() && new.material.needs_proof();
+    Ok(if !are_openpgp || former == new.material {
+        Some(AddKeyOutcome::AlreadyRegistered)
+    } else {
+        former
+            .outlasts(&new.material)
+            .then_some(AddKeyOutcome::Outlasted)
     })
 }
 

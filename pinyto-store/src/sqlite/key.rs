@@ -22,8 +22,8 @@ use super::{
     session::may_act,
 };
 use crate::row::key::{
-    KeyColumns, KeyRow, MatchingRow, SelectedRow, add_outcome_of_renewal, bind_key, end_of,
-    matching, selected,
+    KeyColumns, KeyRow, MatchingRow, SelectedRow, bind_key, end_of, matching, registered_again,
+    selected,
 };
 
 macro_rules! select_keys {
@@ -92,7 +92,7 @@ pub(super) const FIND_OPENPGP: &str = select_keys!(
     ", u.name AS user_name",
     "pinyto_keys k JOIN pinyto_users u ON u.id = k.user_id
      WHERE k.id = (SELECT id FROM pinyto_keys WHERE kind = 'openpgp' AND fingerprint = ?1 AND active = 1
-        ORDER BY last_used_at DESC, id DESC LIMIT 1)"
+        AND last_used_at IS NOT NULL ORDER BY last_used_at DESC, id DESC LIMIT 1)"
 );
 
 const INSERT: &str = "
@@ -125,10 +125,43 @@ struct Add {
 pub(super) const COUNT: &str = "
     SELECT count(*), coalesce(max(fingerprint = ?2), 0) FROM pinyto_keys WHERE user_id = ?1";
 
+pub(super) const REGISTERED: &str = select_keys!(
+    "",
+    "pinyto_keys k WHERE k.user_id = ?1 AND k.fingerprint = ?2"
+);
+
 /// Puts another certificate of the same key in the place of the one that is there.
 pub(super) const RENEW: &str = "
-    UPDATE pinyto_keys SET material = ?4, description = ?5, expires_at = ?6
-    WHERE user_id = ?1 AND fingerprint = ?2 AND kind = ?3 AND material IS NOT ?4 RETURNING id";
+    UPDATE pinyto_keys SET material = ?2, description = ?3, expires_at = ?4,
+        label = coalesce(?5, label)
+    WHERE id = ?1";
+
+/// Registers a key that the user has once more.
+async fn register_again(
+    db: &mut SqliteConnection,
+    user: UserId,
+    new: &NewKey,
+) -> Result<AddKeyOutcome, Failure> {
+    let columns = KeyColumns::try_from(new)?;
+    let former: KeyRow = sqlx::query_as(REGISTERED)
+        .bind(user.get())
+        .bind(columns.fingerprint)
+        .fetch_one(&mut *db)
+        .await?;
+    let id = former.id;
+    if let Some(outcome) = registered_again(former, new)? {
+        return Ok(outcome);
+    }
+    sqlx::query(RENEW)
+        .bind(id)
+        .bind(columns.material)
+        .bind(columns.description)
+        .bind(columns.expires_at)
+        .bind(columns.label)
+        .execute(db)
+        .await?;
+    Ok(AddKeyOutcome::Renewed(KeyId::new(id)))
+}
 
 #[async_trait]
 impl Intent for Add {
@@ -144,17 +177,7 @@ impl Intent for Add {
             .fetch_one(&mut *db)
             .await?;
         if registered {
-            let columns = KeyColumns::try_from(&self.key)?;
-            let renewed: Option<(i64,)> = sqlx::query_as(RENEW)
-                .bind(self.actor.user.get())
-                .bind(columns.fingerprint)
-                .bind(columns.kind)
-                .bind(columns.material)
-                .bind(columns.description)
-                .bind(columns.expires_at)
-                .fetch_optional(db)
-                .await?;
-            return Ok(add_outcome_of_renewal(renewed));
+            return register_again(db, self.actor.user, &self.key).await;
         }
         if usize::try_from(count).unwrap_or(usize::MAX) >= self.limit {
             return Ok(AddKeyOutcome::LimitReached);

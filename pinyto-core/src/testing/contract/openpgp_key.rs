@@ -274,17 +274,26 @@ pub async fn an_openpgp_key_is_added_once_per_user_and_renewed_in_its_place(stor
     let description = OpenPgpParts {
         certificate: b"a newer one"[..].into(),
         user_ids: vec!["Hugo, elsewhere".to_owned()],
-        expires_at: Some(given::at(1000)),
         ..keys::openpgp_parts(keys::openpgp(1).fingerprint())
     };
-    let newer = new_key(description);
+    let newer = NewKey {
+        label: Some(KeyLabel::parse("newer").unwrap()),
+        ..new_key(description.clone())
+    };
+    let shorter = new_key(OpenPgpParts {
+        expires_at: Some(given::at(1000)),
+        ..description
+    });
     // Also where there is no room for another key.
     let renewed = store.keys().add(hugo.id.into(), &newer, 2, given::at(2));
     assert_eq!(renewed.await.unwrap(), AddKeyOutcome::Renewed(id));
     assert_eq!(add(&*store, &hugo, &newer).await, refused);
+    let outlasted = add(&*store, &hugo, &shorter).await;
+    assert_eq!(outlasted, AddKeyOutcome::Outlasted);
     let listed = store.keys().list(hugo.id).await.unwrap();
     assert_eq!(listed.len(), 2);
     assert_eq!(listed[1].material, newer.material);
+    assert_eq!(listed[1].label, newer.label);
     assert!(listed[1].active);
     assert_eq!(listed[1].created_at, given::at(0));
     let lives = store.sessions().find(session.id).await.unwrap();

@@ -11,13 +11,14 @@ use super::GpgAuthHttp;
 const CSRF_COOKIE: &str = "csrfToken";
 const CSRF_HEADER: &str = "x-csrf-token";
 
-/// The name of a cookie: 1 to 64 letters, digits and signs (a token, RFC 9110, 5.6.2).
+/// The name of the session's cookie: 1 to 64 letters, digits, `-` and `_`, and not that of another
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieName(String);
 
 /// A text is no name of a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a cookie's name has 1 to 64 letters, digits, - and _")]
+#[error("the cookie's name has 1 to 64 letters, digits, - and _, and is not {CSRF_COOKIE}")]
 pub struct InvalidCookieName;
 
 impl CookieName {
@@ -27,8 +28,9 @@ impl CookieName {
     ///
     /// [`InvalidCookieName`].
     pub fn parse(text: &str) -> Result<Self, InvalidCookieName> {
-        let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
-        if !text.is_empty() && text.len() <= 64 && text.bytes().all(is_token) {
+        let is_plain = |c: u8| c.is_ascii_alphanumeric() || b"-_".contains(&c);
+        let is_right_long = (1..=64).contains(&text.len());
+        if is_right_long && text.bytes().all(is_plain) && text != CSRF_COOKIE {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidCookieName)

@@ -59,7 +59,12 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
 #[cfg(feature = "gpgauth")]
 pub(super) fn cookie_name(text: &str) -> Result<CookieName, String> {
     let name = CookieName::parse(text);
-    name.or_else(|_| wrong("a name of 1 to 64 letters, digits, - and _", text))
+    name.or_else(|_| {
+        wrong(
+            "a name of 1 to 64 letters, digits, - and _, not csrfToken",
+            text,
+        )
+    })
 }
 
 pub(super) fn switch(text: &str) -> Result<bool, String> {

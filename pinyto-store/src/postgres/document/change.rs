@@ -16,7 +16,6 @@ use pinyto_core::{
     id::UserId,
     store::StoreError,
 };
-use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
 use super::{
@@ -24,7 +23,10 @@ use super::{
     listing::Listings,
     setup::{KnownSetups, Setup},
 };
-use crate::query::evaluation::{Evaluations, SMALL};
+use crate::{
+    query::evaluation::{Evaluations, SMALL},
+    row::document::fields_text,
+};
 
 /// Accounts for `$added` bytes that came and `$removed` that went at `$at`:
 /// [`Usage::with_storage_changed`](pinyto_core::usage::Usage) to the last bit (seconds and the rest
@@ -103,11 +105,6 @@ fn size(document: &Document) -> i64 {
 
 fn max_bytes(limit: Option<u64>) -> i64 {
     limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
-}
-
-fn text(fields: &Map<String, Value>) -> Result<String, StoreError> {
-    // A JSON value always becomes text.
-    serde_json::to_string(fields).map_err(StoreError::unavailable)
 }
 
 /// Does nothing if the assembly isn't installed, if it would be too much, or if the user has
@@ -196,7 +193,7 @@ pub(super) async fn insert(
     entry: &NewEntry,
 ) -> Result<InsertOutcome, StoreError> {
     let document = &entry.document;
-    let body = text(&document.fields)?;
+    let body = fields_text(&document.fields)?;
     let may_be_done = AtomicBool::new(false);
     let (setups, evaluations) = (&store.setups, &store.evaluations);
     let is_large = tree_size(&body) > SMALL;

@@ -10,10 +10,8 @@ use std::collections::HashSet;
 use pinyto_core::{
     document::{Document, DocumentId, Scope},
     query::Path,
-    store::StoreError,
 };
 use serde::Serialize;
-use serde_json::{Map, Value};
 use sqlx::SqliteConnection;
 
 use super::{
@@ -267,9 +265,4 @@ fn size(document: &Document) -> i64 {
 
 fn max_bytes(limit: Option<u64>) -> i64 {
     limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
-}
-
-pub(super) fn text(fields: &Map<String, Value>) -> Result<String, StoreError> {
-    // A JSON value always becomes text.
-    serde_json::to_string(fields).map_err(StoreError::unavailable)
 }

@@ -24,12 +24,12 @@ pub(super) use change::Remove;
 pub(super) use index::{Indexer, KnownPaths};
 pub(super) use search::Connections;
 
-use change::{Body, Insert, Listings, Prepared, ROUNDS, RemoveOnce, Save, text};
+use change::{Body, Insert, Listings, Prepared, ROUNDS, RemoveOnce, Save};
 
 use super::{SqliteStore, error::corrupt};
 use crate::{
     query::{evaluation::SMALL, gather::JsonArray},
-    row::document::{BODY, DocumentRow},
+    row::document::{BODY, DocumentRow, fields_text},
 };
 
 /// A document's body as text, or an empty text if it is no JSON. (8: JSONB, checked all through.)
@@ -50,7 +50,7 @@ pub(super) const FIND: &str = concat!(
 #[async_trait]
 impl DocumentRepository for SqliteStore {
     async fn insert(&self, user: UserId, entry: &NewEntry) -> Result<InsertOutcome, StoreError> {
-        let body = Body::new(text(&entry.document.fields)?, self.queries.careful()).await?;
+        let body = Body::new(fields_text(&entry.document.fields)?, self.queries.careful()).await?;
         for _ in 0..ROUNDS {
             let paths = self.known_paths.of(user);
             let (document, evaluations) = (&entry.document, &self.evaluations);
@@ -168,7 +168,7 @@ impl DocumentRepository for SqliteStore {
         id: DocumentId,
         new: &Replacement,
     ) -> Result<SaveOutcome, StoreError> {
-        let body = Body::new(text(&new.fields)?, self.queries.careful()).await?;
+        let body = Body::new(fields_text(&new.fields)?, self.queries.careful()).await?;
         if matches!(body, Body::Small(_)) {
             let save = Save::new(scope, id, new, body.clone(), None);
             if let Some(outcome) = self.write(save).await? {
@@ -176,7 +176,7 @@ impl DocumentRepository for SqliteStore {
             }
         }
         for _ in 0..ROUNDS {
-            let change = Some((new.time, text(&new.fields)?));
+            let change = Some((new.time, fields_text(&new.fields)?));
             let (readers, evaluations) = (self.queries.careful(), &self.evaluations);
             let prepared = Prepared::new(readers, evaluations, scope, id, change).await?;
             let Some(prepared) = prepared else {

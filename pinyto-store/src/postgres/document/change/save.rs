@@ -12,9 +12,11 @@ use super::{
     super::super::{PostgresStore, error::Failure, lock::Lock, pool::Intent},
     ROUNDS, SMALL_STORED, max_bytes,
     prepare::{Before, Change, New, Now, Prepared},
-    text,
 };
-use crate::query::evaluation::{Evaluations, SMALL};
+use crate::{
+    query::evaluation::{Evaluations, SMALL},
+    row::document::fields_text,
+};
 
 struct Save<'a> {
     change: Change<'a>,
@@ -50,7 +52,7 @@ pub(in super::super) async fn save(
     replacement: &Replacement,
 ) -> Result<SaveOutcome, StoreError> {
     let evaluations = &store.evaluations;
-    let body = text(&replacement.fields)?;
+    let body = fields_text(&replacement.fields)?;
     let is_large = tree_size(&body) > SMALL;
     let new = New {
         time: replacement.time,

@@ -30,7 +30,9 @@ impl Reading<'_> {
     /// Whether so few are wanted that they are found at once, if there is a way for it.
     pub(super) fn takes_at_once(&self, search: &Search) -> bool {
         let enough = search.skip.saturating_add(search.limit);
-        self.read_ahead == ReadAhead::Many && enough <= ROWS_AHEAD as u64
+        // What is skipped would be made for nothing.
+        let is_worth_it = search.skip <= search.limit;
+        self.read_ahead == ReadAhead::Many && enough <= ROWS_AHEAD as u64 && is_worth_it
     }
 
     /// The first documents along this way, which leads to nothing but what matches and documents
