@@ -91,7 +91,9 @@ mod reply;
 pub mod routes;
 #[cfg(feature = "server")]
 pub mod server;
+mod service;
 pub mod wire;
 
 pub use api::{Api, HttpSettings};
 pub use error::{ApiError, ERRORS, ErrorKind};
+pub use service::{Answer, AnswerBody, AnswerFuture, PinytoService, service};

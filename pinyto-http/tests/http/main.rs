@@ -19,5 +19,6 @@ mod keyserver;
 mod random;
 mod run;
 mod server;
+mod service;
 mod support;
 mod user;
