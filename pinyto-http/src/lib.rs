@@ -87,6 +87,7 @@ mod error;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod page;
+mod prefix;
 mod reply;
 pub mod routes;
 #[cfg(feature = "server")]
@@ -96,4 +97,5 @@ pub mod wire;
 
 pub use api::{Api, HttpSettings};
 pub use error::{ApiError, ERRORS, ErrorKind};
+pub use prefix::{InvalidPathPrefix, PathPrefix};
 pub use service::{Answer, AnswerBody, AnswerFuture, PinytoService, service};

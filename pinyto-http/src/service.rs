@@ -26,7 +26,7 @@ pub type Answer = http::Response<AnswerBody>;
 /// Everything the protocol has, as [`routes::all`], for axum, hyper and what else takes tower's
 /// services.
 ///
-/// Say with `Api::mounted_at` where it is mounted, if not at the root. The service wants paths
+/// Say with [`Api::mounted_at`] where it is mounted, if not at the root. The service wants paths
 /// without that prefix, as axum's `nest_service` gives them.
 ///
 /// ```

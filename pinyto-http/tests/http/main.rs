@@ -16,6 +16,7 @@ mod hostile_field;
 mod job;
 mod key;
 mod keyserver;
+mod prefix;
 mod random;
 mod run;
 mod server;
