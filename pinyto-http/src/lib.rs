@@ -96,6 +96,7 @@ mod service;
 pub mod wire;
 
 pub use api::{Api, HttpSettings};
+pub use auth::session;
 pub use error::{ApiError, ERRORS, ErrorKind};
 pub use prefix::{InvalidPathPrefix, PathPrefix};
 pub use service::{Answer, AnswerBody, AnswerFuture, PinytoService, service};

@@ -21,5 +21,6 @@ mod random;
 mod run;
 mod server;
 mod service;
+mod session;
 mod support;
 mod user;
