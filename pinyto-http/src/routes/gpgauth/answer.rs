@@ -240,10 +240,10 @@ impl Answer {
         if self.has_error_header {
             headers.insert(ERROR, TRUE);
         }
-        if self.progress == Progress::Complete {
-            if let Ok(front_page) = HeaderValue::try_from(format!("{}/", asked.prefix)) {
-                headers.insert(REFER, front_page);
-            }
+        if self.progress == Progress::Complete
+            && let Ok(front_page) = HeaderValue::try_from(format!("{}/", asked.prefix))
+        {
+            headers.insert(REFER, front_page);
         }
         headers.extend(self.more);
         let set = match &self.cookies {
