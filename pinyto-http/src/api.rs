@@ -6,7 +6,7 @@ use pinyto_core::Cloud;
 
 #[cfg(feature = "gpgauth")]
 use crate::routes::gpgauth::GpgAuthHttp;
-use crate::{body::BodyMemory, client_address::ClientAddress};
+use crate::{body::BodyMemory, client_address::ClientAddress, prefix::PathPrefix};
 
 /// A cloud, ready to be mounted. Cheap to clone.
 #[derive(Clone)]
@@ -14,6 +14,7 @@ pub struct Api {
     cloud: Cloud,
     settings: Arc<HttpSettings>,
     body_memory: BodyMemory,
+    prefix: Arc<PathPrefix>,
     #[cfg(feature = "gpgauth")]
     gpgauth: Arc<GpgAuthHttp>,
 }
@@ -27,6 +28,7 @@ impl Api {
             cloud,
             body_memory: BodyMemory::of(&settings),
             settings: Arc::new(settings),
+            prefix: Arc::default(),
             #[cfg(feature = "gpgauth")]
             gpgauth: Arc::default(),
         }
@@ -51,6 +53,27 @@ impl Api {
         self
     }
 
+    /// Says where clients find the routes, if not at the root: for links, for the description, for
+    /// what gpgAuth tells its clients and the path of its cookies. Mounting them there is left to
+    /// you:
+    ///
+    /// ```
+    /// # fn mount(api: pinyto_http::Api) -> Result<(), Box<dyn std::error::Error>> {
+    /// use pinyto_http::{PathPrefix, routes};
+    /// use warp::Filter;
+    ///
+    /// let api = api.mounted_at(PathPrefix::parse("/pinyto")?);
+    /// let pinyto = warp::path("pinyto").and(routes::all(api));
+    /// # drop(pinyto);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn mounted_at(mut self, prefix: PathPrefix) -> Self {
+        self.prefix = Arc::new(prefix);
+        self
+    }
+
     /// Serves gpgAuth as it says there, instead of by default.
     #[cfg(feature = "gpgauth")]
     #[must_use]
@@ -67,6 +90,10 @@ impl Api {
 
     pub(crate) fn limits(&self) -> &HttpSettings {
         &self.settings
+    }
+
+    pub(crate) fn prefix(&self) -> &Arc<PathPrefix> {
+        &self.prefix
     }
 
     #[cfg(feature = "gpgauth")]

@@ -1,8 +1,8 @@
 //! Who asks: from what came to a session.
 
-use std::mem;
+use std::{convert::Infallible, mem};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use pinyto_core::{
     Cloud, Error, Room,
     assembly::{CallRequest, InvalidCallRequest},
@@ -38,7 +38,7 @@ pub(crate) fn incoming(
     warp::ext::optional::<ClientAddress>()
         .and(
             warp::header::value("authorization")
-                .map(bearer)
+                .map(|header| bearer(&header))
                 .or(warp::any().map(|| None))
                 .unify(),
         )
@@ -53,6 +53,77 @@ pub(crate) fn incoming(
                 })
             }
         })
+}
+
+/// Who asks, for routes of your own beside Pinyto's: the session of `Authorization: Bearer`, or why
+/// there is none. Never rejects; the error is an answer.
+///
+/// ```
+/// use pinyto_http::{Api, ApiError, session};
+/// use pinyto_core::session::Session;
+/// use warp::{Filter, Rejection, Reply, reply::Response};
+///
+/// # fn greet(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
+/// warp::path!("hello")
+///     .and(warp::get())
+///     .and(session(api))
+///     .map(|asking: Result<Session, ApiError>| match asking {
+///         Ok(session) => format!("Hello {}!", session.user.name).into_response(),
+///         Err(error) => error.into_response(),
+///     })
+/// # }
+/// ```
+pub fn session(
+    api: Api,
+) -> impl Filter<Extract = (Result<Session, ApiError>,), Error = Infallible>
++ Clone
++ Send
++ Sync
++ 'static {
+    warp::header::headers_cloned()
+        .and(warp::ext::optional::<ClientAddress>())
+        .then(move |headers: HeaderMap, from| {
+            let api = api.clone();
+            async move { api.session_of(&headers, from).await }
+        })
+}
+
+impl Api {
+    /// Who asks, for handlers of your own beside Pinyto's: the session of `Authorization: Bearer`.
+    ///
+    /// The address is what [`ClientAddress`] among the request's extensions says; without one
+    /// nothing is throttled by address. The error is an answer: an [`Answer`](crate::Answer) can be
+    /// made from it.
+    ///
+    /// ```
+    /// use axum::{extract::State, response::{IntoResponse, Response}};
+    /// use http::HeaderMap;
+    /// use pinyto_http::{Answer, Api};
+    ///
+    /// async fn hello(State(api): State<Api>, headers: HeaderMap) -> Response {
+    ///     match api.session_of(&headers, None).await {
+    ///         Ok(session) => format!("Hello {}!", session.user.name).into_response(),
+    ///         Err(error) => Answer::from(error).into_response(),
+    ///     }
+    /// }
+    /// # fn app(api: Api) -> axum::Router {
+    /// # axum::Router::new().route("/hello", axum::routing::get(hello)).with_state(api)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `unknown_token` (401) without that header, and if no session with its token lives; what the
+    /// store says if it can't be asked.
+    pub async fn session_of(
+        &self,
+        headers: &HeaderMap,
+        from: Option<ClientAddress>,
+    ) -> Result<Session, ApiError> {
+        let token = headers.get(AUTHORIZATION).and_then(bearer);
+        let token = token.ok_or(Error::UnknownToken)?;
+        Ok(self.cloud_for(from).session(&token).await?)
+    }
 }
 
 impl Incoming {
@@ -184,8 +255,7 @@ async fn refusal(
 }
 
 /// The token in a header `Authorization`, if it is `Bearer` and ASCII; any other is ignored.
-#[expect(clippy::needless_pass_by_value, reason = "as the filter gives it")]
-fn bearer(header: HeaderValue) -> Option<RequestToken> {
+fn bearer(header: &HeaderValue) -> Option<RequestToken> {
     let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

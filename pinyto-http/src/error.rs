@@ -10,6 +10,7 @@ use pinyto_core::{Error, runtime::CodeError, store::StoreError};
 use warp::reply::{Reply, Response};
 
 use crate::{
+    prefix::PathPrefix,
     reply,
     wire::{Exception, Failure, Undecodable},
 };
@@ -176,11 +177,9 @@ impl ApiError {
         }
     }
 
-    pub(crate) fn unknown_route() -> Self {
-        Self::new(
-            "unknown_route",
-            "There is nothing at this path. GET /docs lists all calls.",
-        )
+    pub(crate) fn unknown_route(prefix: &PathPrefix) -> Self {
+        let sentence = format!("There is nothing at this path. GET {prefix}/docs lists all calls.");
+        Self::new("unknown_route", sentence)
     }
 
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {

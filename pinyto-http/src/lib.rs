@@ -1,4 +1,5 @@
-//! Pinyto over HTTP: the routes as [warp](https://docs.rs/warp) filters, and what serves them.
+//! Pinyto over HTTP: the routes as [warp](https://docs.rs/warp) filters or as a tower service, and
+//! what serves them.
 //!
 //! The crate translates: it reads a request, calls one method of
 //! [`Cloud`](pinyto_core::Cloud), writes the answer. No rule about users, keys or documents lives
@@ -31,19 +32,39 @@
 //! # Beside routes of your own
 //!
 //! [`routes`] has one function per subject. What is not theirs they reject, so they mix with
-//! others; [`routes::others`] answers the rest as the protocol wants it.
+//! others; [`routes::others`] answers the rest as the protocol wants it, and [`routes::all`] has
+//! everything. Under a prefix say so with [`Api::mounted_at`], so that links lead there.
 //!
 //! ```no_run
-//! use pinyto_http::{Api, routes};
+//! use pinyto_http::{Api, PathPrefix, routes};
 //! use warp::Filter;
 //!
-//! # fn mount(api: Api) -> impl Filter {
-//! let pinyto = routes::users(api.clone())
-//!     .or(routes::keys(api.clone()))
-//!     .or(routes::documents(api));
-//! warp::path!("hello").map(|| "world").or(warp::path("pinyto").and(pinyto))
+//! # fn mount(api: Api) -> Result<impl Filter, Box<dyn std::error::Error>> {
+//! let api = api.mounted_at(PathPrefix::parse("/pinyto")?);
+//! let pinyto = warp::path("pinyto").and(routes::all(api));
+//! let app = warp::path!("hello").map(|| "world").or(pinyto);
+//! # Ok(app)
 //! # }
 //! ```
+//!
+//! In axum, hyper and whatever else takes tower's services it is [`service()`]:
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use pinyto_http::{Api, PathPrefix};
+//!
+//! # fn mount(api: Api) -> Result<Router, Box<dyn std::error::Error>> {
+//! let api = api.mounted_at(PathPrefix::parse("/pinyto")?);
+//! let app = Router::new()
+//!     .route("/hello", get("world"))
+//!     .nest_service("/pinyto", pinyto_http::service(api));
+//! # Ok(app)
+//! # }
+//! ```
+//!
+//! Your own routes learn who asks from [`session()`] (a filter) or [`Api::session_of`]; the
+//! [`ApiError`] they get otherwise is an answer in warp, and becomes one elsewhere by
+//! [`Answer::from`].
 //!
 //! A listener that puts a [`ClientAddress`](client_address::ClientAddress) into the extensions of
 //! its requests gets failed tries throttled by address; without one only accounts are.
@@ -52,7 +73,10 @@
 //!
 //! | module | what it is about |
 //! |---|---|
-//! | [`routes`] | the protocol's calls, together or by subject |
+//! | [`routes`] | the protocol's calls, together or by subject, as filters of warp |
+//! | [`service()`] | all of them as a tower service |
+//! | [`session()`], [`Api::session_of`] | who asks, for routes of your own |
+//! | [`PathPrefix`] | where they are mounted |
 //! | [`wire`] | the JSON of requests and answers |
 //! | [`ApiError`], [`ERRORS`] | every error with its status |
 //! | [`client_address`] | who is calling, as the routes see it |
@@ -87,11 +111,16 @@ mod error;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod page;
+mod prefix;
 mod reply;
 pub mod routes;
 #[cfg(feature = "server")]
 pub mod server;
+mod service;
 pub mod wire;
 
 pub use api::{Api, HttpSettings};
+pub use auth::session;
 pub use error::{ApiError, ERRORS, ErrorKind};
+pub use prefix::{InvalidPathPrefix, PathPrefix};
+pub use service::{Answer, AnswerBody, AnswerFuture, PinytoService, service};

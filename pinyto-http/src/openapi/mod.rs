@@ -21,6 +21,7 @@ use self::calls::{Call, TAGS, calls};
 use crate::{
     ERRORS, HttpSettings,
     error::ErrorKind,
+    prefix::PathPrefix,
     reply,
     wire::{Exception, Failure},
 };
@@ -35,8 +36,8 @@ pub(crate) struct Documentation {
 }
 
 impl Documentation {
-    pub(crate) fn new(settings: &HttpSettings) -> Self {
-        let document = document(settings);
+    pub(crate) fn new(settings: &HttpSettings, prefix: &PathPrefix) -> Self {
+        let document = document_at(prefix, settings);
         Self {
             page: page::render(&document),
             json: document.to_string().into(),
@@ -55,6 +56,12 @@ impl Documentation {
 /// The description as a JSON document. The member `x-errors` lists all errors.
 #[must_use]
 pub fn document(settings: &HttpSettings) -> Value {
+    document_at(&PathPrefix::default(), settings)
+}
+
+/// The same for routes that are mounted under a prefix, which `servers` tells.
+#[must_use]
+pub fn document_at(prefix: &PathPrefix, settings: &HttpSettings) -> Value {
     // Serializing what was just built can't fail.
     let mut document = serde_json::to_value(open_api(settings)).unwrap_or_default();
     let codes: Vec<&str> = ERRORS.iter().map(|kind| kind.code).collect();
@@ -64,6 +71,9 @@ pub fn document(settings: &HttpSettings) -> Value {
         .iter()
         .map(|kind| json!({"code": kind.code, "status": kind.status, "meaning": kind.meaning}));
     document["x-errors"] = errors.collect();
+    if *prefix != PathPrefix::default() {
+        document["servers"] = json!([{"url": prefix.as_str()}]);
+    }
     document
 }
 

@@ -27,6 +27,7 @@ impl Page<'_> {
             Escaped(text(&info["version"]))
         )?;
         markdown(out, text(&info["description"]))?;
+        let prefix = text(&self.0["servers"][0]["url"]);
         for tag in list(&self.0["tags"]) {
             let name = text(&tag["name"]);
             write!(
@@ -36,9 +37,10 @@ impl Page<'_> {
                 Escaped(text(&tag["description"]))
             )?;
             for (path, item) in members(&self.0["paths"]) {
+                let path = format!("{prefix}{path}");
                 for (method, operation) in members(item) {
                     if list(&operation["tags"]).iter().any(|tag| tag == name) {
-                        self.operation(out, path, method, operation)?;
+                        self.operation(out, &path, method, operation)?;
                     }
                 }
             }

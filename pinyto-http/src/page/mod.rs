@@ -13,6 +13,8 @@ use http::{
 use pinyto_core::key::PublicKey;
 use warp::reply::Response;
 
+use crate::prefix::PathPrefix;
+
 const STYLE: &str = include_str!("style.css");
 
 /// Allows nothing but [`STYLE`], by its SHA-256.
@@ -22,16 +24,18 @@ const POLICY: &str = "default-src 'none'; style-src 'sha256-x7PTszE591aEFif1jWtF
 pub(crate) struct FrontPage(Bytes);
 
 impl FrontPage {
-    pub(crate) fn new(key: &PublicKey) -> Self {
+    pub(crate) fn new(key: &PublicKey, prefix: &PathPrefix) -> Self {
         let digits = key.fingerprint().to_hex();
         let groups: Vec<&str> = (0..digits.len())
             .step_by(8)
             .filter_map(|start| digits.get(start..start + 8))
             .collect();
         let documentation = if cfg!(feature = "openapi") {
-            r#"<p>How to talk to it: <a href="/docs">the calls</a>, also <a href="/openapi.json">for programs</a>.</p>"#
+            format!(
+                r#"<p>How to talk to it: <a href="{prefix}/docs">the calls</a>, also <a href="{prefix}/openapi.json">for programs</a>.</p>"#
+            )
         } else {
-            ""
+            String::new()
         };
         let main = format!(
             r#"<h1>Pinyto</h1>
@@ -41,7 +45,7 @@ impl FrontPage {
 <h2>The key of this server</h2>
 <p>Clients recognise the server by its public key. SHA-256 over its numbers:</p>
 <p class="digits"><code>{}</code></p>
-<p>Its <code>key_hash</code> is <code>{}</code>; the <a href="/public_key">whole key</a>.</p>"#,
+<p>Its <code>key_hash</code> is <code>{}</code>; the <a href="{prefix}/public_key">whole key</a>.</p>"#,
             groups.join(" "),
             key.fingerprint().short(),
         );

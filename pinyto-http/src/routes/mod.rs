@@ -105,7 +105,8 @@ where
     result.unwrap_or_else(Response::from)
 }
 
-/// Every path that is served with the methods it is served for, as OpenAPI writes them.
+/// Every path that is served with the methods it is served for, as OpenAPI writes them;
+/// without the prefix.
 #[must_use]
 pub fn served() -> Vec<(String, &'static [&'static str])> {
     const POST: &[&str] = &["post"];

@@ -1,5 +1,7 @@
 //! What no other route answers: the front page, preflights, wrong methods, unknown paths.
 
+use std::sync::Arc;
+
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{
@@ -7,13 +9,13 @@ use http::{
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
     },
 };
-use warp::{Filter, filters::BoxedFilter, path::FullPath, reply::Response};
+use warp::{Filter, filters::BoxedFilter, path::Tail, reply::Response};
 
 use super::{
     assembly::AssemblyCall, document::StatisticsCall, health::HealthPage, job::JobCall,
     key::KeyCall, keyserver::KeyserverCall, run::RunCall, server::ServerPage, user::UserCall,
 };
-use crate::{api::Api, error::ApiError, page::FrontPage, reply};
+use crate::{api::Api, error::ApiError, page::FrontPage, prefix::PathPrefix, reply};
 
 /// Answers everything: the front page for `GET /` and for every `GET` that asks for HTML, 204 for
 /// preflights (any origin may call), 405 for the wrong method on a path that exists, else 404.
@@ -21,16 +23,19 @@ use crate::{api::Api, error::ApiError, page::FrontPage, reply};
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "as all groups of routes")]
 pub fn others(api: Api) -> BoxedFilter<(Response,)> {
-    let page = std::sync::Arc::new(FrontPage::new(api.cloud().server_public_key()));
+    let page = FrontPage::new(api.cloud().server_public_key(), api.prefix());
+    let page = Arc::new(page);
+    let prefix = Arc::clone(api.prefix());
     warp::method()
-        .and(warp::path::full())
+        // What is left of the path: others may have taken a prefix.
+        .and(warp::path::tail())
         .and(warp::header::headers_cloned())
-        .map(move |method: Method, path: FullPath, headers: HeaderMap| {
+        .map(move |method: Method, path: Tail, headers: HeaderMap| {
             let is_read = matches!(method, Method::GET | Method::HEAD);
             if method == Method::OPTIONS {
                 return preflight();
             }
-            if is_read && (path.as_str() == "/" || asks_for_html(&headers)) {
+            if is_read && (path.as_str().is_empty() || asks_for_html(&headers)) {
                 return reply::for_method(&method, page.answer());
             }
             let error = match allow(path.as_str()) {
@@ -38,7 +43,7 @@ pub fn others(api: Api) -> BoxedFilter<(Response,)> {
                     ApiError::method_not_allowed(allow)
                 }
                 // With the right method too, if the route's group is not mounted.
-                Some(_) | None => ApiError::unknown_route(),
+                Some(_) | None => ApiError::unknown_route(&prefix),
             };
             reply::for_method(&method, error.into())
         })
@@ -49,7 +54,10 @@ pub fn others(api: Api) -> BoxedFilter<(Response,)> {
 #[must_use]
 pub fn nothing_else() -> BoxedFilter<(Response,)> {
     warp::method()
-        .map(|method: Method| reply::for_method(&method, ApiError::unknown_route().into()))
+        .map(|method: Method| {
+            let error = ApiError::unknown_route(&PathPrefix::default());
+            reply::for_method(&method, error.into())
+        })
         .boxed()
 }
 
@@ -76,11 +84,10 @@ fn asks_for_html(headers: &HeaderMap) -> bool {
         .any(|accepted| accepted.to_ascii_lowercase().contains("text/html"))
 }
 
-/// The methods of a path that exists.
+/// The methods of a path that exists, which is without its first slash.
 fn allow(path: &str) -> Option<&'static str> {
     const GET: &str = "GET, HEAD, OPTIONS";
     const POST: &str = "POST, OPTIONS";
-    let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
     let segments: Vec<&str> = path.split('/').collect();
     match segments.as_slice() {

@@ -29,7 +29,7 @@ calls! {
 #[must_use]
 pub fn server(api: Api) -> BoxedFilter<(Response,)> {
     #[cfg(feature = "openapi")]
-    let documentation = crate::openapi::Documentation::new(api.limits());
+    let documentation = crate::openapi::Documentation::new(api.limits(), api.prefix());
     let answer = move |page: ServerPage| match page {
         ServerPage::PublicKey => public_key(&api),
         #[cfg(feature = "openapi")]

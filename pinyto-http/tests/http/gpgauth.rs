@@ -12,7 +12,7 @@ use pinyto_core::{
     testing::{ManualClock, keys},
 };
 use pinyto_http::{
-    Api,
+    Api, PathPrefix,
     routes::{self, gpgauth::GpgAuthHttp},
 };
 use serde_json::{Value, json};
@@ -31,6 +31,10 @@ struct World {
 
 impl World {
     async fn new(settings: GpgAuthHttp) -> Self {
+        Self::mounted_at(PathPrefix::default(), settings).await
+    }
+
+    async fn mounted_at(prefix: PathPrefix, settings: GpgAuthHttp) -> Self {
         let clock = ManualClock::default();
         let own = RPgp::generate("Pinyto", clock.now()).unwrap();
         let cloud = Cloud::builder(Arc::new(MemoryStore::new()), keys::server())
@@ -39,7 +43,7 @@ impl World {
             .gpgauth(Arc::new(own), GpgAuthSettings::default())
             .build()
             .unwrap();
-        let api = Api::new(cloud.clone()).gpgauth(settings);
+        let api = Api::new(cloud.clone()).gpgauth(settings).mounted_at(prefix);
         let server = Server {
             cloud,
             routes: routes::all(api),
@@ -119,9 +123,8 @@ async fn a_session_of_an_openpgp_key_ends_as_any_other() {
 
 #[tokio::test]
 async fn clients_are_told_the_prefix_and_cookies_are_for_it() {
-    let mut settings = GpgAuthHttp::default();
-    settings.prefix = "/cloud".to_owned();
-    let world = World::new(settings).await;
+    let prefix = PathPrefix::parse("/cloud").unwrap();
+    let world = World::mounted_at(prefix, GpgAuthHttp::default()).await;
     let nonce = world.begin().await;
     let mounted = warp::path("cloud").and(world.server.routes.clone()).boxed();
     let server = Server {
@@ -135,6 +138,8 @@ async fn clients_are_told_the_prefix_and_cookies_are_for_it() {
     assert_eq!(answer.headers["x-gpgauth-login-url"], "/cloud/auth/login");
     let url = &answer.headers["x-gpgauth-pubkey-url"];
     assert_eq!(url, "/cloud/auth/verify.json");
+    assert_eq!(answer.headers["x-gpgauth-refer"], "/cloud/");
+    assert_eq!(answer.body["header"]["url"], "/cloud/auth/login.json");
     let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
     assert_eq!(cookies.len(), 2);
     for cookie in cookies {

@@ -221,9 +221,8 @@ impl Answer {
         let mut response = reply::with_status(self.status, &envelope);
         let headers = response.headers_mut();
         headers.insert(VERSION, HeaderValue::from_static("1.3.0"));
-        let settings = asked.settings.as_ref();
         for (name, path) in PLACES {
-            let place = HeaderValue::try_from(format!("{}{path}", settings.prefix));
+            let place = HeaderValue::try_from(format!("{}{path}", asked.prefix));
             if let Ok(place) = place {
                 headers.insert(name, place);
             }
@@ -241,21 +240,20 @@ impl Answer {
         if self.has_error_header {
             headers.insert(ERROR, TRUE);
         }
-        if self.progress == Progress::Complete {
-            headers.insert(REFER, HeaderValue::from_static("/"));
+        if self.progress == Progress::Complete
+            && let Ok(front_page) = HeaderValue::try_from(format!("{}/", asked.prefix))
+        {
+            headers.insert(REFER, front_page);
         }
         headers.extend(self.more);
         let set = match &self.cookies {
             Cookies::Kept => [None, None],
             Cookies::Session(token) => [
-                cookies::session(settings, Some(token)),
-                cookies::csrf(settings, true),
+                cookies::session(asked, Some(token)),
+                cookies::csrf(asked, true),
             ],
-            Cookies::Csrf => [None, cookies::csrf(settings, true)],
-            Cookies::Forgotten => [
-                cookies::session(settings, None),
-                cookies::csrf(settings, false),
-            ],
+            Cookies::Csrf => [None, cookies::csrf(asked, true)],
+            Cookies::Forgotten => [cookies::session(asked, None), cookies::csrf(asked, false)],
         };
         for cookie in set.into_iter().flatten() {
             headers.append(SET_COOKIE, cookie);

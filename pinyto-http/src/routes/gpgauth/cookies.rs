@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, header::COOKIE};
 use pinyto_core::challenge::RequestToken;
 use uuid::Uuid;
 
-use super::GpgAuthHttp;
+use super::Asked;
 
 /// What a page has to read from its cookie, and send back in this header.
 const CSRF_COOKIE: &str = "csrfToken";
@@ -80,31 +80,25 @@ pub(super) fn csrf_token_is_doubled(headers: &HeaderMap) -> bool {
 }
 
 /// `Set-Cookie` for the session's token; to forget it if there is none.
-pub(super) fn session(settings: &GpgAuthHttp, token: Option<&str>) -> Option<HeaderValue> {
-    set(settings, settings.cookie.as_str(), token, true)
+pub(super) fn session(asked: &Asked, token: Option<&str>) -> Option<HeaderValue> {
+    set(asked, asked.settings.cookie.as_str(), token, true)
 }
 
 /// `Set-Cookie` for a fresh token of [`csrf_token_is_doubled`], or to forget it.
-pub(super) fn csrf(settings: &GpgAuthHttp, is_there: bool) -> Option<HeaderValue> {
+pub(super) fn csrf(asked: &Asked, is_there: bool) -> Option<HeaderValue> {
     let token = is_there.then(|| Uuid::new_v4().to_string());
-    set(settings, CSRF_COOKIE, token.as_deref(), false)
+    set(asked, CSRF_COOKIE, token.as_deref(), false)
 }
 
-/// Nothing if the prefix could not stand in a header.
-fn set(
-    settings: &GpgAuthHttp,
-    name: &str,
-    value: Option<&str>,
-    http_only: bool,
-) -> Option<HeaderValue> {
-    let path = match settings.prefix.as_str() {
+fn set(asked: &Asked, name: &str, value: Option<&str>, http_only: bool) -> Option<HeaderValue> {
+    let path = match asked.prefix.as_str() {
         "" => "/",
         prefix => prefix,
     };
     let mut cookie = Cookie::build((name, value.unwrap_or_default()))
         .path(path)
         .same_site(SameSite::Strict)
-        .secure(settings.secure_cookies)
+        .secure(asked.settings.secure_cookies)
         .http_only(http_only)
         .build();
     if value.is_none() {

@@ -15,9 +15,9 @@ use http::{HeaderMap, Method, StatusCode, header::CONTENT_TYPE};
 use pinyto_core::{Cloud, Error, gpgauth::GpgAuthError, key::KeyFingerprint, session::Session};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use warp::{Filter, Rejection, filters::BoxedFilter, path::FullPath, reply::Response};
+use warp::{Filter, Rejection, filters::BoxedFilter, reply::Response};
 
-use crate::{api::Api, body, client_address::ClientAddress, error::ApiError};
+use crate::{api::Api, body, client_address::ClientAddress, error::ApiError, prefix::PathPrefix};
 use answer::{Answer, Progress};
 use form::Login;
 
@@ -27,9 +27,6 @@ pub use cookies::{CookieName, InvalidCookieName};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GpgAuthHttp {
-    /// The path under which the routes are mounted, as `/pinyto`; nothing if at the root. Clients
-    /// are told it.
-    pub prefix: String,
     /// What the session's cookie is called.
     pub cookie: CookieName,
     /// Whether browsers may send the cookies over TLS only. Default: yes.
@@ -39,7 +36,6 @@ pub struct GpgAuthHttp {
 impl Default for GpgAuthHttp {
     fn default() -> Self {
         Self {
-            prefix: String::new(),
             cookie: CookieName::default(),
             secure_cookies: true,
         }
@@ -109,6 +105,7 @@ struct Asked {
     headers: HeaderMap,
     cloud: Cloud,
     settings: Arc<GpgAuthHttp>,
+    prefix: Arc<PathPrefix>,
 }
 
 /// Logging in with an OpenPGP key. Rejects everything if the cloud has none of its own.
@@ -142,21 +139,21 @@ fn asked(api: Api) -> impl Filter<Extract = (Asked,), Error = Rejection> + Clone
         .and(warp::path::param())
         .and(warp::path::end())
         .and(warp::method())
-        .and(warp::path::full())
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<ClientAddress>())
         .and_then(
-            move |group: String, name: String, method: Method, path: FullPath, headers, address| {
+            move |group: String, name: String, method: Method, headers, address| {
                 let page = Page::of(&group, &name).filter(|page| page.methods().contains(&method));
                 let asked = page
                     .filter(|_| api.cloud().openpgp().is_ok())
                     .map(|page| Asked {
                         page,
                         method,
-                        path: path.as_str().to_owned(),
+                        path: format!("{}/{group}/{name}", api.prefix()),
                         headers,
                         cloud: api.cloud_for(address),
                         settings: Arc::clone(api.gpgauth_settings()),
+                        prefix: Arc::clone(api.prefix()),
                     });
                 async move { asked.ok_or_else(warp::reject::not_found) }
             },
