@@ -84,29 +84,25 @@ pub(super) const BOOK: &str = "
         hour = max(coalesce(hour, ?2), ?2)
     WHERE id = ?1 RETURNING hour, hour_cpu_nanos";
 
-pub(super) const FORGET_WRITERS: &str = "DELETE FROM pinyto_run_writers WHERE recorded_at < ?1";
-
-/// Nothing if the batch was recorded already.
+/// Forgets writers of long ago; gives nothing if the batch was recorded already.
 pub(super) const BEGIN_BATCH: &str = "
+    DELETE FROM pinyto_run_writers WHERE recorded_at < ?4;
     INSERT INTO pinyto_run_writers (id, batch, recorded_at) VALUES (?1, ?2, ?3)
     ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, recorded_at = excluded.recorded_at
-    WHERE batch < excluded.batch";
+    WHERE batch < excluded.batch RETURNING batch";
 
 impl Record {
     /// Whether the batch is new.
     async fn begin(&self, db: &mut SqliteConnection) -> Result<bool, Failure> {
         let forgotten = self.now.saturating_sub(WRITER_MEMORY);
-        sqlx::query(FORGET_WRITERS)
-            .bind(forgotten.unix_millis())
-            .execute(&mut *db)
-            .await?;
-        let begun = sqlx::query(BEGIN_BATCH)
+        let begun: Vec<(i64,)> = sqlx::query_as(BEGIN_BATCH)
             .bind(self.id.writer.as_bytes().as_slice())
             .bind(number(self.id.number))
             .bind(self.now.unix_millis())
-            .execute(db)
+            .bind(forgotten.unix_millis())
+            .fetch_all(db)
             .await?;
-        Ok(begun.rows_affected() > 0)
+        Ok(!begun.is_empty())
     }
 
     /// What is booked for the users of the batch. The only writer never meets a user who is busy.

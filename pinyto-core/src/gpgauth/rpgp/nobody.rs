@@ -7,18 +7,20 @@
 //! nobody has its secret half.
 //!
 //! What this hides, and from whom: who knows only a fingerprint can't tell from the message
-//! whether the key is registered here, if the key is of such a kind: a message for any other is for
-//! somebody. Who has the *public key* of that fingerprint (from a key
+//! whether the key is registered here: every kind of key that is accepted stands for nobody, too,
+//! as often as it is met. Who has the *public key* of that fingerprint (from a key
 //! server, from its owner) knows the ids of its subkeys, and sees by the message that it is for
 //! one of them, or for none. The work is made alike, but not equal: what was measured over many
 //! requests may tell the kinds of keys apart, and a key with unusually many signatures.
 
 use hkdf::Hkdf;
 use pgp::{
-    crypto::{hash::HashAlgorithm, public_key::PublicKeyAlgorithm},
-    packet::{PacketHeader, PublicSubkey},
-    types::{KeyDetails as _, Mpi, SignatureBytes, Tag, VerifyingKey as _},
+    composed::KeyType,
+    crypto::{ecc_curve::ECCCurve, hash::HashAlgorithm, public_key::PublicKeyAlgorithm},
+    packet::{PacketHeader, PubKeyInner, PublicSubkey},
+    types::{KeyDetails as _, KeyVersion, Mpi, SignatureBytes, Tag, Timestamp, VerifyingKey as _},
 };
+use rand_core::{CryptoRng, RngCore};
 use sha2::Sha256;
 
 use super::{certificate, server_key::ServerKey};
@@ -26,20 +28,149 @@ use crate::key::KeyFingerprint;
 
 const PURPOSE: &[u8] = b"pinyto gpgauth recipient that does not exist";
 
-/// What users have, in percent: the sizes of RSA keys in bytes, and Curve25519 for the rest. Keys of
-/// version 6 are Curve25519's.
-const RSA: [(u16, usize); 3] = [(35, 4096 / 8), (15, 3072 / 8), (10, 2048 / 8)];
+/// What a recipient is.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// With a modulus of so many bytes.
+    Rsa(usize),
+    /// Of another size than these.
+    OddRsa,
+    Ecdh(Curve),
+    X25519,
+    X448,
+}
+
+#[derive(Clone, Copy)]
+enum Curve {
+    Curve25519,
+    P256,
+    P384,
+    P521,
+}
+
+/// What users have, of a thousand.
+const VERSION_4: [(u16, Kind); 10] = [
+    (330, Kind::Rsa(4096 / 8)),
+    (140, Kind::Rsa(3072 / 8)),
+    (100, Kind::Rsa(2048 / 8)),
+    (10, Kind::OddRsa),
+    (15, Kind::Ecdh(Curve::P256)),
+    (8, Kind::Ecdh(Curve::P384)),
+    (6, Kind::Ecdh(Curve::P521)),
+    (10, Kind::X25519),
+    (4, Kind::X448),
+    (377, Kind::Ecdh(Curve::Curve25519)),
+];
+
+const VERSION_6: [(u16, Kind); 2] = [(900, Kind::X25519), (100, Kind::X448)];
 
 /// Subkeys were made between 2014 and 2024.
 const FIRST_CREATED: u32 = 1_388_534_400;
 const CREATED_WITHIN: u32 = 10 * 365 * 24 * 60 * 60;
 
-/// The object identifier of Curve25519 with its length (RFC 9580, 9.2).
-const CURVE25519: [u8; 11] = [10, 0x2b, 6, 1, 4, 1, 0x97, 0x55, 1, 5, 1];
+/// Bytes that follow from a fingerprint and the secret.
+struct Derived<'a> {
+    secret: Hkdf<Sha256>,
+    fingerprint: &'a KeyFingerprint,
+    /// How often it was asked.
+    asked: u32,
+}
+
+impl<'a> Derived<'a> {
+    fn new(secret: &[u8; 32], fingerprint: &'a KeyFingerprint) -> Self {
+        Self {
+            secret: Hkdf::new(None, secret),
+            fingerprint,
+            asked: 0,
+        }
+    }
+
+    fn below(&mut self, bound: u32) -> u32 {
+        self.next_u32() % bound
+    }
+}
+
+impl RngCore for Derived<'_> {
+    fn next_u32(&mut self) -> u32 {
+        let mut bytes = [0; 4];
+        self.fill_bytes(&mut bytes);
+        u32::from_be_bytes(bytes)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill_bytes(&mut bytes);
+        u64::from_be_bytes(bytes)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        self.asked += 1;
+        let asked = self.asked.to_be_bytes();
+        // Fails for 8 KiB and more only; nothing here is so long.
+        let _ = self
+            .secret
+            .expand_multi_info(&[PURPOSE, &asked, self.fingerprint.as_bytes()], bytes);
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+/// As hard to foresee as the secret.
+impl CryptoRng for Derived<'_> {}
 
 /// The recipient that belongs to `fingerprint`.
 pub(super) fn recipient(secret: &[u8; 32], fingerprint: &KeyFingerprint) -> Option<PublicSubkey> {
-    let body = body(secret, fingerprint)?;
+    let mut derived = Derived::new(secret, fingerprint);
+    // Only a key of version 6 has so long a fingerprint.
+    let (version, kinds) = match fingerprint.as_bytes().len() {
+        32 => (KeyVersion::V6, &VERSION_6[..]),
+        _ => (KeyVersion::V4, &VERSION_4[..]),
+    };
+    let mut number = derived.below(1000);
+    let (_, kind) = kinds.iter().find(|(often, _)| {
+        let often = u32::from(*often);
+        let is_it = number < often;
+        number = number.saturating_sub(often);
+        is_it
+    })?;
+    let created = FIRST_CREATED + derived.below(CREATED_WITHIN);
+    let kind = match kind {
+        Kind::Rsa(size) => return rsa(&mut derived, created, *size),
+        Kind::OddRsa => {
+            let size = 2048 / 8 + 1 + usize::try_from(derived.below(254)).ok()?;
+            return rsa(&mut derived, created, size);
+        }
+        Kind::Ecdh(curve) => KeyType::ECDH(match curve {
+            Curve::Curve25519 => ECCCurve::Curve25519Legacy,
+            Curve::P256 => ECCCurve::P256,
+            Curve::P384 => ECCCurve::P384,
+            Curve::P521 => ECCCurve::P521,
+        }),
+        Kind::X25519 => KeyType::X25519,
+        Kind::X448 => KeyType::X448,
+    };
+    let (numbers, _) = kind.generate(&mut derived).ok()?;
+    let created = Timestamp::from_secs(created);
+    let inner = PubKeyInner::new(version, kind.to_alg(), created, None, numbers).ok()?;
+    PublicSubkey::from_inner(inner).ok()
+}
+
+/// A subkey with a number that nobody knows the factors of (RFC 9580, 5.5.2).
+fn rsa(derived: &mut Derived<'_>, created: u32, size: usize) -> Option<PublicSubkey> {
+    let mut modulus = vec![0; size];
+    derived.fill_bytes(&mut modulus);
+    *modulus.first_mut()? |= 0x80;
+    *modulus.last_mut()? |= 1;
+    let mut body = vec![4];
+    body.extend(created.to_be_bytes());
+    body.push(1);
+    body.extend(u16::try_from(size * 8).ok()?.to_be_bytes());
+    body.extend(modulus);
+    // 65537.
+    body.extend([0, 17, 1, 0, 1]);
     let header = PacketHeader::new_fixed(Tag::PublicSubkey, u32::try_from(body.len()).ok()?);
     PublicSubkey::try_from_reader(header, &body[..]).ok()
 }
@@ -58,58 +189,17 @@ pub(super) fn judge(server: &ServerKey, recipient: &PublicSubkey, now: i64) {
     }
 }
 
-/// A subkey's packet (RFC 9580, 5.5.2).
-fn body(secret: &[u8; 32], fingerprint: &KeyFingerprint) -> Option<Vec<u8>> {
-    let mut random = [0; 2 + 4 + 4096 / 8];
-    Hkdf::<Sha256>::new(None, secret)
-        .expand_multi_info(&[PURPOSE, fingerprint.as_bytes()], &mut random)
-        .ok()?;
-    let (kind, random) = random.split_first_chunk()?;
-    let (created, random) = random.split_first_chunk()?;
-    let created = FIRST_CREATED + u32::from_be_bytes(*created) % CREATED_WITHIN;
-
-    let mut kind = u16::from_be_bytes(*kind) % 100;
-    // Only a key of version 6 has so long a fingerprint.
-    if fingerprint.as_bytes().len() == 32 {
-        let mut body = vec![6];
-        body.extend(created.to_be_bytes());
-        body.push(25);
-        body.extend(32_u32.to_be_bytes());
-        body.extend(random.get(..32)?);
-        return Some(body);
-    }
-    let mut body = vec![4];
-    body.extend(created.to_be_bytes());
-    for (percent, size) in RSA {
-        if kind < percent {
-            let mut modulus = random.get(..size)?.to_vec();
-            *modulus.first_mut()? |= 0x80;
-            *modulus.last_mut()? |= 1;
-            body.push(1);
-            body.extend(u16::try_from(size * 8).ok()?.to_be_bytes());
-            body.extend(modulus);
-            // 65537.
-            body.extend([0, 17, 1, 0, 1]);
-            return Some(body);
-        }
-        kind -= percent;
-    }
-    body.push(18);
-    body.extend(CURVE25519);
-    // 263 bits: the point behind a byte that says it is one; then SHA-256 and AES-128.
-    body.extend([1, 7, 0x40]);
-    body.extend(random.get(..32)?);
-    body.extend([3, 1, 8, 7]);
-    Some(body)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use pgp::types::KeyVersion;
+    use pgp::ser::Serialize as _;
 
     use super::*;
+    use crate::gpgauth::rpgp::{
+        packets::{Packet, tag},
+        policy::{self, Role},
+    };
 
     fn fingerprint(number: u16) -> KeyFingerprint {
         let mut bytes = [7; 20];
@@ -133,23 +223,35 @@ mod tests {
     fn a_long_fingerprint_is_of_a_key_of_version_6() {
         let fingerprint = KeyFingerprint::from_bytes([7; 32]);
         let recipient = recipient(&[1; 32], &fingerprint).unwrap();
-        assert_eq!(recipient.algorithm(), PublicKeyAlgorithm::X25519);
         assert_eq!(recipient.version(), KeyVersion::V6);
     }
 
     #[test]
     fn kinds_are_as_common_as_among_users() {
-        let mut lengths = BTreeMap::new();
-        for number in 0..1000 {
-            let body = body(&[1; 32], &fingerprint(number)).unwrap();
-            assert!(recipient(&[1; 32], &fingerprint(number)).is_some());
-            *lengths.entry(body.len()).or_insert(0) += 1;
+        let mut kinds = BTreeMap::new();
+        for number in 0..2000 {
+            let recipient = recipient(&[1; 32], &fingerprint(number)).unwrap();
+            let packet = Packet {
+                tag: tag::PUBLIC_SUBKEY,
+                body: recipient.to_bytes().unwrap().into(),
+            };
+            // As it would be told of a user's.
+            let kind = policy::algorithm(&packet, Role::Encrypt).unwrap();
+            assert!(policy::may_encrypt(recipient.public_params()), "{kind}");
+            let is_usual =
+                !kind.starts_with("rsa") || ["rsa2048", "rsa3072", "rsa4096"].contains(&&*kind);
+            let kind = if is_usual { kind } else { "rsa".to_owned() };
+            *kinds.entry(kind).or_insert(0) += 1;
         }
-        let expected = [(56, 400), (269, 100), (397, 150), (525, 350)];
-        assert_eq!(lengths.len(), expected.len(), "{lengths:?}");
-        for (length, often) in expected {
-            let is = lengths.get(&length).copied().unwrap_or(0);
-            assert!((often - 60..often + 60).contains(&is), "{lengths:?}");
+        assert_eq!(kinds.len(), VERSION_4.len(), "{kinds:?}");
+        for (kind, often) in [
+            ("rsa4096", 660),
+            ("rsa3072", 280),
+            ("rsa2048", 200),
+            ("cv25519", 754),
+        ] {
+            let is = kinds.get(kind).copied().unwrap_or(0);
+            assert!((often - 80..often + 80).contains(&is), "{kinds:?}");
         }
     }
 }

@@ -52,7 +52,6 @@ const STATEMENTS: &[&str] = &[
     run::TRIM,
     run::BOOK,
     run::SWEEP,
-    run::FORGET_WRITERS,
     run::BEGIN_BATCH,
     job::PLAN,
     job::REVIVE_CHANGED,
