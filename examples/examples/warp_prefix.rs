@@ -43,53 +43,27 @@ fn hello(asking: Result<Session, ApiError>) -> Response {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+mod both_served;
+
+#[cfg(test)]
 mod tests {
-    use pinyto_core::{challenge::DeviceKey, user::UserName};
-    use serde_json::{Value, json};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::both_served::{both_know, logged_in};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn both_are_served_and_know_the_same_sessions() {
         let cloud = cloud().unwrap();
-        let device = DeviceKey::generate(default_backend()).unwrap();
-        let ada = UserName::parse("ada").unwrap();
-        let key = device.public_key().clone();
-        cloud.register(ada.clone(), key).await.unwrap();
-        let challenge = cloud.authenticate(&ada, &device.key_hash()).await.unwrap();
-        let token = device.answer(&challenge, cloud.server_public_key());
-        let token = token.unwrap().expose().to_owned();
-
+        let (key_hash, token) = logged_in(&cloud).await;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
         let routes = app(Api::new(cloud)).unwrap();
         let serving = tokio::spawn(warp::serve(routes).incoming(listener).run());
         let asking = tokio::task::spawn_blocking(move || {
-            let bearer = format!("Bearer {token}");
-            let (status, hello) = get(&format!("{server}/hello"), &bearer);
-            assert_eq!((status, hello.as_str()), (200, "Hello ada!\n"));
-            let (status, refused) = get(&format!("{server}/hello"), "Bearer none");
-            let refused: Value = serde_json::from_str(&refused).unwrap();
-            assert_eq!((status, &refused["code"]), (401, &json!("unknown_token")));
-            assert_eq!(get(&format!("{server}/list_keys"), "").0, 404);
-            assert_eq!(get(&format!("{server}/pinyto/list_keys"), "").0, 405);
-
-            let keys = ureq::post(format!("{server}/pinyto/list_keys"));
-            let mut keys = keys.send_json(json!({"token": token})).unwrap();
-            let keys: Value = keys.body_mut().read_json().unwrap();
-            assert_eq!(keys[0]["key_hash"], device.key_hash().as_str());
+            both_know(&server, &key_hash, &token);
         });
         asking.await.unwrap();
         serving.abort();
-    }
-
-    fn get(url: &str, authorization: &str) -> (u16, String) {
-        let request = ureq::get(url).header("authorization", authorization);
-        let request = request.config().http_status_as_error(false).build();
-        let mut answer = request.call().unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        (answer.status().as_u16(), text)
     }
 }

@@ -27,7 +27,7 @@ mod service;
 use std::sync::Arc;
 
 use crate::{error::Error, workers::Workers};
-use nonce::LoginTokens;
+use nonce::ProofTokens;
 
 pub use nonce::{InvalidNonce, Nonce};
 pub use openpgp::{
@@ -87,8 +87,8 @@ impl GpgAuthError {
 /// What a cloud needs for it.
 pub(crate) struct GpgAuth {
     openpgp: Arc<dyn OpenPgp>,
-    tokens: LoginTokens,
-    possession: LoginTokens,
+    tokens: ProofTokens,
+    possession: ProofTokens,
     settings: GpgAuthSettings,
     workers: Workers,
 }
@@ -101,8 +101,8 @@ impl GpgAuth {
     ) -> Result<Self, Error> {
         let secret = openpgp.login_secret()?;
         Ok(Self {
-            tokens: LoginTokens::new(&secret, b"pinyto gpgauth login tokens"),
-            possession: LoginTokens::new(&secret, b"pinyto openpgp possession"),
+            tokens: ProofTokens::new(&secret, b"pinyto gpgauth login tokens"),
+            possession: ProofTokens::new(&secret, b"pinyto openpgp possession"),
             openpgp,
             settings,
             workers,

@@ -140,7 +140,7 @@ const OWNER_BITS: u32 = 70;
 ///
 /// What is kept is which tokens were shown, so that none is good twice, whoever showed it for which
 /// key. That a stranger's guess is none is known by the first code, so these take no room either.
-pub(super) struct LoginTokens(Hkdf<Sha256>);
+pub(super) struct ProofTokens(Hkdf<Sha256>);
 
 /// What a token turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +153,7 @@ pub(super) enum Shown {
     Good,
 }
 
-impl LoginTokens {
+impl ProofTokens {
     /// Tokens for one purpose are worth nothing for another.
     pub(super) fn new(secret: &[u8; 32], purpose: &[u8]) -> Self {
         Self(Hkdf::new(Some(purpose), secret))
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_five_minutes_for_its_key_and_on_servers_with_the_secret() {
-        let tokens = LoginTokens::new(&[1; 32], b"logins");
+        let tokens = ProofTokens::new(&[1; 32], b"logins");
         let (key, of_ann) = (KeyId::new(1), fingerprint(1));
         let token = tokens
             .issue(key, &of_ann, given::at(15), &OsRandomness)
@@ -327,7 +327,7 @@ mod tests {
         for second in [-60, 345, 4000] {
             assert_eq!(shown(second), Shown::Guess, "{second}");
         }
-        let expired = LoginTokens::all_expired_at(given::at(15));
+        let expired = ProofTokens::all_expired_at(given::at(15));
         let after = tokens.recognise(&token, key, &of_ann, expired);
         assert_eq!(after, Shown::Guess);
         let now = given::at(15);
@@ -336,13 +336,13 @@ mod tests {
             let shown = tokens.recognise(&token, key, &fingerprint, now);
             assert_eq!(shown, Shown::OfAnother);
         }
-        let other = LoginTokens::new(&[2; 32], b"logins");
-        let purpose = LoginTokens::new(&[1; 32], b"another");
+        let other = ProofTokens::new(&[2; 32], b"logins");
+        let purpose = ProofTokens::new(&[1; 32], b"another");
         for tokens in [other, purpose] {
             let shown = tokens.recognise(&token, key, &of_ann, now);
             assert_eq!(shown, Shown::Guess);
         }
-        let same = LoginTokens::new(&[1; 32], b"logins");
+        let same = ProofTokens::new(&[1; 32], b"logins");
         let shown = same.recognise(&token, key, &of_ann, now);
         assert_eq!(shown, Shown::Good);
         let foreign = Nonce::parse(&framed(UUID)).unwrap();
@@ -353,7 +353,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_bit_of_a_token_counts(random: [u8; 4], bit in 0_u32..128, seconds in 0_i64..100_000) {
-            let tokens = LoginTokens::new(&[1; 32], b"logins");
+            let tokens = ProofTokens::new(&[1; 32], b"logins");
             let (key, of_ann, now) = (KeyId::new(7), fingerprint(3), given::at(seconds));
             let token = tokens.token(random, period(now), key, &of_ann);
             prop_assert_eq!(random_part(*token), random);
@@ -380,11 +380,11 @@ mod tests {
     fn tokens_are_remembered_longer_than_they_are_good() {
         let now = given::at(0);
         let ahead = now.saturating_add(Duration::from_secs(30));
-        let tokens = LoginTokens::new(&[1; 32], b"logins");
+        let tokens = ProofTokens::new(&[1; 32], b"logins");
         let (key, of_ann) = (KeyId::new(1), fingerprint(1));
         // Made by a server whose clock is ahead, shown at once.
         let token = tokens.issue(key, &of_ann, ahead, &OsRandomness).unwrap();
-        let forgotten = LoginTokens::all_expired_at(now);
+        let forgotten = ProofTokens::all_expired_at(now);
         let shown = tokens.recognise(&token, key, &of_ann, forgotten);
         assert_eq!(shown, Shown::Guess);
     }

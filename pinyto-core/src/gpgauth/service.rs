@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{
     EncryptionError, GpgAuth, GpgAuthError, MAX_MESSAGE, Nonce, OpenPgp,
-    nonce::{LoginTokens, Shown},
+    nonce::{ProofTokens, Shown},
 };
 use crate::{
     audit::Event,
@@ -151,7 +151,7 @@ impl Cloud {
         if shown == Shown::Guess {
             return Ok(false);
         }
-        let expires_at = LoginTokens::all_expired_at(now);
+        let expires_at = ProofTokens::all_expired_at(now);
         let sessions = self.store().sessions();
         let is_first = sessions.spend(&token.hash(), expires_at).await?;
         Ok(is_first && shown == Shown::Good)

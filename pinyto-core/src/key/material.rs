@@ -43,8 +43,7 @@ impl KeyMaterial {
     }
 
     /// Whether it is valid longer than `other`.
-    #[must_use]
-    pub fn outlasts(&self, other: &Self) -> bool {
+    pub(super) fn outlasts(&self, other: &Self) -> bool {
         match (self.expires_at(), other.expires_at()) {
             (_, None) => false,
             (None, Some(_)) => true,

@@ -53,6 +53,20 @@ impl Key {
     pub const fn is_unproven(&self) -> bool {
         self.material.needs_proof() && self.last_used_at.is_none()
     }
+
+    /// What is to become of it if its user registers `new`, which has its fingerprint: another
+    /// certificate of an OpenPGP key takes the place of the former one, unless that is valid longer.
+    /// Only who has the key can have made it, but it may have been long ago.
+    #[must_use]
+    pub fn registered_again(&self, new: &KeyMaterial) -> AddKeyOutcome {
+        if self.material == *new || !(self.material.needs_proof() && new.needs_proof()) {
+            AddKeyOutcome::AlreadyRegistered
+        } else if self.material.outlasts(new) {
+            AddKeyOutcome::Outlasted
+        } else {
+            AddKeyOutcome::Renewed(self.id)
+        }
+    }
 }
 
 /// What a user calls the device of a key: 1 to 100 characters, none of them a control character.

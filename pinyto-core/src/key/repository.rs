@@ -59,8 +59,9 @@ pub enum KeyChange {
 
 /// Where keys are kept.
 ///
-/// No key gets the identifier that another one had. A [`KeyHash`] selects among the keys *of one user* only, whatever keys others have. Every change
-/// first checks that the session of its [`Actor`], if there is one, lives and is that user's.
+/// No key gets the identifier that another one had. A [`KeyHash`] selects among the keys *of one
+/// user* only, whatever keys others have. Every change first checks that the session of its
+/// [`Actor`], if there is one, lives and is that user's.
 #[async_trait]
 pub trait KeyRepository: Send + Sync {
     /// The user's keys, in the order they were added.
@@ -95,11 +96,9 @@ pub trait KeyRepository: Send + Sync {
         fingerprint: &KeyFingerprint,
     ) -> Result<Option<(User, Key)>, StoreError>;
 
-    /// Adds a key, unless the user has this key already or has `limit` keys. It is active unless
-    /// it [needs a proof](super::KeyMaterial::needs_proof). Of an OpenPGP key that she has, a
-    /// certificate that differs takes the place of the former one, unless that
-    /// [is valid longer](super::KeyMaterial::outlasts): only who has the key can have made it, but
-    /// it may have been long ago.
+    /// Adds a key, unless the user has `limit` keys. It is active unless it
+    /// [needs a proof](super::KeyMaterial::needs_proof). If she has a key with this fingerprint, what
+    /// becomes of that is for [`Key::registered_again`] to say.
     ///
     /// # Errors
     ///
@@ -125,8 +124,9 @@ pub trait KeyRepository: Send + Sync {
     ) -> Result<ProveKeyOutcome, StoreError>;
 
     /// Activates or deactivates the key, unless it is the user's last active one and would not be
-    /// any more, or it [is unproven](super::Key::is_unproven) and would be active. Other keys that have expired `at` this time don't count as active. Deactivating
-    /// ends the key's session in the same transaction.
+    /// any more, or it [is unproven](Key::is_unproven) and would be active. Other keys that have
+    /// expired `at` this time don't count as active. Deactivating ends the key's session in the
+    /// same transaction.
     ///
     /// # Errors
     ///

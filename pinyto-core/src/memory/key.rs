@@ -140,18 +140,14 @@ impl KeyRepository for MemoryStore {
         let is_same =
             |key: &&mut Key| key.user == user && key.material.fingerprint() == fingerprint;
         if let Some(key) = state.keys.values_mut().find(is_same) {
-            let are_openpgp = key.material.needs_proof() && new.material.needs_proof();
-            if key.material == new.material || !are_openpgp {
-                return Ok(AddKeyOutcome::AlreadyRegistered);
+            let outcome = key.registered_again(&new.material);
+            if let AddKeyOutcome::Renewed(_) = outcome {
+                key.material = new.material.clone();
+                if new.label.is_some() {
+                    key.label.clone_from(&new.label);
+                }
             }
-            if key.material.outlasts(&new.material) {
-                return Ok(AddKeyOutcome::Outlasted);
-            }
-            key.material = new.material.clone();
-            if new.label.is_some() {
-                key.label.clone_from(&new.label);
-            }
-            return Ok(AddKeyOutcome::Renewed(key.id));
+            return Ok(outcome);
         }
         if state.keys_of(user).count() >= limit {
             return Ok(AddKeyOutcome::LimitReached);

@@ -14,8 +14,7 @@ use sqlx::PgConnection;
 
 use super::{Intent, PostgresStore, error::Failure, lock::Lock, session::may_act};
 use crate::row::key::{
-    KeyColumns, KeyRow, MatchingRow, SelectedRow, bind_key, end_of, matching, registered_again,
-    selected,
+    KeyColumns, KeyRow, MatchingRow, SelectedRow, bind_key, end_of, matching, selected,
 };
 
 /// The columns of a new key, in the order in which their values are bound.
@@ -126,19 +125,18 @@ async fn register_again(
         .bind(columns.fingerprint)
         .fetch_one(&mut *db)
         .await?;
-    let id = former.id;
-    if let Some(outcome) = registered_again(former, new)? {
-        return Ok(outcome);
+    let outcome = Key::try_from(former)?.registered_again(&new.material);
+    if let AddKeyOutcome::Renewed(key) = outcome {
+        sqlx::query(RENEW)
+            .bind(key.get())
+            .bind(columns.material)
+            .bind(columns.description)
+            .bind(columns.expires_at)
+            .bind(columns.label)
+            .execute(db)
+            .await?;
     }
-    sqlx::query(RENEW)
-        .bind(id)
-        .bind(columns.material)
-        .bind(columns.description)
-        .bind(columns.expires_at)
-        .bind(columns.label)
-        .execute(db)
-        .await?;
-    Ok(AddKeyOutcome::Renewed(KeyId::new(id)))
+    Ok(outcome)
 }
 
 #[async_trait]

@@ -2,8 +2,8 @@ use pinyto_core::{
     clock::Timestamp,
     id::{KeyId, UserId},
     key::{
-        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyLabel, KeyMaterial, NewKey,
-        OpenPgpKey, OpenPgpParts, PublicKey,
+        Key, KeyChange, KeyFingerprint, KeyHash, KeyLabel, KeyMaterial, NewKey, OpenPgpKey,
+        OpenPgpParts, PublicKey,
     },
     user::User,
 };
@@ -196,22 +196,6 @@ pub(crate) fn selected(
         return Ok(Err(KeyChange::LastActive));
     }
     Key::try_from(key).map(Ok)
-}
-
-/// What becomes of a key that is registered again: nothing if its new certificate is to be taken.
-pub(crate) fn registered_again(
-    former: KeyRow,
-    new: &NewKey,
-) -> Result<Option<AddKeyOutcome>, Corrupt> {
-    let former = Key::try_from(former)?.material;
-    let are_openpgp = former.needs_proof() && new.material.needs_proof();
-    Ok(if !are_openpgp || former == new.material {
-        Some(AddKeyOutcome::AlreadyRegistered)
-    } else {
-        former
-            .outlasts(&new.material)
-            .then_some(AddKeyOutcome::Outlasted)
-    })
 }
 
 /// What is above every fingerprint that begins with `hash`, and below all others above it.

@@ -29,40 +29,35 @@ use crate::key::KeyFingerprint;
 const PURPOSE: &[u8] = b"pinyto gpgauth recipient that does not exist";
 
 /// What a recipient is.
-#[derive(Clone, Copy)]
 enum Kind {
     /// With a modulus of so many bytes.
     Rsa(usize),
-    /// Of another size than these.
-    OddRsa,
-    Ecdh(Curve),
-    X25519,
-    X448,
-}
-
-#[derive(Clone, Copy)]
-enum Curve {
-    Curve25519,
-    P256,
-    P384,
-    P521,
+    /// With one of any size that is accepted.
+    AnyRsa,
+    Elliptic(KeyType),
 }
 
 /// What users have, of a thousand.
-const VERSION_4: [(u16, Kind); 10] = [
+static VERSION_4: [(u16, Kind); 10] = [
     (330, Kind::Rsa(4096 / 8)),
     (140, Kind::Rsa(3072 / 8)),
     (100, Kind::Rsa(2048 / 8)),
-    (10, Kind::OddRsa),
-    (15, Kind::Ecdh(Curve::P256)),
-    (8, Kind::Ecdh(Curve::P384)),
-    (6, Kind::Ecdh(Curve::P521)),
-    (10, Kind::X25519),
-    (4, Kind::X448),
-    (377, Kind::Ecdh(Curve::Curve25519)),
+    (10, Kind::AnyRsa),
+    (15, Kind::Elliptic(KeyType::ECDH(ECCCurve::P256))),
+    (8, Kind::Elliptic(KeyType::ECDH(ECCCurve::P384))),
+    (6, Kind::Elliptic(KeyType::ECDH(ECCCurve::P521))),
+    (10, Kind::Elliptic(KeyType::X25519)),
+    (4, Kind::Elliptic(KeyType::X448)),
+    (
+        377,
+        Kind::Elliptic(KeyType::ECDH(ECCCurve::Curve25519Legacy)),
+    ),
 ];
 
-const VERSION_6: [(u16, Kind); 2] = [(900, Kind::X25519), (100, Kind::X448)];
+static VERSION_6: [(u16, Kind); 2] = [
+    (900, Kind::Elliptic(KeyType::X25519)),
+    (100, Kind::Elliptic(KeyType::X448)),
+];
 
 /// Subkeys were made between 2014 and 2024.
 const FIRST_CREATED: u32 = 1_388_534_400;
@@ -139,18 +134,11 @@ pub(super) fn recipient(secret: &[u8; 32], fingerprint: &KeyFingerprint) -> Opti
     let created = FIRST_CREATED + derived.below(CREATED_WITHIN);
     let kind = match kind {
         Kind::Rsa(size) => return rsa(&mut derived, created, *size),
-        Kind::OddRsa => {
+        Kind::AnyRsa => {
             let size = 2048 / 8 + 1 + usize::try_from(derived.below(254)).ok()?;
             return rsa(&mut derived, created, size);
         }
-        Kind::Ecdh(curve) => KeyType::ECDH(match curve {
-            Curve::Curve25519 => ECCCurve::Curve25519Legacy,
-            Curve::P256 => ECCCurve::P256,
-            Curve::P384 => ECCCurve::P384,
-            Curve::P521 => ECCCurve::P521,
-        }),
-        Kind::X25519 => KeyType::X25519,
-        Kind::X448 => KeyType::X448,
+        Kind::Elliptic(kind) => kind,
     };
     let (numbers, _) = kind.generate(&mut derived).ok()?;
     let created = Timestamp::from_secs(created);

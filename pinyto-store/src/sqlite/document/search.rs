@@ -254,16 +254,31 @@ impl<'a> Reading<'a> {
         self.since.checked_add(self.limits.time)
     }
 
-    /// Has one more document looked at, within the limits.
-    fn examine(&mut self) -> Result<(), Stop> {
+    /// Looks at one more document, within the limits, and has it taken if it matches; also says
+    /// whether more are wanted. `turn` is when others had theirs.
+    async fn take<G: Gather>(
+        &mut self,
+        row: FoundRow,
+        judge: &mut Judge<'_>,
+        gather: G,
+        turn: &mut Instant,
+    ) -> Result<(G, bool), End> {
         if self.examined >= self.limits.examined {
-            return Err(Stop::Limit(ScanLimit::Examined));
+            return Err(Stop::Limit(ScanLimit::Examined).into());
         }
         self.examined += 1;
         if self.since.elapsed() > self.limits.time {
-            return Err(Stop::Limit(ScanLimit::Time));
+            return Err(Stop::Limit(ScanLimit::Time).into());
         }
-        Ok(())
+        if turn.elapsed() > TURN {
+            yield_now().await;
+            *turn = Instant::now();
+        }
+        match Found::new(row) {
+            Found::No => Ok((gather, true)),
+            Found::TooLong => Err(End::LeftOut),
+            Found::Candidate(candidate) => Ok(judge.judge(candidate, gather).await?),
+        }
     }
 
     /// Has each document taken that matches, until there are enough. The transaction ends with a
@@ -284,18 +299,8 @@ impl<'a> Reading<'a> {
                 break;
             };
             rows_left = rows_left.map(|left| left.saturating_sub(1));
-            self.examine()?;
-            if turn.elapsed() > TURN {
-                yield_now().await;
-                turn = Instant::now();
-            }
-            let candidate = match Found::new(row) {
-                Found::No => continue,
-                Found::TooLong => return Err(End::LeftOut),
-                Found::Candidate(candidate) => candidate,
-            };
             let wants_more;
-            (gather, wants_more) = judge.judge(candidate, gather).await?;
+            (gather, wants_more) = self.take(row, &mut judge, gather, &mut turn).await?;
             // After the last row there is the end of the transaction.
             if !wants_more && rows_left != Some(0) {
                 break;
@@ -310,8 +315,7 @@ impl<'a> Reading<'a> {
         search: &Search,
     ) -> Result<A, End> {
         self.begin(db).await?;
-        let (condition, binds) = self.translate();
-        if search.limit == 0 || condition == Truth::Never {
+        if search.limit == 0 {
             return Ok(A::default());
         }
         let mut ways = Ways::of(self.query, self.sort, self.scope, &self.indexes);
@@ -325,25 +329,23 @@ impl<'a> Reading<'a> {
             self.begin(db).await?;
             ways = Ways::of(self.query, self.sort, self.scope, &self.indexes);
         }
+        let (condition, binds) = self.translate();
+        if condition == Truth::Never {
+            return Ok(A::default());
+        }
         let (way, in_order) = self.choose(db, &ways, Purpose::First).await?;
-        let leads_astray = !ways.leads_to_nothing_else(&way);
-        self.follow(
-            db,
-            search,
-            (&way, in_order, leads_astray),
-            &condition,
-            binds,
-        )
-        .await
+        let is_exact = ways.leads_to_nothing_else(&way);
+        self.follow(db, search, (&way, in_order, is_exact), &condition, binds)
+            .await
     }
 
     /// Finds the documents along a way, of which is known whether it gives them in the order that is
-    /// wanted, and whether it leads to others, too.
+    /// wanted, and whether all it leads to match.
     async fn follow<A: Answer>(
         &mut self,
         db: &mut SqliteConnection,
         search: &Search,
-        (way, in_order, leads_astray): (&Way, bool, bool),
+        (way, in_order, is_exact): (&Way, bool, bool),
         condition: &Truth,
         binds: Binds,
     ) -> Result<A, End> {
@@ -351,7 +353,7 @@ impl<'a> Reading<'a> {
         let direction = search.sort.direction;
         let mut statement = self.documents(way, direction, condition, binds);
         if in_order {
-            if !leads_astray {
+            if is_exact {
                 statement = statement.limited(enough.min(self.limits.examined.saturating_add(1)));
             }
             let statement = statement.last();

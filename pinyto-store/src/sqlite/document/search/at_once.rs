@@ -6,11 +6,11 @@
 use pinyto_core::document::{DocumentId, Search};
 use serde_json::value::RawValue;
 use sqlx::SqliteConnection;
-use tokio::{task::yield_now, time::Instant};
+use tokio::time::Instant;
 
 use super::{
-    End, ROWS_AHEAD, Reading, TURN,
-    statement::{Found, IS_LONG, ReadAhead, SHORT_BODY, Statement},
+    End, ROWS_AHEAD, Reading,
+    statement::{IS_LONG, ReadAhead, SHORT_BODY, Statement},
 };
 use crate::{
     query::{
@@ -59,21 +59,11 @@ impl Reading<'_> {
         let mut in_order = InOrder::new(search, &self.limits);
         let mut turn = Instant::now();
         for (id, assembly, time, size, body) in elements {
-            self.examine()?;
-            if turn.elapsed() > TURN {
-                yield_now().await;
-                turn = Instant::now();
-            }
             let id: DocumentId = id.parse().map_err(corrupt("pinyto_documents.id"))?;
             // What stands for a body is a text.
             let body = body.get().trim_matches('"').to_owned();
             let row = (id.as_bytes().to_vec(), assembly, time, size, Some(body));
-            let candidate = match Found::new(row) {
-                Found::No => continue,
-                Found::TooLong => return Err(End::LeftOut),
-                Found::Candidate(candidate) => candidate,
-            };
-            (in_order, _) = judge.judge(candidate, in_order).await?;
+            (in_order, _) = self.take(row, &mut judge, in_order, &mut turn).await?;
         }
         Ok(Some(in_order.answer))
     }

@@ -36,7 +36,7 @@ pub(in crate::sqlite) async fn along_all_ways(
         assert!(super::ended(Ok(&mut *db)).await);
         assert!(reading.begin(db).await.is_ok());
         let (condition, binds) = reading.translate();
-        let way_taken = (&way, in_order, !ways.leads_to_nothing_else(&way));
+        let way_taken = (&way, in_order, ways.leads_to_nothing_else(&way));
         let found = reading.follow(db, search, way_taken, &condition, binds);
         let Ok::<Vec<Document>, _>(found) = found.await else {
             panic!("{way:?} doesn't end");
