@@ -70,7 +70,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// Writes all that waits for nobody.
+    /// Writes all that waits for nobody now.
     async fn flush_free(&self) -> Result<(), Error> {
         let log = self.run_log();
         if let Ok(_nobody_writes) = log.writing.try_lock()
@@ -124,10 +124,16 @@ impl Cloud {
         }
     }
 
-    /// Writes all that waits for nobody.
+    /// Writes all that waits for nobody, but not what comes meanwhile: under load there is always
+    /// some, and the next batch is to be a large one.
     async fn write_free(&self, _turn: OwnedMutexGuard<()>) -> Result<(), Error> {
-        while let Some(batch) = self.run_log().take() {
+        let log = self.run_log();
+        let mut batches = log.batches();
+        while (batches > 0 || log.has_some_again())
+            && let Some(batch) = log.take()
+        {
             self.write(batch).await?;
+            batches = batches.saturating_sub(1);
         }
         Ok(())
     }
@@ -166,13 +172,15 @@ impl Cloud {
 
     /// What waits for nobody, again and again.
     async fn keep_free(&self) {
+        let log = self.run_log();
         loop {
             tokio::select! {
                 biased;
-                () = self.run_log().enough.notified() => {}
+                () = log.enough.notified() => {}
                 () = sleep(PERIOD) => {}
             }
-            told(self.flush_free().await);
+            // While the store works more may come than one batch takes.
+            while told(self.flush_free().await) && log.has_enough() {}
         }
     }
 
@@ -280,8 +288,10 @@ async fn in_a_task(
     done.map_err(|_| Error::ShuttingDown)?
 }
 
-fn told(written: Result<(), Error>) {
-    if let Err(error) = written {
+/// Whether it was written.
+fn told(written: Result<(), Error>) -> bool {
+    if let Err(error) = &written {
         tracing::warn!(?error, "can't write runs and CPU time");
     }
+    written.is_ok()
 }

@@ -70,6 +70,10 @@ pub(crate) struct FaultyStore {
     pub(crate) record: Fault,
     /// What is recorded waits for a user who is busy.
     pub(crate) record_waits: Fault,
+    /// Who holds the permit holds up what is recorded.
+    pub(crate) recording: Semaphore,
+    /// How many runs were in each batch.
+    pub(crate) batches: Mutex<Vec<usize>>,
     /// What is recorded seems not to be.
     pub(crate) recorded: Fault,
     /// Of whom nothing is recorded.
@@ -107,6 +111,8 @@ impl World {
             rehash: Fault::default(),
             record: Fault::default(),
             record_waits: Fault::default(),
+            recording: Semaphore::new(1),
+            batches: Mutex::default(),
             recorded: Fault::default(),
             busy: Mutex::default(),
             waited: AtomicUsize::default(),
@@ -301,6 +307,8 @@ impl RunRepository for FaultyStore {
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
         self.record.in_store()?;
+        self.batches.lock().unwrap().push(batch.runs.len());
+        let _turn = self.recording.acquire().await.unwrap();
         if self.record_waits.is_present() {
             std::future::pending::<()>().await;
         }

@@ -139,6 +139,32 @@ async fn runs_are_written_every_second_and_at_the_end() {
 }
 
 #[tokio::test]
+async fn runs_that_end_while_others_are_written_gather_for_the_next_time() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    let hugo = world.hugo_with_jobs(&[("tidy", "tidy up", 1)]).await;
+    let run = async || {
+        world.run_due().await;
+        world.clock.advance(Duration::from_secs(60));
+    };
+    run().await;
+    let held_up = store.recording.acquire().await.unwrap();
+    let cloud = world.cloud.clone();
+    let writing = tokio::spawn(async move { cloud.flush_runs().await });
+    while store.batches.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    run().await;
+    run().await;
+    drop(held_up);
+    writing.await.unwrap().unwrap();
+    assert_eq!(*store.batches.lock().unwrap(), [1], "it is not chased");
+    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    assert_eq!(runs.len(), 3);
+    assert_eq!(*store.batches.lock().unwrap(), [1, 2]);
+}
+
+#[tokio::test]
 async fn what_could_not_be_written_waits_for_the_store_to_be_back() {
     let script = Scripted::new();
     let (world, store) = World::faulty_scripted(&script, settings());

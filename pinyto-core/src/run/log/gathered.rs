@@ -123,10 +123,21 @@ impl Gathered {
         self.runs.len()
     }
 
+    /// After how many batches that wait for nobody all that waits now has been in one.
+    pub(super) fn batches(&self) -> usize {
+        let of_runs = self.fresh().div_ceil(MAX_BATCH - MAX_AGAIN);
+        of_runs.max(self.has_some().into())
+    }
+
     /// Whether there is something for a batch that waits for nobody.
     pub(super) fn has_some(&self) -> bool {
+        !self.runs.is_empty() || !self.cpu.is_empty() || self.has_some_again()
+    }
+
+    /// Whether there is something that was kept back, for the next batch that waits for nobody.
+    pub(super) fn has_some_again(&self) -> bool {
         let again = |hers: &KeptBack| hers.has_chances() && !hers.is_empty();
-        !self.runs.is_empty() || !self.cpu.is_empty() || self.kept_back.values().any(again)
+        self.kept_back.values().any(again)
     }
 
     /// How many users there are whom a batch has to wait for.

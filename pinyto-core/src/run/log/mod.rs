@@ -108,7 +108,8 @@ impl RunLog {
         gathered.book(run.user, hour, run.cpu_time);
         gathered.add(run);
         self.drop_surplus(gathered);
-        if gathered.fresh() >= ENOUGH {
+        // Told once: who is told looks himself whether there is more.
+        if gathered.fresh() == ENOUGH {
             self.enough.notify_one();
         }
     }
@@ -134,6 +135,22 @@ impl RunLog {
     pub(super) fn is_written(&self) -> bool {
         let state = self.lock();
         state.of_many.taken.is_none() && !state.gathered.has_some()
+    }
+
+    /// Whether enough has gathered to be worth writing.
+    pub(super) fn has_enough(&self) -> bool {
+        self.lock().gathered.fresh() >= ENOUGH
+    }
+
+    /// After how many batches that wait for nobody all that waits now has been in one.
+    pub(super) fn batches(&self) -> usize {
+        let state = self.lock();
+        usize::from(state.of_many.taken.is_some()) + state.gathered.batches()
+    }
+
+    /// Whether something was kept back by the last batch that it was in, and is to be in the next.
+    pub(super) fn has_some_again(&self) -> bool {
+        self.lock().gathered.has_some_again()
     }
 
     /// How many users there are for whom a batch has to wait.

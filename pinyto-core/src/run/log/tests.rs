@@ -253,3 +253,32 @@ fn of_too_many_those_kept_back_are_dropped_first_but_no_cpu_time() {
         [(ANN, given::run_id(8)), (CID, given::run_id(1))]
     );
 }
+
+#[test]
+fn what_waits_has_been_in_a_batch_after_as_many_as_it_says() {
+    for count in [0, 1, 255, 256, 257, 512, 513, 1500] {
+        let log = new();
+        for n in 0..20 {
+            note(&log, n, BOB);
+        }
+        kept_back(&log, &[BOB]);
+        for n in 0..count {
+            note(&log, 100 + n, ANN);
+        }
+        if count > 255 {
+            // Taken, and perhaps not written.
+            log.take().unwrap();
+        }
+        let mut waiting = usize::try_from(count).unwrap() + 20;
+        for _ in 0..log.batches() {
+            let batch = log.take().unwrap();
+            waiting -= batch.runs.len();
+            written(&log, batch, &[]);
+            note(&log, 9000, ANN);
+            waiting += 1;
+        }
+        let left = log.take().map_or(0, |batch| batch.runs.len());
+        assert_eq!(left, waiting, "only what came since");
+        assert!(waiting <= 8, "{count}");
+    }
+}
