@@ -86,7 +86,8 @@ pub trait KeyRepository: Send + Sync {
     /// The active OpenPGP key with this fingerprint, and whose it is.
     ///
     /// Several users can have the same one. Active it is only where its holder has proved to have
-    /// it, so all of these are hers; it is found where she has proved or used it last.
+    /// it, so all of these are hers; it is found where she has proved it last, whatever the time
+    /// was said to be then.
     ///
     /// # Errors
     ///

@@ -36,6 +36,7 @@ impl State {
     /// Deletes the key with all that hangs on it.
     pub(super) fn drop_key(&mut self, key: KeyId) {
         self.keys.remove(&key);
+        self.proofs.remove(&key);
         self.sessions.retain(|_, session| session.key != key);
         self.accounts.retain(|_, account| account.key != key);
     }
@@ -117,7 +118,7 @@ impl KeyRepository for MemoryStore {
                 && key.material.as_openpgp().is_some()
                 && key.material.fingerprint() == *fingerprint
         });
-        let last = found.max_by_key(|key| (key.last_used_at, key.id));
+        let last = found.max_by_key(|key| (state.proofs.get(&key.id), key.id));
         Ok(last.and_then(|key| {
             let owner = state.users.get(&key.user)?.user.clone();
             Some((owner, key.clone()))
@@ -165,13 +166,16 @@ impl KeyRepository for MemoryStore {
         if !state.may_act(actor) {
             return Ok(ProveKeyOutcome::SessionEnded);
         }
+        let state = &mut *state;
         let key = state.keys.get_mut(&key);
         let is_hers = |key: &&mut Key| key.user == actor.user && key.material.needs_proof();
         let Some(key) = key.filter(is_hers) else {
             return Ok(ProveKeyOutcome::NotFound);
         };
         key.active = true;
-        key.last_used_at = Some(at);
+        key.last_used_at = key.last_used_at.max(Some(at));
+        state.last_proof += 1;
+        state.proofs.insert(key.id, state.last_proof);
         Ok(ProveKeyOutcome::Proved)
     }
 

@@ -48,6 +48,9 @@ struct State {
     users: BTreeMap<UserId, UserState>,
     names: HashMap<UserName, UserId>,
     keys: BTreeMap<KeyId, Key>,
+    /// Which proof was the last of each OpenPGP key.
+    proofs: BTreeMap<KeyId, u64>,
+    last_proof: u64,
     sessions: BTreeMap<SessionId, Session>,
     accounts: BTreeMap<UserId, AccountState>,
     assemblies: BTreeMap<AssemblyId, (UserId, Assembly)>,

@@ -2,7 +2,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     sync::OwnedMutexGuard,
-    time::{Instant, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
 };
 
 use super::{AuthorRun, Run, RunBatch, RunId, without_nul};
@@ -18,8 +18,12 @@ use crate::{
 /// The most runs that one call gives.
 pub const MAX_LISTED: u64 = 100;
 
-/// How long a run waits to be written at the most, if [`Cloud::keep_runs`] runs.
+/// How long a run waits at the most until [`Cloud::keep_runs`] begins to write it, unless the store
+/// is slower than that with what was there before.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How often what has come during the last writing is written, too, when [`Cloud::keep_runs`] ends.
+const LAST_TRIES: usize = 3;
 
 /// How long [`Cloud::flush_runs`] waits for users who are busy at the most, all together.
 const WAITS: Duration = Duration::from_secs(5);
@@ -124,16 +128,12 @@ impl Cloud {
         }
     }
 
-    /// Writes all that waits for nobody, but not what comes meanwhile: under load there is always
-    /// some, and the next batch is to be a large one.
+    /// Writes all that waits for nobody now.
     async fn write_free(&self, _turn: OwnedMutexGuard<()>) -> Result<(), Error> {
         let log = self.run_log();
-        let mut batches = log.batches();
-        while (batches > 0 || log.has_some_again())
-            && let Some(batch) = log.take()
-        {
+        let mut round = log.round();
+        while let Some(batch) = log.next(&mut round) {
             self.write(batch).await?;
-            batches = batches.saturating_sub(1);
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Cloud {
     }
 
     /// Writes runs whenever enough have gathered, at least every second, until `shutdown` is
-    /// ready, and then once more. For the embedding program to spawn.
+    /// ready, and then what is left. For the embedding program to spawn.
     pub async fn keep_runs(&self, shutdown: impl Future<Output = ()> + Send) {
         tokio::select! {
             biased;
@@ -160,7 +160,14 @@ impl Cloud {
             () = self.keep_free() => {}
             () = self.keep_busy() => {}
         }
-        told(self.flush_runs().await);
+        for _ in 0..LAST_TRIES {
+            if !told(self.flush_runs().await) || self.run_log().is_written() {
+                break;
+            }
+        }
+        if !self.run_log().is_written() {
+            tracing::warn!("the last runs and their CPU time are not written");
+        }
         let lost = self.run_log().to_wait_for();
         if lost > 0 {
             tracing::warn!(
@@ -173,11 +180,13 @@ impl Cloud {
     /// What waits for nobody, again and again.
     async fn keep_free(&self) {
         let log = self.run_log();
+        let mut periods = interval_at(Instant::now() + PERIOD, PERIOD);
+        periods.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = log.enough.notified() => {}
-                () = sleep(PERIOD) => {}
+                _ = periods.tick() => {}
             }
             // While the store works more may come than one batch takes.
             while told(self.flush_free().await) && log.has_enough() {}

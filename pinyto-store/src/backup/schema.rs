@@ -119,6 +119,7 @@ pub(crate) static TABLES: &[Table] = &[
             optional(bytes("material")),
             optional(int("expires_at")),
             optional(text("description")),
+            optional(int("proven_at")),
         ],
     ),
     numbered(

@@ -69,13 +69,13 @@ const MATCHING: &str = select_keys!(
      WHERE u.name = $1 AND k.fingerprint >= $2 AND k.fingerprint < $3"
 );
 
-/// Where its holder has proved or used it last. Others may have registered the key as often as they
+/// Where its holder has proved it last. Others may have registered the key as often as they
 /// like: only entries of one index are looked at.
 pub(super) const FIND_OPENPGP: &str = select_keys!(
     ", u.name AS user_name",
     "pinyto.keys k JOIN pinyto.users u ON u.id = k.user_id
      WHERE k.id = (SELECT id FROM pinyto.keys WHERE kind = 'openpgp' AND fingerprint = $1 AND active
-        AND last_used_at IS NOT NULL ORDER BY last_used_at DESC, id DESC LIMIT 1)"
+        AND proven_at IS NOT NULL ORDER BY proven_at DESC, id DESC LIMIT 1)"
 );
 
 struct Add {
@@ -216,8 +216,12 @@ struct Prove {
     at: Timestamp,
 }
 
+/// After all proofs of the key at other accounts, whatever the clocks said then.
 const PROVE: &str = "
-    UPDATE pinyto.keys SET active = true, last_used_at = $3
+    UPDATE pinyto.keys k SET active = true, last_used_at = greatest(last_used_at, $3),
+        proven_at = (SELECT greatest($3, max(o.proven_at) + 1) FROM pinyto.keys o
+            WHERE o.kind = 'openpgp' AND o.fingerprint = k.fingerprint
+                AND o.proven_at IS NOT NULL)
     WHERE id = $1 AND user_id = $2 AND kind = 'openpgp'";
 
 #[async_trait]

@@ -39,6 +39,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "proven openpgp keys",
         include_str!("../../migrations/postgres/0005_proven_openpgp_keys.sql"),
     ),
+    (
+        6,
+        "proofs of openpgp keys",
+        include_str!("../../migrations/postgres/0006_proofs_of_openpgp_keys.sql"),
+    ),
 ];
 
 /// Why a database can't be used: one sentence for the operator.

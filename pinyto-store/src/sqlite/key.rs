@@ -85,13 +85,13 @@ pub(super) const MATCHING: &str = select_keys!(
      WHERE u.name = ?1 AND k.fingerprint >= ?2 AND k.fingerprint < ?3"
 );
 
-/// Where its holder has proved or used it last. Others may have registered the key as often as they
+/// Where its holder has proved it last. Others may have registered the key as often as they
 /// like: only entries of one index are looked at.
 pub(super) const FIND_OPENPGP: &str = select_keys!(
     ", u.name AS user_name",
     "pinyto_keys k JOIN pinyto_users u ON u.id = k.user_id
      WHERE k.id = (SELECT id FROM pinyto_keys WHERE kind = 'openpgp' AND fingerprint = ?1 AND active = 1
-        AND last_used_at IS NOT NULL ORDER BY last_used_at DESC, id DESC LIMIT 1)"
+        AND proven_at IS NOT NULL ORDER BY proven_at DESC, id DESC LIMIT 1)"
 );
 
 const INSERT: &str = "
@@ -232,8 +232,12 @@ struct Prove {
     at: Timestamp,
 }
 
+/// After all proofs of the key at other accounts, whatever the clocks said then.
 pub(super) const PROVE: &str = "
-    UPDATE pinyto_keys SET active = 1, last_used_at = ?3
+    UPDATE pinyto_keys AS k SET active = 1, last_used_at = max(coalesce(last_used_at, ?3), ?3),
+        proven_at = (SELECT max(?3, coalesce(max(o.proven_at) + 1, ?3)) FROM pinyto_keys o
+            WHERE o.kind = 'openpgp' AND o.fingerprint = k.fingerprint
+                AND o.proven_at IS NOT NULL)
     WHERE id = ?1 AND user_id = ?2 AND kind = 'openpgp'";
 
 #[async_trait]

@@ -72,6 +72,11 @@ pub(super) const MIGRATIONS: &Migrations = &[
         "proven openpgp keys",
         include_str!("../../migrations/sqlite/0010_proven_openpgp_keys.sql"),
     ),
+    (
+        11,
+        "proofs of openpgp keys",
+        include_str!("../../migrations/sqlite/0011_proofs_of_openpgp_keys.sql"),
+    ),
 ];
 
 /// The version of the tables that this program expects.

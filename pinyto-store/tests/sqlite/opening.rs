@@ -87,7 +87,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
         refused,
         OpenError::Newer {
             found: 99,
-            known: 10,
+            known: 11,
             ..
         }
     ));

@@ -21,7 +21,7 @@ const MAX_PACKETS: usize = 1024;
 /// user id and subkey suffices for keys that nobody has tampered with.
 const MAX_VERIFICATIONS: u32 = 64;
 
-/// The most user ids that are kept: each has a signature that is verified at each login.
+/// The most user ids that are shown.
 const MAX_USER_IDS: usize = 16;
 
 /// The most subkeys that are kept, the newest of those that may encrypt.
@@ -188,7 +188,14 @@ impl Judge {
         let mut packets = Vec::new();
         first.packet.write(&mut packets);
         direct.iter().for_each(|by| by.packet.write(&mut packets));
-        for (id, _, by) in &users {
+        // Each takes the verification of a signature at each login: the owner's choice, and the one
+        // that decides.
+        let kept = |by: &SelfSignature<'_>| {
+            let of = |other: &SelfSignature<'_>| std::ptr::eq(by.packet, other.packet);
+            users.first().is_some_and(|(_, _, chosen)| of(chosen))
+                || newest.as_ref().is_some_and(of)
+        };
+        for (id, _, by) in users.iter().filter(|(_, _, by)| kept(by)) {
             id.write(&mut packets);
             by.packet.write(&mut packets);
         }

@@ -53,7 +53,8 @@ pub(super) fn encrypt(
     }
 }
 
-fn encrypt_for<K: EncryptionKey>(
+/// As [`encrypt`], for whatever key.
+pub(super) fn encrypt_for<K: EncryptionKey>(
     server: &ServerKey,
     recipient: &K,
     text: &str,

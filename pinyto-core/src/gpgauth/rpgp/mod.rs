@@ -24,7 +24,7 @@ use pgp::types::{Fingerprint, KeyDetails};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use self::{certificate::Recipient, server_key::ServerKey};
+use self::server_key::ServerKey;
 use super::{
     EncryptionError, InvalidMessage, InvalidOpenPgpKey, MAX_KEY, MAX_MESSAGE, OpenPgp, OpenPgpError,
 };
@@ -186,7 +186,7 @@ impl OpenPgp for RPgp {
         guarded(|| {
             let recipient = nobody::recipient(&secret, fingerprint)?;
             nobody::judge(&self.server, &recipient, now);
-            message::encrypt(&self.server, &Recipient::Subkey(recipient), text, now).ok()
+            message::encrypt_for(&self.server, &recipient, text, now).ok()
         })
         .flatten()
         .map(|packets| armor::encode(armor::MESSAGE, &packets).to_string())

@@ -18,7 +18,10 @@ use pgp::{
     composed::KeyType,
     crypto::{ecc_curve::ECCCurve, hash::HashAlgorithm, public_key::PublicKeyAlgorithm},
     packet::{PacketHeader, PubKeyInner, PublicSubkey},
-    types::{KeyDetails as _, KeyVersion, Mpi, SignatureBytes, Tag, Timestamp, VerifyingKey as _},
+    types::{
+        EncryptionKey, EskType, Fingerprint, KeyDetails, KeyId, KeyVersion, Mpi, PkeskBytes,
+        PublicParams, SignatureBytes, Tag, Timestamp, VerifyingKey as _,
+    },
 };
 use rand_core::{CryptoRng, RngCore};
 use sha2::Sha256;
@@ -34,15 +37,18 @@ enum Kind {
     Rsa(usize),
     /// With one of any size that is accepted.
     AnyRsa,
+    /// The primary key itself, which has no subkey.
+    PrimaryRsa,
     Elliptic(KeyType),
 }
 
 /// What users have, of a thousand.
-static VERSION_4: [(u16, Kind); 10] = [
-    (330, Kind::Rsa(4096 / 8)),
+static VERSION_4: [(u16, Kind); 11] = [
+    (320, Kind::Rsa(4096 / 8)),
     (140, Kind::Rsa(3072 / 8)),
     (100, Kind::Rsa(2048 / 8)),
     (10, Kind::AnyRsa),
+    (10, Kind::PrimaryRsa),
     (15, Kind::Elliptic(KeyType::ECDH(ECCCurve::P256))),
     (8, Kind::Elliptic(KeyType::ECDH(ECCCurve::P384))),
     (6, Kind::Elliptic(KeyType::ECDH(ECCCurve::P521))),
@@ -116,13 +122,76 @@ impl RngCore for Derived<'_> {
 /// As hard to foresee as the secret.
 impl CryptoRng for Derived<'_> {}
 
+/// A recipient that doesn't exist.
+#[derive(Debug)]
+pub(super) struct Nobody {
+    key: PublicSubkey,
+    /// What the message says whose it is.
+    fingerprint: Fingerprint,
+}
+
+impl Nobody {
+    fn subkey(key: PublicSubkey) -> Self {
+        let fingerprint = key.fingerprint();
+        Self { key, fingerprint }
+    }
+}
+
+impl KeyDetails for Nobody {
+    fn version(&self) -> KeyVersion {
+        self.key.version()
+    }
+
+    /// The end of a fingerprint of version 4, the beginning of another (RFC 9580, 5.5.4).
+    fn legacy_key_id(&self) -> KeyId {
+        let bytes = self.fingerprint.as_bytes();
+        let id = match self.version() {
+            KeyVersion::V4 => bytes.last_chunk(),
+            _ => bytes.first_chunk(),
+        };
+        id.copied()
+            .map_or_else(|| self.key.legacy_key_id(), KeyId::from)
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint.clone()
+    }
+
+    fn algorithm(&self) -> PublicKeyAlgorithm {
+        self.key.algorithm()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.key.created_at()
+    }
+
+    fn legacy_v3_expiration_days(&self) -> Option<u16> {
+        None
+    }
+
+    fn public_params(&self) -> &PublicParams {
+        self.key.public_params()
+    }
+}
+
+impl EncryptionKey for Nobody {
+    fn encrypt<R: CryptoRng + RngCore>(
+        &self,
+        rng: R,
+        plain: &[u8],
+        kind: EskType,
+    ) -> pgp::errors::Result<PkeskBytes> {
+        self.key.encrypt(rng, plain, kind)
+    }
+}
+
 /// The recipient that belongs to `fingerprint`.
-pub(super) fn recipient(secret: &[u8; 32], fingerprint: &KeyFingerprint) -> Option<PublicSubkey> {
+pub(super) fn recipient(secret: &[u8; 32], fingerprint: &KeyFingerprint) -> Option<Nobody> {
     let mut derived = Derived::new(secret, fingerprint);
     // Only a key of version 6 has so long a fingerprint.
-    let (version, kinds) = match fingerprint.as_bytes().len() {
-        32 => (KeyVersion::V6, &VERSION_6[..]),
-        _ => (KeyVersion::V4, &VERSION_4[..]),
+    let kinds = match fingerprint.as_bytes().len() {
+        32 => &VERSION_6[..],
+        _ => &VERSION_4[..],
     };
     let mut number = derived.below(1000);
     let (_, kind) = kinds.iter().find(|(often, _)| {
@@ -131,26 +200,46 @@ pub(super) fn recipient(secret: &[u8; 32], fingerprint: &KeyFingerprint) -> Opti
         number = number.saturating_sub(often);
         is_it
     })?;
+    of_kind(kind, &mut derived)
+}
+
+fn of_kind(kind: &Kind, derived: &mut Derived<'_>) -> Option<Nobody> {
     let created = FIRST_CREATED + derived.below(CREATED_WITHIN);
     let kind = match kind {
-        Kind::Rsa(size) => return rsa(&mut derived, created, *size),
+        Kind::Rsa(size) => return rsa(derived, created, *size).map(Nobody::subkey),
         Kind::AnyRsa => {
             let size = 2048 / 8 + 1 + usize::try_from(derived.below(254)).ok()?;
-            return rsa(&mut derived, created, size);
+            return rsa(derived, created, size).map(Nobody::subkey);
+        }
+        Kind::PrimaryRsa => {
+            let sizes = [4096 / 8, 3072 / 8, 2048 / 8, 2048 / 8];
+            let size = sizes[usize::try_from(derived.below(4)).ok()?];
+            let fingerprint = Fingerprint::V4(derived.fingerprint.as_bytes().try_into().ok()?);
+            let key = rsa(derived, created, size)?;
+            return Some(Nobody { key, fingerprint });
         }
         Kind::Elliptic(kind) => kind,
     };
-    let (numbers, _) = kind.generate(&mut derived).ok()?;
+    // Only a key of version 6 has so long a fingerprint.
+    let version = match derived.fingerprint.as_bytes().len() {
+        32 => KeyVersion::V6,
+        _ => KeyVersion::V4,
+    };
+    let (numbers, _) = kind.generate(&mut *derived).ok()?;
     let created = Timestamp::from_secs(created);
     let inner = PubKeyInner::new(version, kind.to_alg(), created, None, numbers).ok()?;
-    PublicSubkey::from_inner(inner).ok()
+    PublicSubkey::from_inner(inner).ok().map(Nobody::subkey)
 }
 
 /// A subkey with a number that nobody knows the factors of (RFC 9580, 5.5.2).
 fn rsa(derived: &mut Derived<'_>, created: u32, size: usize) -> Option<PublicSubkey> {
     let mut modulus = vec![0; size];
     derived.fill_bytes(&mut modulus);
-    *modulus.first_mut()? |= 0x80;
+    // Primes are made with their first two bits set, so their product isn't as often below 9/16 of
+    // the greatest; who sees many messages for it would notice.
+    let mut half = || u64::from(derived.next_u32() | 0xc000_0000);
+    let beginning = half() * half();
+    *modulus.first_chunk_mut()? = beginning.to_be_bytes();
     *modulus.last_mut()? |= 1;
     let mut body = vec![4];
     body.extend(created.to_be_bytes());
@@ -165,7 +254,8 @@ fn rsa(derived: &mut Derived<'_>, created: u32, size: usize) -> Option<PublicSub
 
 /// Does what judging a key of this recipient's kind would: two signatures are verified. Whether
 /// they are right isn't asked.
-pub(super) fn judge(server: &ServerKey, recipient: &PublicSubkey, now: i64) {
+pub(super) fn judge(server: &ServerKey, recipient: &Nobody, now: i64) {
+    let recipient = &recipient.key;
     if recipient.algorithm() == PublicKeyAlgorithm::RSA {
         let signature = SignatureBytes::Mpis(vec![Mpi::from_slice(&[1; 32])]);
         for _ in 0..2 {
@@ -185,6 +275,7 @@ mod tests {
 
     use super::*;
     use crate::gpgauth::rpgp::{
+        message,
         packets::{Packet, tag},
         policy::{self, Role},
     };
@@ -214,26 +305,87 @@ mod tests {
         assert_eq!(recipient.version(), KeyVersion::V6);
     }
 
+    /// As it would be told of a user's.
+    fn told(recipient: &Nobody) -> String {
+        let packet = Packet {
+            tag: tag::PUBLIC_SUBKEY,
+            body: recipient.key.to_bytes().unwrap().into(),
+        };
+        let kind = policy::algorithm(&packet, Role::Encrypt).unwrap();
+        assert!(policy::may_encrypt(recipient.public_params()), "{kind}");
+        kind
+    }
+
+    #[test]
+    fn there_is_a_message_for_each_kind_and_each_is_one_that_users_may_have() {
+        let now = i64::from(FIRST_CREATED + CREATED_WITHIN);
+        let at = crate::clock::Timestamp::from_unix_millis(now * 1000);
+        let server = crate::gpgauth::RPgp::generate("Pinyto <p@example.org>", at).unwrap();
+        let all = [
+            ([7; 20].to_vec(), &VERSION_4[..]),
+            ([7; 32].to_vec(), &VERSION_6[..]),
+        ];
+        for (fingerprint, kinds) in all {
+            assert_eq!(kinds.iter().map(|(often, _)| often).sum::<u16>(), 1000);
+            let text: String = fingerprint
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            let fingerprint: KeyFingerprint = text.parse().unwrap();
+            for (_, kind) in kinds {
+                let mut derived = Derived::new(&[1; 32], &fingerprint);
+                let recipient = of_kind(kind, &mut derived).unwrap();
+                told(&recipient);
+                judge(&server.server, &recipient, now);
+                let message = message::encrypt_for(&server.server, &recipient, "text", now);
+                assert!(!message.unwrap().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_without_subkeys_is_told_by_its_own_identity() {
+        let fingerprint = fingerprint(1);
+        let mut derived = Derived::new(&[1; 32], &fingerprint);
+        let nobody = of_kind(&Kind::PrimaryRsa, &mut derived).unwrap();
+        let bytes = fingerprint.as_bytes();
+        assert_eq!(nobody.fingerprint().as_bytes(), bytes);
+        assert_eq!(nobody.legacy_key_id().as_ref(), &bytes[12..]);
+        assert_ne!(nobody.key.fingerprint().as_bytes(), bytes);
+    }
+
+    #[test]
+    fn moduli_are_as_great_as_products_of_primes() {
+        let fingerprint = fingerprint(1);
+        let mut derived = Derived::new(&[1; 32], &fingerprint);
+        for _ in 0..200 {
+            // After version, time, algorithm and length.
+            let first = rsa(&mut derived, 0, 256).unwrap().to_bytes().unwrap()[8];
+            assert!(first >= 0x90, "{first:x}");
+        }
+    }
+
     #[test]
     fn kinds_are_as_common_as_among_users() {
         let mut kinds = BTreeMap::new();
         for number in 0..2000 {
-            let recipient = recipient(&[1; 32], &fingerprint(number)).unwrap();
-            let packet = Packet {
-                tag: tag::PUBLIC_SUBKEY,
-                body: recipient.to_bytes().unwrap().into(),
-            };
-            // As it would be told of a user's.
-            let kind = policy::algorithm(&packet, Role::Encrypt).unwrap();
-            assert!(policy::may_encrypt(recipient.public_params()), "{kind}");
+            let fingerprint = fingerprint(number);
+            let recipient = recipient(&[1; 32], &fingerprint).unwrap();
+            let kind = told(&recipient);
             let is_usual =
                 !kind.starts_with("rsa") || ["rsa2048", "rsa3072", "rsa4096"].contains(&&*kind);
-            let kind = if is_usual { kind } else { "rsa".to_owned() };
+            let kind = if fingerprint.as_bytes() == recipient.fingerprint().as_bytes() {
+                "without subkeys".to_owned()
+            } else if is_usual {
+                kind
+            } else {
+                "rsa".to_owned()
+            };
             *kinds.entry(kind).or_insert(0) += 1;
         }
         assert_eq!(kinds.len(), VERSION_4.len(), "{kinds:?}");
         for (kind, often) in [
-            ("rsa4096", 660),
+            ("rsa4096", 640),
             ("rsa3072", 280),
             ("rsa2048", 200),
             ("cv25519", 754),

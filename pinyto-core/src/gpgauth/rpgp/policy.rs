@@ -22,6 +22,9 @@ pub(super) const CLOCK_SKEW: i64 = 5 * 60;
 /// What is longer takes others' time at each login.
 const RSA_BITS: std::ops::RangeInclusive<u16> = 2048..=4096;
 
+/// The greatest usual exponent is 65537: a greater one only takes others' time as well.
+const EXPONENT_BITS: u16 = 17;
+
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -48,6 +51,14 @@ pub(super) fn algorithm(packet: &Packet, role: Role) -> Result<String, InvalidOp
         ecc_curve_from_oid(rest.get(..usize::from(*length))?)
     };
     let (name, wanted) = match algorithm {
+        // Hardly anybody has them, and who is encrypted for tells what a key is: recipients that
+        // don't exist are of none of these kinds.
+        1 | 2 | 18 if role == Role::Encrypt && packet.body.first() == Some(&6) => {
+            return Err(refused("an old algorithm in a key of version 6".to_owned()));
+        }
+        2 if role == Role::Encrypt => {
+            return Err(refused("rsa that can do nothing but encrypt".to_owned()));
+        }
         1..=3 => {
             let bits = numbers.first_chunk().ok_or(malformed)?;
             let bits = u16::from_be_bytes(*bits);
@@ -56,6 +67,13 @@ pub(super) fn algorithm(packet: &Packet, role: Role) -> Result<String, InvalidOp
             }
             if bits > *RSA_BITS.end() {
                 return Err(refused(format!("rsa{bits}")));
+            }
+            let exponent = numbers.get(2 + usize::from(bits).div_ceil(8)..);
+            let exponent = exponent.and_then(|rest| rest.first_chunk());
+            let exponent = u16::from_be_bytes(*exponent.ok_or(InvalidOpenPgpKey::Malformed)?);
+            if exponent > EXPONENT_BITS {
+                let name = format!("rsa{bits} with an exponent of {exponent} bits");
+                return Err(refused(name));
             }
             let wanted = match role {
                 Role::Certify => algorithm != 2,
@@ -247,17 +265,35 @@ mod tests {
 
     #[test]
     fn rsa_has_2048_bits_and_may_be_for_one_thing_only() {
-        let rsa = |algorithm: u8, bits: u16| {
-            let [high, low] = bits.to_be_bytes();
-            key(&[4, 0, 0, 0, 0, algorithm, high, low])
+        let with_exponent = |version: u8, algorithm: u8, bits: u16, exponent: u8| {
+            let mut body = vec![version, 0, 0, 0, 0, algorithm];
+            if version == 6 {
+                body.extend([0; 4]);
+            }
+            body.extend(bits.to_be_bytes());
+            body.extend(vec![0xff; usize::from(bits).div_ceil(8)]);
+            body.extend([0, exponent, 1, 0, 1]);
+            key(&body)
         };
+        let rsa = |algorithm: u8, bits: u16| with_exponent(4, algorithm, bits, 17);
         for role in [Role::Certify, Role::Encrypt] {
             assert_eq!(algorithm(&rsa(1, 2048), role), Ok("rsa2048".to_owned()));
             let weak = algorithm(&rsa(1, 2047), role);
             assert_eq!(weak, Err(InvalidOpenPgpKey::TooWeak));
         }
         assert!(algorithm(&rsa(2, 2048), Role::Certify).is_err());
-        assert!(algorithm(&rsa(3, 2048), Role::Encrypt).is_err());
+        assert!(algorithm(&rsa(3, 2048), Role::Certify).is_ok());
+        let refused = |packet: &Packet, role| algorithm(packet, role).unwrap_err().code();
+        let sign_only = refused(&rsa(3, 2048), Role::Encrypt);
+        assert_eq!(sign_only, "openpgp_key_no_encryption");
+        for role in [Role::Certify, Role::Encrypt] {
+            let slow = with_exponent(4, 1, 4096, 18);
+            assert_eq!(refused(&slow, role), "openpgp_key_algorithm");
+        }
+        // Nobody is ever of such a kind.
+        for rare in [rsa(2, 2048), with_exponent(6, 1, 2048, 17)] {
+            assert_eq!(refused(&rare, Role::Encrypt), "openpgp_key_algorithm");
+        }
     }
 
     #[test]

@@ -22,6 +22,12 @@ pub(super) const MAX_BATCH: usize = 512;
 /// How many of them may be of users who were busy before.
 const MAX_AGAIN: usize = MAX_BATCH / 2;
 
+/// So many runs are worth writing at once,
+const ENOUGH_RUNS: usize = MAX_BATCH / 2;
+
+/// and so many bytes of texts.
+const ENOUGH_BYTES: usize = MAX_BYTES / 4;
+
 /// So many batches in a row may keep a user back before one waits for her. Most are busy for some
 /// milliseconds only.
 pub(super) const CHANCES: u32 = 3;
@@ -118,15 +124,21 @@ impl Gathered {
         sum.saturating_add(hers.copied().unwrap_or_default())
     }
 
-    /// How many runs could be in the next batch that waits for nobody, but for those kept back.
-    pub(super) fn fresh(&self) -> usize {
-        self.runs.len()
+    /// Whether enough has gathered to be worth writing.
+    pub(super) fn has_enough(&self) -> bool {
+        let fresh = self.runs.len();
+        fresh >= ENOUGH_RUNS || fresh > 0 && self.bytes >= ENOUGH_BYTES
     }
 
-    /// After how many batches that wait for nobody all that waits now has been in one.
+    /// After how many batches that wait for nobody all that waits now, but for users who have to
+    /// be waited for, has been in one.
     pub(super) fn batches(&self) -> usize {
-        let of_runs = self.fresh().div_ceil(MAX_BATCH - MAX_AGAIN);
-        of_runs.max(self.has_some().into())
+        let hers = self.kept_back.values();
+        let again = hers.filter(|hers| hers.has_chances());
+        let again = again.map(|hers| hers.runs.len()).sum::<usize>();
+        let fresh = self.runs.len().div_ceil(MAX_BATCH - MAX_AGAIN);
+        let again = again.div_ceil(MAX_AGAIN);
+        fresh.max(again).max(self.has_some().into())
     }
 
     /// Whether there is something for a batch that waits for nobody.

@@ -17,10 +17,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use super::{BatchId, Run, RunBatch, WriterId};
 use crate::id::UserId;
-use gathered::{Content, Gathered};
-
-/// So many are worth writing at once.
-const ENOUGH: usize = 256;
+use gathered::{CHANCES, Content, Gathered};
 
 /// Gathers runs and CPU time until they are written.
 ///
@@ -49,6 +46,15 @@ struct State {
     of_many: Writer,
     /// Its batches wait.
     of_one: Writer,
+}
+
+/// How much somebody writes who has begun to: what was there then, and what is kept back of it as
+/// often as that may happen. What comes meanwhile is for the next one: under load there is always
+/// some, and batches are to be large.
+pub(super) struct Round {
+    batches: usize,
+    /// How many batches there may be for what was kept back.
+    again: u32,
 }
 
 /// Numbers batches.
@@ -105,11 +111,12 @@ impl RunLog {
     pub(super) fn note(&self, run: Run, hour: i64) {
         let mut state = self.lock();
         let gathered = &mut state.gathered;
+        let had_enough = gathered.has_enough();
         gathered.book(run.user, hour, run.cpu_time);
         gathered.add(run);
         self.drop_surplus(gathered);
         // Told once: who is told looks himself whether there is more.
-        if gathered.fresh() == ENOUGH {
+        if gathered.has_enough() && !had_enough {
             self.enough.notify_one();
         }
     }
@@ -139,18 +146,29 @@ impl RunLog {
 
     /// Whether enough has gathered to be worth writing.
     pub(super) fn has_enough(&self) -> bool {
-        self.lock().gathered.fresh() >= ENOUGH
+        self.lock().gathered.has_enough()
     }
 
-    /// After how many batches that wait for nobody all that waits now has been in one.
-    pub(super) fn batches(&self) -> usize {
+    /// Begins to write what waits for nobody now.
+    pub(super) fn round(&self) -> Round {
         let state = self.lock();
-        usize::from(state.of_many.taken.is_some()) + state.gathered.batches()
+        let unsure = usize::from(state.of_many.taken.is_some());
+        Round {
+            batches: unsure + state.gathered.batches(),
+            again: CHANCES,
+        }
     }
 
-    /// Whether something was kept back by the last batch that it was in, and is to be in the next.
-    pub(super) fn has_some_again(&self) -> bool {
-        self.lock().gathered.has_some_again()
+    /// The next batch of the round.
+    pub(super) fn next(&self, round: &mut Round) -> Option<Arc<RunBatch>> {
+        if let Some(left) = round.batches.checked_sub(1) {
+            round.batches = left;
+        } else if self.lock().gathered.has_some_again() {
+            round.again = round.again.checked_sub(1)?;
+        } else {
+            return None;
+        }
+        self.take()
     }
 
     /// How many users there are for whom a batch has to wait.
@@ -161,7 +179,7 @@ impl RunLog {
 
     /// What is to be written next without waiting for anybody, if there is something: the same
     /// batch until it is [written](Self::written).
-    pub(super) fn take(&self) -> Option<Arc<RunBatch>> {
+    fn take(&self) -> Option<Arc<RunBatch>> {
         let mut state = self.lock();
         if let Some(unsure) = &state.of_many.taken {
             return Some(unsure.clone());

@@ -1,3 +1,8 @@
+use std::{
+    pin::pin,
+    task::{Context, Waker},
+};
+
 use super::{
     gathered::{CHANCES, MAX_BATCH, MAX_BYTES, MAX_RUNS},
     *,
@@ -254,31 +259,97 @@ fn of_too_many_those_kept_back_are_dropped_first_but_no_cpu_time() {
     );
 }
 
+/// How many runs each batch of a round has, while one comes during each, and whom each keeps back.
+fn written_in_a_round(log: &RunLog, kept_back: &[UserId]) -> Vec<usize> {
+    let mut round = log.round();
+    let mut batches = Vec::new();
+    while let Some(batch) = log.next(&mut round) {
+        batches.push(batch.runs.len());
+        note(log, 9000, ANN);
+        written(log, batch, kept_back);
+    }
+    batches
+}
+
 #[test]
-fn what_waits_has_been_in_a_batch_after_as_many_as_it_says() {
+fn a_round_writes_what_was_there_and_not_what_comes_meanwhile() {
     for count in [0, 1, 255, 256, 257, 512, 513, 1500] {
         let log = new();
-        for n in 0..20 {
-            note(&log, n, BOB);
-        }
-        kept_back(&log, &[BOB]);
         for n in 0..count {
-            note(&log, 100 + n, ANN);
+            note(&log, n, ANN);
         }
-        if count > 255 {
-            // Taken, and perhaps not written.
-            log.take().unwrap();
-        }
-        let mut waiting = usize::try_from(count).unwrap() + 20;
-        for _ in 0..log.batches() {
-            let batch = log.take().unwrap();
-            waiting -= batch.runs.len();
-            written(&log, batch, &[]);
-            note(&log, 9000, ANN);
-            waiting += 1;
-        }
-        let left = log.take().map_or(0, |batch| batch.runs.len());
-        assert_eq!(left, waiting, "only what came since");
-        assert!(waiting <= 8, "{count}");
+        let sum: usize = written_in_a_round(&log, &[]).into_iter().sum();
+        let count = usize::try_from(count).unwrap();
+        assert!(sum >= count);
+        assert!(sum <= count + count.div_ceil(256), "{sum}");
     }
+    let log = new();
+    note(&log, 1, ANN);
+    log.take().unwrap();
+    note(&log, 2, ANN);
+    assert_eq!(
+        written_in_a_round(&log, &[]),
+        [1, 2],
+        "it may not have been written"
+    );
+}
+
+#[test]
+fn a_round_tries_what_is_kept_back_a_few_times_and_ends_whoever_is_busy_then() {
+    let log = new();
+    for n in 0..700 {
+        note(&log, n, BOB);
+    }
+    kept_back(&log, &[BOB]);
+    let sum: usize = written_in_a_round(&log, &[]).into_iter().sum();
+    assert!(sum >= 700, "{sum}");
+
+    let log = new();
+    note(&log, 1, BOB);
+    // In the first batch, and again as long as he has chances.
+    assert_eq!(written_in_a_round(&log, &[BOB]).len(), CHANCES as usize);
+    assert_eq!(log.to_wait_for(), 1);
+
+    let log = new();
+    note(&log, 0, UserId::new(100));
+    let mut whose = log.round();
+    let mut batches = 0_u32;
+    while let Some(batch) = log.next(&mut whose) {
+        batches += 1;
+        // Each batch meets another who is busy.
+        note(&log, batches.into(), UserId::new(100 + i64::from(batches)));
+        written(
+            &log,
+            batch.clone(),
+            &users(&batch).into_iter().collect::<Vec<_>>(),
+        );
+        assert!(batches < 99, "it never ends");
+    }
+    assert_eq!(batches, 1 + CHANCES);
+}
+
+#[test]
+fn who_writes_is_told_once_when_enough_has_gathered_be_it_of_runs_or_of_texts() {
+    let told = |log: &RunLog| {
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(log.enough.notified()).poll(&mut context).is_ready()
+    };
+    let log = new();
+    for n in 0..255 {
+        note(&log, n, ANN);
+        assert!(!told(&log));
+    }
+    note(&log, 255, ANN);
+    assert!(told(&log) && log.has_enough());
+    note(&log, 256, ANN);
+    assert!(!told(&log), "he knows");
+
+    let log = new();
+    let mut run = given::run(1, ANN, "hugo/Notes");
+    run.output.text = "x".repeat(MAX_BYTES / 8);
+    log.note(run.clone(), 7);
+    assert!(!told(&log));
+    log.note(run, 7);
+    assert!(told(&log) && log.has_enough());
+    assert_eq!(log.dropped(), 0);
 }

@@ -142,7 +142,7 @@ macro_rules! __store_contract {
                 an_openpgp_key_is_found_by_its_fingerprint_while_it_is_active
                 an_openpgp_key_opens_nothing_before_it_is_proven
                 only_the_user_herself_proves_her_keys
-                of_several_users_an_openpgp_key_is_hers_where_it_was_proven_or_used_last
+                of_several_users_an_openpgp_key_is_hers_where_it_was_proven_last
                 an_openpgp_key_is_added_once_per_user_and_renewed_in_its_place
                 a_hash_selects_among_keys_of_all_kinds
                 deactivating_and_deleting_an_openpgp_key_ends_its_session

@@ -218,7 +218,7 @@ pub async fn only_the_user_herself_proves_her_keys(store: Arc<dyn Store>) {
     assert_eq!(owner(&*store, 1).await, Some(hugo));
 }
 
-pub async fn of_several_users_an_openpgp_key_is_hers_where_it_was_proven_or_used_last(
+pub async fn of_several_users_an_openpgp_key_is_hers_where_it_was_proven_last(
     store: Arc<dyn Store>,
 ) {
     let key = given::openpgp_key(1, None);
@@ -240,14 +240,29 @@ pub async fn of_several_users_an_openpgp_key_is_hers_where_it_was_proven_or_used
     assert_eq!(owner().await, Some(hugo.name.clone()));
     prove(&*store, udo.id, of_users[2], 20).await;
     assert_eq!(owner().await, Some(udo.name.clone()), "of two the latter");
+    prove(&*store, hugo.id, of_users[0], 15).await;
+    assert_eq!(owner().await, Some(hugo.name.clone()), "a clock is behind");
+    prove(&*store, udo.id, of_users[2], 16).await;
+    assert_eq!(owner().await, Some(udo.name.clone()));
     let new = NewSession {
         user: erna.id,
         key: of_users[1],
         token_hash: given::token_hash(1),
         at: given::at(30),
     };
-    store.sessions().replace(&new).await.unwrap();
-    assert_eq!(owner().await, Some(erna.name.clone()), "she used it");
+    let opened = match store.sessions().replace(&new).await.unwrap() {
+        ReplaceOutcome::Opened(session) => session,
+        other => panic!("{other:?}"),
+    };
+    let renewed = store.sessions().renew(erna.id, opened, given::at(35)).await;
+    renewed.unwrap();
+    assert_eq!(
+        owner().await,
+        Some(udo.name.clone()),
+        "using it proves nothing"
+    );
+    prove(&*store, erna.id, of_users[1], 36).await;
+    assert_eq!(owner().await, Some(erna.name.clone()));
     done(set_active(&*store, &erna, &key, false, 40).await);
     assert_eq!(owner().await, Some(udo.name.clone()), "hers is not active");
     done(delete(&*store, &udo, &key, 40).await);

@@ -16,9 +16,9 @@ const REGISTER: &str = "
     INSERT INTO pinyto.keys (user_id, active, created_at, last_used_at, fingerprint, modulus, exponent)
     SELECT id, true, 0, 0, encode(sha256(name::bytea), 'hex'), name::bytea, 3
     FROM pinyto.users WHERE name <> 'ann';
-    INSERT INTO pinyto.keys (user_id, active, created_at, last_used_at, kind, fingerprint, material,
+    INSERT INTO pinyto.keys (user_id, active, created_at, proven_at, kind, fingerprint, material,
         description)
-    SELECT u.id, n <= 150, 0, CASE WHEN n <= 150 THEN k.last_used_at + 1000 END, 'openpgp',
+    SELECT u.id, n <= 150, 0, CASE WHEN n <= 150 THEN k.proven_at + n END, 'openpgp',
         k.fingerprint, k.material, k.description
     FROM generate_series(1, 300) n JOIN pinyto.users u ON u.name = 'u' || n, pinyto.keys k
     WHERE k.kind = 'openpgp'
