@@ -1,12 +1,14 @@
 //! What the routes hold: a cloud and the limits of its HTTP side.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use pinyto_core::Cloud;
 
 #[cfg(feature = "gpgauth")]
 use crate::routes::gpgauth::GpgAuthHttp;
-use crate::{body::BodyMemory, client_address::ClientAddress, prefix::PathPrefix};
+use crate::{
+    body::BodyMemory, client_address::ClientAddress, prefix::PathPrefix,
+};
 
 /// A cloud, ready to be mounted. Cheap to clone.
 #[derive(Clone)]
@@ -111,7 +113,14 @@ impl Api {
     }
 }
 
-/// The limits of the HTTP side.
+/// Tells nothing: everything is the cloud's or the operator's.
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// What the HTTP side allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpSettings {
     /// The largest body that is read, in bytes; a larger one is answered with 413. Default: 2 MiB.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinyto_http::server::tls::{Tls, TlsError, TlsFiles};
+use pinyto_http::listener::{Tls, TlsError, TlsFiles};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
@@ -28,10 +28,7 @@ impl Certificate {
     }
 
     fn write(&self, directory: &Path) -> TlsFiles {
-        let files = TlsFiles {
-            certificate: directory.join("cert.pem"),
-            key: directory.join("key.pem"),
-        };
+        let files = TlsFiles::new(directory.join("cert.pem"), directory.join("key.pem"));
         std::fs::write(&files.certificate, &self.certificate).unwrap();
         std::fs::write(&files.key, &self.key).unwrap();
         files
