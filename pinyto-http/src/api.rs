@@ -7,7 +7,7 @@ use pinyto_core::Cloud;
 #[cfg(feature = "gpgauth")]
 use crate::routes::gpgauth::GpgAuthHttp;
 use crate::{
-    body::BodyMemory, client_address::ClientAddress, prefix::PathPrefix,
+    body::BodyMemory, client_address::ClientAddress, cors::AllowedOrigins, prefix::PathPrefix,
 };
 
 /// A cloud, ready to be mounted. Cheap to clone.
@@ -94,6 +94,10 @@ impl Api {
         &self.settings
     }
 
+    pub(crate) fn origins(&self) -> AllowedOrigins {
+        self.settings.allowed_origins.clone()
+    }
+
     pub(crate) fn prefix(&self) -> &Arc<PathPrefix> {
         &self.prefix
     }
@@ -132,6 +136,8 @@ pub struct HttpSettings {
     /// How long a client may take to send the whole body, however steadily; a slower one is
     /// answered with 408. Default: 60 seconds.
     pub body_timeout: Duration,
+    /// Whose pages' scripts may call and read the answers (CORS). Default: everybody's.
+    pub allowed_origins: AllowedOrigins,
 }
 
 impl Default for HttpSettings {
@@ -140,6 +146,7 @@ impl Default for HttpSettings {
             max_body_bytes: 2 * 1024 * 1024,
             body_memory: 64 * 1024 * 1024,
             body_timeout: Duration::from_secs(60),
+            allowed_origins: AllowedOrigins::Any,
         }
     }
 }

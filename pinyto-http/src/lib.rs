@@ -79,6 +79,7 @@
 //! | [`PathPrefix`] | where they are mounted |
 //! | [`ApiError`], [`ERRORS`] | every error with its status |
 //! | [`client_address`] | who is calling, as the routes see it |
+//! | [`AllowedOrigins`] | whose pages may call (CORS) |
 //! | `routes::gpgauth` | logging in with an OpenPGP key, and its cookies (feature `gpgauth`) |
 //! | `openapi` | the description (feature `openapi`) |
 //! | `listener` | a socket with limits, TLS and an orderly end, for any tower service (feature `listener`) |
@@ -122,6 +123,7 @@ mod api;
 mod auth;
 mod body;
 pub mod client_address;
+mod cors;
 mod error;
 #[cfg(feature = "listener")]
 pub mod listener;
@@ -141,6 +143,7 @@ mod wire;
 
 pub use api::{Api, HttpSettings};
 pub use auth::session;
+pub use cors::{AllowedOrigins, InvalidOrigin, Origin};
 pub use error::{ApiError, ERRORS, ErrorKind};
 pub use prefix::{InvalidPathPrefix, PathPrefix};
 pub use service::{Answer, AnswerBody, AnswerFuture, PinytoService, service};
