@@ -101,9 +101,8 @@
 //! # warp's types, and versions
 //!
 //! [`routes`] and [`session()`] give filters of warp 0.4, and [`ApiError`] is one of its replies: who
-//! uses warp gets filters that fit. That makes warp a public dependency, and warp is not at 1.0. A
-//! minor version of Pinyto stays with warp 0.4; a newer warp takes a new major version (before 1.0: a new
-//! minor one). Whoever would rather not depend on that uses [`service()`], [`Api::session_of`],
+//! uses warp gets filters that fit. That makes warp a public dependency, and warp is not at 1.0: a newer
+//! warp than 0.4 takes a new major version of this crate (before its 1.0: a new minor one). Whoever would rather not depend on that uses [`service()`], [`Api::session_of`],
 //! [`Answer::from`] and `listener`: they have no type of warp in them, only of `http`, `http-body`,
 //! `bytes`, `hyper` and `tower-service`, and stay as they are when warp changes.
 //!

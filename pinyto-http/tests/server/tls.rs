@@ -142,12 +142,16 @@ async fn a_broken_new_certificate_leaves_the_old_one_in_use() {
         })
     ));
     std::fs::write(&files.key, &other.key).unwrap();
+    let refused = tls.reload().unwrap_err();
     assert!(
-        matches!(tls.reload(), Err(TlsError::Refused { .. })),
+        matches!(refused, TlsError::Refused { .. }),
         "another one's key"
     );
+    assert_eq!(refused.code(), "tls_files_refused");
     std::fs::remove_file(&files.key).unwrap();
-    assert!(matches!(tls.reload(), Err(TlsError::Read { .. })));
+    let missing = tls.reload().unwrap_err();
+    assert!(matches!(missing, TlsError::Read { .. }));
+    assert_eq!(missing.code(), "tls_file_unreadable");
     old.connect(&server, &[])
         .await
         .expect("the old certificate");
