@@ -333,6 +333,18 @@ impl Cloud {
         &self.inner.key_stock
     }
 
+    /// Where this cloud's time comes from, for adapters that need some.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// Where this cloud's randomness comes from, for adapters that need some.
+    #[must_use]
+    pub fn randomness(&self) -> &Arc<dyn Randomness> {
+        &self.inner.randomness
+    }
+
     #[cfg(feature = "gpgauth")]
     pub(crate) fn gpgauth_if_any(&self) -> Option<&Arc<GpgAuth>> {
         self.inner.gpgauth.as_ref()
@@ -356,10 +368,6 @@ impl Cloud {
 
     pub(crate) fn rsa(&self) -> &Arc<dyn RsaBackend> {
         &self.inner.rsa
-    }
-
-    pub(crate) fn randomness(&self) -> &Arc<dyn Randomness> {
-        &self.inner.randomness
     }
 
     pub(crate) fn settings(&self) -> &Settings {

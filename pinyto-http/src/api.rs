@@ -1,12 +1,14 @@
 //! What the routes hold: a cloud and the limits of its HTTP side.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use pinyto_core::Cloud;
 
 #[cfg(feature = "gpgauth")]
 use crate::routes::gpgauth::GpgAuthHttp;
-use crate::{body::BodyMemory, client_address::ClientAddress, prefix::PathPrefix};
+use crate::{
+    body::BodyMemory, client_address::ClientAddress, cors::AllowedOrigins, prefix::PathPrefix,
+};
 
 /// A cloud, ready to be mounted. Cheap to clone.
 #[derive(Clone)]
@@ -92,6 +94,10 @@ impl Api {
         &self.settings
     }
 
+    pub(crate) fn origins(&self) -> AllowedOrigins {
+        self.settings.allowed_origins.clone()
+    }
+
     pub(crate) fn prefix(&self) -> &Arc<PathPrefix> {
         &self.prefix
     }
@@ -111,7 +117,14 @@ impl Api {
     }
 }
 
-/// The limits of the HTTP side.
+/// Tells nothing: everything is the cloud's or the operator's.
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// What the HTTP side allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpSettings {
     /// The largest body that is read, in bytes; a larger one is answered with 413. Default: 2 MiB.
@@ -123,6 +136,8 @@ pub struct HttpSettings {
     /// How long a client may take to send the whole body, however steadily; a slower one is
     /// answered with 408. Default: 60 seconds.
     pub body_timeout: Duration,
+    /// Whose pages' scripts may call and read the answers (CORS). Default: everybody's.
+    pub allowed_origins: AllowedOrigins,
 }
 
 impl Default for HttpSettings {
@@ -131,6 +146,7 @@ impl Default for HttpSettings {
             max_body_bytes: 2 * 1024 * 1024,
             body_memory: 64 * 1024 * 1024,
             body_timeout: Duration::from_secs(60),
+            allowed_origins: AllowedOrigins::Any,
         }
     }
 }

@@ -77,23 +77,37 @@
 //! | [`service()`] | all of them as a tower service |
 //! | [`session()`], [`Api::session_of`] | who asks, for routes of your own |
 //! | [`PathPrefix`] | where they are mounted |
-//! | [`wire`] | the JSON of requests and answers |
 //! | [`ApiError`], [`ERRORS`] | every error with its status |
 //! | [`client_address`] | who is calling, as the routes see it |
+//! | [`AllowedOrigins`] | whose pages may call (CORS) |
+//! | `routes::gpgauth` | logging in with an OpenPGP key, and its cookies (feature `gpgauth`) |
 //! | `openapi` | the description (feature `openapi`) |
-//! | `server` | settings, listener, TLS, log: everything around the routes (feature `server`) |
+//! | `listener` | a socket with limits, TLS and an orderly end, for any tower service (feature `listener`) |
+//! | [`assembly_from_json`] | an assembly as clients send it, for tools |
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `server` | yes | the reference server and its parts: SQLite, TLS, the sandbox, `openapi`; needs a C compiler |
-//! | `postgres` | yes | lets the server keep its data in PostgreSQL; does nothing without `server` |
-//! | `gpgauth` | yes | the routes for logging in with an OpenPGP key |
-//! | `openapi` | with `server` | `/openapi.json` and `/docs` |
+//! | `gpgauth` | yes | the routes for logging in with an OpenPGP key, and `pinyto-core`'s feature of that name |
+//! | `openapi` | with `server` | `/openapi.json`, `/docs`, and the module that makes them |
+//! | `listener` | with `server` | the module of that name: hyper, and rustls on aws-lc, which needs a C compiler |
+//! | `server` | yes | the binary `pinyto-server`: command line, SQLite, the sandbox, metrics. Adds nothing to the library but `openapi`, `listener` and `pinyto-core`'s backend `aws-lc` |
+//! | `postgres` | yes | lets the binary keep its data in PostgreSQL; does nothing without `server` |
 //!
-//! Without them the crate is the routes alone. Which RSA backend there is, `pinyto-core`'s features
-//! say; `server` turns on `aws-lc`.
+//! All of them only add. Without them (`default-features = false`) the crate is the routes alone. Which
+//! RSA backend there is, `pinyto-core`'s features say.
+//!
+//! # warp's types, and versions
+//!
+//! [`routes`] and [`session()`] give filters of warp 0.4, and [`ApiError`] is one of its replies: who
+//! uses warp gets filters that fit. That makes warp a public dependency, and warp is not at 1.0: a newer
+//! warp than 0.4 takes a new major version of this crate (before its 1.0: a new minor one). Whoever would rather not depend on that uses [`service()`], [`Api::session_of`],
+//! [`Answer::from`] and `listener`: they have no type of warp in them, only of `http`, `http-body`,
+//! `bytes`, `hyper` and `tower-service`, and stay as they are when warp changes.
+//!
+//! Not covered by that promise is what the binary is made of, which nobody else can reach, and the
+//! wording of sentences; the `code` of an error stays.
 //!
 //! # Rust version
 //!
@@ -101,26 +115,35 @@
 //! takes a minor version, not a patch.
 
 #![forbid(unsafe_code)]
+#![deny(missing_debug_implementations)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api;
 mod auth;
 mod body;
 pub mod client_address;
+mod cors;
 mod error;
+#[cfg(feature = "listener")]
+pub mod listener;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod page;
 mod prefix;
 mod reply;
 pub mod routes;
-#[cfg(feature = "server")]
-pub mod server;
 mod service;
+// For the fuzz targets, which read every request; it is no part of the interface.
+#[cfg(fuzzing)]
 pub mod wire;
+#[cfg(not(fuzzing))]
+#[expect(unreachable_pub, reason = "the fuzz targets reach it")]
+mod wire;
 
 pub use api::{Api, HttpSettings};
 pub use auth::session;
+pub use cors::{AllowedOrigins, InvalidOrigin, Origin};
 pub use error::{ApiError, ERRORS, ErrorKind};
 pub use prefix::{InvalidPathPrefix, PathPrefix};
 pub use service::{Answer, AnswerBody, AnswerFuture, PinytoService, service};
+pub use wire::assembly::assembly_from_json;

@@ -24,6 +24,14 @@ pub struct PathPrefix(String);
 )]
 pub struct InvalidPathPrefix;
 
+impl InvalidPathPrefix {
+    /// The stable name of the error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_path_prefix"
+    }
+}
+
 impl PathPrefix {
     /// The most bytes it has.
     pub const MAX_LENGTH: usize = 256;

@@ -42,8 +42,8 @@ pub(crate) fn with_status(status: StatusCode, value: &impl Serialize) -> Respons
     }
 }
 
-/// An answer of the API: any origin may read it (the token is never a cookie, so a foreign page
-/// gains nothing), nobody may keep it.
+/// An answer of the API: any origin may read it, unless the settings name some (the token is never a
+/// cookie, so a foreign page gains nothing), nobody may keep it.
 pub(crate) fn api_answer(status: StatusCode, mut answer: Response) -> Response {
     *answer.status_mut() = status;
     api_headers(answer.headers_mut());

@@ -189,7 +189,7 @@ fn wrong_settings_are_one_sentence_and_exit_code_2_and_start_nothing() {
 async fn a_key_file_that_is_no_key_is_refused_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("server-key.pem");
-    pinyto_http::server::key_file::create(&key, "not a key").unwrap();
+    std::fs::write(&key, "not a key").unwrap();
     let mut command = command(folder.path());
     let output = command.args(["--listen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -85,7 +85,8 @@ fn open_api(settings: &HttpSettings) -> OpenApi {
             .replace(
                 "{body_timeout}",
                 &settings.body_timeout.as_secs_f64().to_string(),
-            ),
+            )
+            .replace("{allowed_origins}", &settings.allowed_origins.described()),
     );
     let mut components = ComponentsBuilder::new()
         .schema_from::<Failure<'_>>()

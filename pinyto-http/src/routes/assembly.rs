@@ -11,6 +11,7 @@ use super::{answer, calls};
 use crate::{
     api::Api,
     auth::{Asked, Incoming, incoming},
+    cors::ForOrigins as _,
     error::ApiError,
     reply,
     wire::assembly::{AnyAssembly, ListAllAssemblies, OwnAssembly, SaveAssembly, SourceAnswer},
@@ -33,6 +34,7 @@ calls! {
 /// Writing, finding and installing assemblies.
 #[must_use]
 pub fn assemblies(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     warp::path::param()
         .and(warp::path::end())
         .and(warp::post())
@@ -51,7 +53,7 @@ pub fn assemblies(api: Api) -> BoxedFilter<(Response,)> {
                 }
             })
         })
-        .boxed()
+        .for_origins(origins)
 }
 
 async fn save(incoming: Incoming) -> Result<Response, ApiError> {

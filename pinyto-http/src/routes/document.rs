@@ -15,6 +15,7 @@ use super::{answer, calls};
 use crate::{
     api::Api,
     auth::{Asked, Incoming, incoming},
+    cors::ForOrigins as _,
     error::ApiError,
     reply,
     wire::document::{StatisticsAnswer, StoreDocument, StoredAnswer},
@@ -30,6 +31,7 @@ calls! {
 /// Documents, functions of assemblies, and what they have cost.
 #[must_use]
 pub fn documents(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     let of_assemblies = warp::path::param()
         .and(warp::path::param())
         .and(warp::path::param())
@@ -51,7 +53,7 @@ pub fn documents(api: Api) -> BoxedFilter<(Response,)> {
         .and(warp::post())
         .and(incoming(api))
         .then(|StatisticsCall::Statistics, incoming| answer(incoming, statistics));
-    of_assemblies.or(statistics).unify().boxed()
+    of_assemblies.or(statistics).unify().for_origins(origins)
 }
 
 async fn store(assembly: AssemblyRef, incoming: Incoming) -> Result<Response, ApiError> {

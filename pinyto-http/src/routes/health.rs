@@ -4,7 +4,7 @@ use http::Method;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use super::calls;
-use crate::{api::Api, error::ApiError, reply, wire::server::StatusAnswer};
+use crate::{api::Api, cors::ForOrigins as _, error::ApiError, reply, wire::server::StatusAnswer};
 
 calls! {
     /// What whoever watches the server asks.
@@ -17,6 +17,7 @@ calls! {
 /// Whether the process lives, and whether the database can be used.
 #[must_use]
 pub fn health(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     warp::path::param()
         .and(warp::path::end())
         .and(warp::get().or(warp::head()).unify())
@@ -31,7 +32,7 @@ pub fn health(api: Api) -> BoxedFilter<(Response,)> {
                 reply::for_method(&method, answer)
             }
         })
-        .boxed()
+        .for_origins(origins)
 }
 
 async fn readyz(api: &Api) -> Response {

@@ -12,6 +12,7 @@ use super::{answer, calls};
 use crate::{
     api::Api,
     auth::{Incoming, incoming},
+    cors::ForOrigins as _,
     error::ApiError,
     reply,
     wire::job::{JobStateAnswer, ListJobs, RunJob},
@@ -28,6 +29,7 @@ calls! {
 /// The user's jobs.
 #[must_use]
 pub fn jobs(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     warp::path::param()
         .and(warp::path::end())
         .and(warp::post())
@@ -40,7 +42,7 @@ pub fn jobs(api: Api) -> BoxedFilter<(Response,)> {
                 }
             })
         })
-        .boxed()
+        .for_origins(origins)
 }
 
 async fn list(incoming: Incoming) -> Result<Response, ApiError> {

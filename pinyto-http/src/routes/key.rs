@@ -10,6 +10,7 @@ use super::{answer, calls};
 use crate::{
     api::Api,
     auth::{Asked, Incoming, incoming},
+    cors::ForOrigins as _,
     error::ApiError,
     reply,
     wire::key::{
@@ -32,6 +33,7 @@ calls! {
 /// The user's keys.
 #[must_use]
 pub fn keys(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     warp::path::param()
         .and(warp::path::end())
         .and(warp::post())
@@ -47,7 +49,7 @@ pub fn keys(api: Api) -> BoxedFilter<(Response,)> {
                 }
             })
         })
-        .boxed()
+        .for_origins(origins)
 }
 
 async fn list_keys(incoming: Incoming) -> Result<Response, ApiError> {

@@ -8,6 +8,7 @@ use super::{answer, calls, user::logout};
 use crate::{
     api::Api,
     auth::{Incoming, incoming},
+    cors::ForOrigins as _,
     error::ApiError,
     reply,
     wire::keyserver::{
@@ -29,6 +30,7 @@ calls! {
 /// The keyserver.
 #[must_use]
 pub fn keyserver(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     warp::path("keyserver")
         .and(warp::path::param())
         .and(warp::path::end())
@@ -45,7 +47,7 @@ pub fn keyserver(api: Api) -> BoxedFilter<(Response,)> {
                 }
             })
         })
-        .boxed()
+        .for_origins(origins)
 }
 
 async fn register(mut incoming: Incoming) -> Result<Response, ApiError> {

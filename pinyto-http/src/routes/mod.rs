@@ -4,18 +4,18 @@
 //! rest too. A rejection of one of them only means "this is not mine"; errors are answers.
 //! Requests for the wrong method, preflights and unknown paths are [`others`]'s, so mount that last.
 
-pub mod assembly;
-pub mod document;
+mod assembly;
+mod document;
 #[cfg(feature = "gpgauth")]
 pub mod gpgauth;
-pub mod health;
-pub mod job;
-pub mod key;
-pub mod keyserver;
+mod health;
+mod job;
+mod key;
+mod keyserver;
 mod others;
-pub mod run;
-pub mod server;
-pub mod user;
+mod run;
+mod server;
+mod user;
 
 use std::future::Future;
 

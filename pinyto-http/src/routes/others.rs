@@ -15,14 +15,17 @@ use super::{
     assembly::AssemblyCall, document::StatisticsCall, health::HealthPage, job::JobCall,
     key::KeyCall, keyserver::KeyserverCall, run::RunCall, server::ServerPage, user::UserCall,
 };
-use crate::{api::Api, error::ApiError, page::FrontPage, prefix::PathPrefix, reply};
+use crate::{
+    api::Api, cors::ForOrigins as _, error::ApiError, page::FrontPage, prefix::PathPrefix, reply,
+};
 
 /// Answers everything: the front page for `GET /` and for every `GET` that asks for HTML, 204 for
-/// preflights (any origin may call), 405 for the wrong method on a path that exists, else 404.
+/// preflights (whose pages may call, [`AllowedOrigins`](crate::AllowedOrigins) says), 405 for the wrong method on a path that exists, else 404.
 /// Mount it last.
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "as all groups of routes")]
 pub fn others(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     let page = FrontPage::new(api.cloud().server_public_key(), api.prefix());
     let page = Arc::new(page);
     let prefix = Arc::clone(api.prefix());
@@ -47,10 +50,11 @@ pub fn others(api: Api) -> BoxedFilter<(Response,)> {
             };
             reply::for_method(&method, error.into())
         })
-        .boxed()
+        .for_origins(origins)
 }
 
-/// Answers everything with 404, for listeners that serve only some groups. Mount it last.
+/// Answers everything with 404, which everybody's pages may read, for listeners that serve only some
+/// groups. Mount it last.
 #[must_use]
 pub fn nothing_else() -> BoxedFilter<(Response,)> {
     warp::method()

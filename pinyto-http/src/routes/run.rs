@@ -12,6 +12,7 @@ use super::{answer, calls};
 use crate::{
     api::Api,
     auth::{Incoming, incoming},
+    cors::ForOrigins as _,
     error::ApiError,
     reply,
     wire::run::{AuthorRunAnswer, GetRun, ListAssemblyRuns, ListRuns, RunAnswer},
@@ -29,6 +30,7 @@ calls! {
 /// What became of function calls and jobs.
 #[must_use]
 pub fn runs(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     warp::path::param()
         .and(warp::path::end())
         .and(warp::post())
@@ -42,7 +44,7 @@ pub fn runs(api: Api) -> BoxedFilter<(Response,)> {
                 }
             })
         })
-        .boxed()
+        .for_origins(origins)
 }
 
 async fn list(incoming: Incoming) -> Result<Response, ApiError> {

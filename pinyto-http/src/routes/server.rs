@@ -5,7 +5,7 @@ use http::Method;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use super::calls;
-use crate::{api::Api, reply, wire::server::PublicKeyAnswer};
+use crate::{api::Api, cors::ForOrigins as _, reply, wire::server::PublicKeyAnswer};
 
 #[cfg(feature = "openapi")]
 calls! {
@@ -28,6 +28,7 @@ calls! {
 /// The server's key and its documentation.
 #[must_use]
 pub fn server(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     #[cfg(feature = "openapi")]
     let documentation = crate::openapi::Documentation::new(api.limits(), api.prefix());
     let answer = move |page: ServerPage| match page {
@@ -48,7 +49,7 @@ pub fn server(api: Api) -> BoxedFilter<(Response,)> {
                 Err(warp::reject::not_found())
             })
         })
-        .boxed()
+        .for_origins(origins)
 }
 
 fn public_key(api: &Api) -> Response {

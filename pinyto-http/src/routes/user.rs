@@ -7,6 +7,7 @@ use super::{answer, calls};
 use crate::{
     api::Api,
     auth::{Asked, Incoming, incoming},
+    cors::ForOrigins as _,
     error::ApiError,
     reply,
     wire::user::{Authenticate, ChallengeAnswer, Register},
@@ -24,6 +25,7 @@ calls! {
 /// Registration and sessions.
 #[must_use]
 pub fn users(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     warp::path::param()
         .and(warp::path::end())
         .and(warp::post())
@@ -37,7 +39,7 @@ pub fn users(api: Api) -> BoxedFilter<(Response,)> {
                 }
             })
         })
-        .boxed()
+        .for_origins(origins)
 }
 
 async fn register(mut incoming: Incoming) -> Result<Response, ApiError> {

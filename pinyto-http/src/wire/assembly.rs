@@ -1,13 +1,16 @@
 //! Assemblies.
 
 use pinyto_core::{
+    Error,
     assembly::{AssemblyName, AssemblySource, Function, InvalidAssembly, InvalidAssemblyName, Job},
     egress::HostPattern,
     query::Path,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{ANY_NAME, COUNT, Minutes, NAME, Object, Request};
+use super::{ANY_NAME, COUNT, Minutes, NAME, Object, Request, decode};
+use crate::error::ApiError;
 
 const LIST: &str = "a list of objects";
 const PART: &str = "an object with the strings name and code";
@@ -114,6 +117,7 @@ const fn yes() -> bool {
 }
 
 /// Why what was sent is no assembly.
+#[derive(Debug)]
 pub enum NoAssembly {
     /// A name is none.
     Name(InvalidAssemblyName),
@@ -121,13 +125,38 @@ pub enum NoAssembly {
     Whole(InvalidAssembly),
 }
 
-impl From<NoAssembly> for pinyto_core::Error {
+impl From<NoAssembly> for Error {
     fn from(reason: NoAssembly) -> Self {
         match reason {
             NoAssembly::Name(reason) => reason.into(),
             NoAssembly::Whole(reason) => reason.into(),
         }
     }
+}
+
+/// An assembly from the JSON that `/save_assembly` takes in its field `data`, for tools that check or
+/// pack assemblies without a server.
+///
+/// ```
+/// use serde_json::json;
+///
+/// let source = pinyto_http::assembly_from_json(&json!({
+///     "name": "Notes",
+///     "description": "Short texts.",
+///     "api_functions": [{"name": "hello", "code": "return 'hello'"}],
+/// }))?;
+/// assert_eq!(source.name().as_str(), "Notes");
+/// # Ok::<_, pinyto_http::ApiError>(())
+/// ```
+///
+/// # Errors
+///
+/// What a server would answer: `missing_field` and the like with the field's path, which begins with
+/// `data.`, or the rule that the assembly breaks.
+pub fn assembly_from_json(data: &Value) -> Result<AssemblySource, ApiError> {
+    let request = json!({"original_name": "", "data": data}).to_string();
+    let SaveAssembly { data, .. } = decode(request.as_bytes())?;
+    Ok(data.0.into_source().map_err(Error::from)?)
 }
 
 impl AssemblyData {

@@ -16,6 +16,9 @@ pub mod run;
 pub mod server;
 pub mod user;
 
+#[cfg(all(test, feature = "openapi"))]
+mod tests;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use decode::{Undecodable, decode};

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
 
 use pinyto_core::testing::keys;
-use pinyto_http::server::key_file;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, apply_filter,
@@ -46,7 +45,7 @@ fn without_seccomp<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// A server's command with a key, at the folder's port.
 fn with_key(folder: &Path, arguments: &[&str]) -> std::process::Command {
-    key_file::create(&folder.join("server-key.pem"), keys::server_pem()).unwrap();
+    fs::write(folder.join("server-key.pem"), keys::server_pem()).unwrap();
     let mut command = command(folder);
     command.args(arguments);
     command

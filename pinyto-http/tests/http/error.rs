@@ -13,7 +13,7 @@ use pinyto_core::{
     store::StoreError,
     user::InvalidUserName,
 };
-use pinyto_http::{ApiError, ERRORS};
+use pinyto_http::{ApiError, ERRORS, InvalidOrigin, InvalidPathPrefix};
 use warp::Reply;
 
 fn all_of_the_core() -> Vec<(Error, u16)> {
@@ -130,4 +130,14 @@ fn a_name_in_a_sentence_stays_within_the_json() {
     let error = InvalidAssembly::DuplicateName { kind: "job", name };
     let error = ApiError::from(Error::InvalidAssembly(error));
     assert!(error.to_string().contains("job x is listed twice"));
+}
+
+#[test]
+fn no_two_errors_have_the_same_name() {
+    let mut names: Vec<&str> = ERRORS.iter().map(|kind| kind.code).collect();
+    names.extend([InvalidOrigin.code(), InvalidPathPrefix.code()]);
+    #[cfg(feature = "gpgauth")]
+    names.push(pinyto_http::routes::gpgauth::InvalidCookieName.code());
+    let different: BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(different.len(), names.len());
 }

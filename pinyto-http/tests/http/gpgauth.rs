@@ -1,7 +1,13 @@
 //! Logging in with an OpenPGP key, where the time and the mounting matter. GnuPG and the real server
 //! are in `tests/gpgauth`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use percent_encoding::percent_decode_str;
 use pinyto_core::{
@@ -9,6 +15,7 @@ use pinyto_core::{
     clock::Clock as _,
     gpgauth::{GpgAuthSettings, OpenPgp as _, RPgp},
     memory::MemoryStore,
+    randomness::{OsRandomness, Randomness, RandomnessUnavailable},
     testing::{ManualClock, keys},
 };
 use pinyto_http::{
@@ -35,10 +42,19 @@ impl World {
     }
 
     async fn mounted_at(prefix: PathPrefix, settings: GpgAuthHttp) -> Self {
+        Self::drawing_on(Arc::new(OsRandomness), prefix, settings).await
+    }
+
+    async fn drawing_on(
+        randomness: Arc<dyn Randomness>,
+        prefix: PathPrefix,
+        settings: GpgAuthHttp,
+    ) -> Self {
         let clock = ManualClock::default();
         let own = RPgp::generate("Pinyto", clock.now()).unwrap();
         let cloud = Cloud::builder(Arc::new(MemoryStore::new()), keys::server())
             .clock(Arc::new(clock.clone()))
+            .randomness(randomness)
             .settings(quick_settings())
             .gpgauth(Arc::new(own), GpgAuthSettings::default())
             .build()
@@ -148,6 +164,67 @@ async fn clients_are_told_the_prefix_and_cookies_are_for_it() {
             assert!(cookie.contains(part), "{cookie}");
         }
     }
+}
+
+/// Remembers what it gave, until it gives nothing any more.
+#[derive(Default)]
+struct Witnessed {
+    given: Mutex<Vec<Vec<u8>>>,
+    is_dry: AtomicBool,
+}
+
+impl Randomness for Witnessed {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), RandomnessUnavailable> {
+        if self.is_dry.load(Ordering::SeqCst) {
+            return Err(RandomnessUnavailable);
+        }
+        OsRandomness.fill(buffer)?;
+        self.given.lock().unwrap().push(buffer.to_vec());
+        Ok(())
+    }
+}
+
+impl Witnessed {
+    /// Whether it gave what this UUID of version 4 is made of.
+    fn gave(&self, uuid: &str) -> bool {
+        let digits: String = uuid.chars().filter(|c| *c != '-').collect();
+        let number = u128::from_str_radix(&digits, 16).unwrap();
+        assert_eq!((uuid.len(), &digits[12..13]), (36, "4"), "{uuid}");
+        // Version and variant are fixed.
+        let free = !0x0000_0000_0000_f000_c000_0000_0000_0000_u128;
+        let given = self.given.lock().unwrap();
+        let numbers = given.iter().filter_map(|bytes| bytes[..].try_into().ok());
+        numbers
+            .map(u128::from_be_bytes)
+            .any(|given| given & free == number & free)
+    }
+}
+
+#[tokio::test]
+async fn time_and_randomness_are_the_clouds() {
+    let witness = Arc::new(Witnessed::default());
+    let prefix = PathPrefix::default();
+    let world = World::drawing_on(witness.clone(), prefix, GpgAuthHttp::default()).await;
+    world.clock.advance(Duration::from_secs(77));
+    let nonce = world.begin().await;
+    let answer = world.complete(&nonce).await;
+    let header = &answer.body["header"];
+    assert_eq!(header["servertime"], world.clock.now().unix_seconds());
+    assert!(witness.gave(header["id"].as_str().unwrap()));
+    let cookies = answer.headers.get_all("set-cookie").iter();
+    let mut cookies = cookies.map(|cookie| cookie.to_str().unwrap().to_owned());
+    let csrf = cookies.find_map(|cookie| Some(cookie.strip_prefix("csrfToken=")?.to_owned()));
+    let csrf = csrf.unwrap();
+    let csrf = csrf.split(';').next().unwrap();
+    assert!(witness.gave(csrf));
+    assert_ne!(csrf, header["id"]);
+
+    // Without any there is neither an envelope nor a cookie that could be guessed.
+    witness.is_dry.store(true, Ordering::SeqCst);
+    let request = warp::test::request().path("/auth/verify.json");
+    let answer = world.server.request(request).await;
+    assert_eq!(answer.error(), (500, "internal"));
+    assert!(!answer.headers.contains_key("set-cookie"));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod assembly;
 mod body;
+mod cors;
 mod document;
 #[cfg(feature = "openapi")]
 mod documentation;

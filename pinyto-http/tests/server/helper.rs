@@ -10,8 +10,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use pinyto_http::client_address::ClientAddress;
-use pinyto_http::server::layers::from_filter;
-use pinyto_http::server::listener::{Ended, Limits, Listener};
+use pinyto_http::listener::{Ended, Limits, Listener};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
@@ -43,7 +42,7 @@ impl TestServer {
         let sleepers = Arc::new(Semaphore::new(0));
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(listener.serve(
-            from_filter(routes(Arc::clone(&sleepers))),
+            warp::service(routes(Arc::clone(&sleepers))),
             async {
                 let _ = stopped.await;
             },

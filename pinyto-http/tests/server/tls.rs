@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinyto_http::server::tls::{Tls, TlsError, TlsFiles};
+use pinyto_http::listener::{Tls, TlsError, TlsFiles};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
@@ -28,10 +28,7 @@ impl Certificate {
     }
 
     fn write(&self, directory: &Path) -> TlsFiles {
-        let files = TlsFiles {
-            certificate: directory.join("cert.pem"),
-            key: directory.join("key.pem"),
-        };
+        let files = TlsFiles::new(directory.join("cert.pem"), directory.join("key.pem"));
         std::fs::write(&files.certificate, &self.certificate).unwrap();
         std::fs::write(&files.key, &self.key).unwrap();
         files
@@ -145,12 +142,16 @@ async fn a_broken_new_certificate_leaves_the_old_one_in_use() {
         })
     ));
     std::fs::write(&files.key, &other.key).unwrap();
+    let refused = tls.reload().unwrap_err();
     assert!(
-        matches!(tls.reload(), Err(TlsError::Refused { .. })),
+        matches!(refused, TlsError::Refused { .. }),
         "another one's key"
     );
+    assert_eq!(refused.code(), "tls_files_refused");
     std::fs::remove_file(&files.key).unwrap();
-    assert!(matches!(tls.reload(), Err(TlsError::Read { .. })));
+    let missing = tls.reload().unwrap_err();
+    assert!(matches!(missing, TlsError::Read { .. }));
+    assert_eq!(missing.code(), "tls_file_unreadable");
     old.connect(&server, &[])
         .await
         .expect("the old certificate");

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use pinyto_http::server::config::{Settings, ShownSetting};
-
-use crate::{cloud, code, database::Database, run, say};
+use crate::{
+    cloud, code,
+    config::{Settings, ShownSetting},
+    database::Database,
+    run, say,
+};
 
 /// # Errors
 ///

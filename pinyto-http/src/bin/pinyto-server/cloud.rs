@@ -12,11 +12,6 @@ use pinyto_core::{
     Cloud, challenge::ServerKey, crypto::default_backend, keyserver::KeyStockRefill,
     run::RunRetention,
 };
-use pinyto_http::server::{
-    config::Settings,
-    key_file::{self, KeyFileError},
-    metrics::CodeSource,
-};
 use pinyto_sandbox::PythonRuntime;
 use tokio::{
     sync::oneshot,
@@ -26,7 +21,14 @@ use tokio::{
 
 #[cfg(feature = "gpgauth")]
 use crate::openpgp;
-use crate::{code, database::Database, say, say_more};
+use crate::{
+    code,
+    config::Settings,
+    database::Database,
+    key_file::{self, KeyFileError},
+    metrics::CodeSource,
+    say, say_more,
+};
 
 /// How often expired sessions are deleted. They are dead without that.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -305,9 +307,9 @@ fn lower_priority() {
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use pinyto_core::Settings as Rules;
-    use pinyto_http::server::config::{Invocation, load};
 
     use super::*;
+    use crate::config::{Invocation, load};
 
     /// The rules that these options ask for.
     fn rules_of(options: &[(&str, &str)]) -> Rules {

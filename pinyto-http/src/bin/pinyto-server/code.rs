@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use pinyto_core::egress::Egress;
-use pinyto_http::server::{config::Settings, metrics::CodeFigures};
 use pinyto_sandbox::{EgressSettings, HttpEgress, PythonRuntime, SandboxError};
+
+use crate::{config::Settings, metrics::CodeFigures};
 
 /// The runtime that the settings ask for, started.
 ///
@@ -69,9 +70,9 @@ pub(crate) fn figures(runtime: &PythonRuntime) -> CodeFigures {
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use pinyto_core::egress::HostPattern;
-    use pinyto_http::server::config::{Invocation, load};
 
     use super::*;
+    use crate::config::{Invocation, load};
 
     #[test]
     fn each_option_of_fetching_sets_the_rule_that_it_is_about() {

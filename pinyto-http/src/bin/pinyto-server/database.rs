@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use pinyto_core::{clock::Timestamp, store::Store};
-use pinyto_http::server::config::{Settings, SqliteSynchronous};
 #[cfg(feature = "postgres")]
 use pinyto_store::postgres::{PostgresOptions, PostgresStore};
 use pinyto_store::{
@@ -12,6 +11,8 @@ use pinyto_store::{
     sqlite::{SqliteOptions, SqliteStore, Synchronous},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::config::{Settings, SqliteSynchronous};
 
 /// Is told how far a backup or a restore is.
 pub(crate) type Watcher<'a> = &'a mut (dyn FnMut(Progress) + Send);

@@ -3,8 +3,12 @@
 mod check;
 mod cloud;
 mod code;
+mod config;
 mod database;
+mod key_file;
+mod logging;
 mod memory;
+mod metrics;
 mod moving;
 #[cfg(feature = "gpgauth")]
 mod openpgp;
@@ -17,7 +21,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pinyto_http::server::config::{self, Invocation};
+use config::Invocation;
 
 /// Counts memory, so that the workers that run code can be held to theirs.
 #[global_allocator]
@@ -98,7 +102,7 @@ fn logged(
     settings: &config::Settings,
     work: impl Future<Output = Result<(), String>>,
 ) -> Result<(), String> {
-    pinyto_http::server::logging::init(&settings.log, settings.log_format)
+    logging::init(&settings.log, settings.log_format)
         .map_err(|error| format!("The log can't be set up: {error}."))?;
     with_runtime(work)
 }

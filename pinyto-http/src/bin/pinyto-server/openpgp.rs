@@ -6,15 +6,14 @@ use pinyto_core::{
     clock::{Clock as _, SystemClock},
     gpgauth::{GpgAuthSettings, OpenPgp as _, RPgp},
 };
-use pinyto_http::{
-    routes::gpgauth::GpgAuthHttp,
-    server::{
-        config::Settings,
-        key_file::{self, KeyFileError},
-    },
-};
+use pinyto_http::routes::gpgauth::GpgAuthHttp;
 
-use crate::{cloud::of_key_file, say};
+use crate::{
+    cloud::of_key_file,
+    config::Settings,
+    key_file::{self, KeyFileError},
+    say,
+};
 
 /// What the key is called.
 const WHAT: &str = "OpenPGP key";

@@ -1,11 +1,10 @@
 //! What the two listeners answer.
 
 use pinyto_core::Cloud;
-use pinyto_http::{
-    Api, HttpSettings, routes,
-    server::{config::Settings, metrics::Metrics},
-};
+use pinyto_http::{Api, HttpSettings, routes};
 use warp::{Filter, filters::BoxedFilter, reply::Response};
+
+use crate::{config::Settings, metrics::Metrics};
 
 /// The filters of the two listeners.
 pub(crate) struct Routes {

@@ -1,15 +1,14 @@
 //! From settings to a running server, and to its orderly end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use pinyto_core::Cloud;
-use pinyto_http::server::config::Settings;
-use pinyto_http::server::layers::from_filter;
-use pinyto_http::server::listener::Listener;
-use pinyto_http::server::metrics::Metrics;
-use pinyto_http::server::tls::Tls;
+use pinyto_http::listener::{Listener, Tls};
 
 use crate::cloud::RunningCloud;
+use crate::config::Settings;
+use crate::metrics::Metrics;
 use crate::routes::{self, Routes};
 use crate::{say, signals};
 
@@ -36,17 +35,17 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     } = routes::of(running.cloud.clone(), &metrics, settings);
 
     greet(settings, &running.cloud, &public, admin.as_ref());
-    let public = public.counting_in(metrics);
+    let public = public.observed_by(Arc::new(metrics));
     let public = match tls {
         Some(tls) => public.with_tls(tls),
         None => public,
     };
-    let public = public.serve(from_filter(public_routes), stop.clone().requested());
+    let public = public.serve(warp::service(public_routes), stop.clone().requested());
     let admin = async {
         match admin {
             Some(admin) => Some(
                 admin
-                    .serve(from_filter(admin_routes), stop.requested())
+                    .serve(warp::service(admin_routes), stop.requested())
                     .await,
             ),
             None => None,

@@ -22,14 +22,10 @@ use pinyto_core::{
     store::{Store as _, StoreError},
     user::{NewUser, RegisterOutcome, UserName},
 };
-use pinyto_http::{
-    server::config::Settings,
-    wire::{assembly::SaveAssembly, decode},
-};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::no_key::server_key;
-use crate::{cloud::rules, code, complain, say};
+use crate::{cloud::rules, code, complain, config::Settings, say};
 
 mod documents;
 mod no_key;
@@ -199,15 +195,7 @@ impl Trial {
             return source.map_err(|error| error.to_string());
         }
         let data = self.with_code(&text)?;
-        let request = json!({"original_name": "", "data": data}).to_string();
-        let request: SaveAssembly =
-            decode(request.as_bytes()).map_err(|error| error.to_string())?;
-        let source = request
-            .data
-            .0
-            .into_source()
-            .map_err(pinyto_core::Error::from);
-        source.map_err(|error| error.to_string())
+        pinyto_http::assembly_from_json(&data).map_err(|error| error.to_string())
     }
 
     /// The assembly in `text`, with the code of its files.

@@ -2,7 +2,7 @@
 
 use std::process;
 
-use pinyto_http::server::tls::Tls;
+use pinyto_http::listener::Tls;
 use tokio::sync::watch;
 
 /// Becomes ready when the server shall stop.

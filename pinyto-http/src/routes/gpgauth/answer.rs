@@ -1,19 +1,22 @@
 //! Answers: the protocol is in their headers, and an envelope is around every body.
 
-use std::{borrow::Cow, time::SystemTime};
+use std::borrow::Cow;
 
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{ACCESS_CONTROL_EXPOSE_HEADERS, RETRY_AFTER, SET_COOKIE},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use pinyto_core::{Error, randomness::RandomnessUnavailable};
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 use warp::reply::Response;
 
-use super::{Asked, cookies};
-use crate::reply;
+use super::{
+    Asked,
+    cookies::{self, random_uuid},
+};
+use crate::{error::ApiError, reply};
 
 /// How far a login has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +75,7 @@ struct Envelope<'a> {
 struct Header<'a> {
     id: String,
     status: &'static str,
-    servertime: u64,
+    servertime: i64,
     action: String,
     message: &'a str,
     url: &'a str,
@@ -205,12 +208,20 @@ impl Answer {
     }
 
     pub(super) fn into_response(self, asked: &Asked) -> Response {
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let response = self.write(asked).unwrap_or_else(|error| {
+            // Without randomness there is no token for the cookie, and no session without it.
+            ApiError::from(Error::from(error)).into()
+        });
+        reply::for_method(&asked.method, response)
+    }
+
+    fn write(self, asked: &Asked) -> Result<Response, RandomnessUnavailable> {
+        let randomness = asked.cloud.randomness().as_ref();
         let envelope = Envelope {
             header: Header {
-                id: Uuid::new_v4().to_string(),
+                id: random_uuid(randomness)?.to_string(),
                 status: if self.is_success { "success" } else { "error" },
-                servertime: now.as_secs(),
+                servertime: asked.cloud.clock().now().unix_seconds(),
                 action: asked.page.action().to_string(),
                 message: &self.message,
                 url: &asked.path,
@@ -246,19 +257,17 @@ impl Answer {
             headers.insert(REFER, front_page);
         }
         headers.extend(self.more);
+        let csrf = || random_uuid(randomness).map(|token| cookies::csrf(asked, Some(token)));
         let set = match &self.cookies {
             Cookies::Kept => [None, None],
-            Cookies::Session(token) => [
-                cookies::session(asked, Some(token)),
-                cookies::csrf(asked, true),
-            ],
-            Cookies::Csrf => [None, cookies::csrf(asked, true)],
-            Cookies::Forgotten => [cookies::session(asked, None), cookies::csrf(asked, false)],
+            Cookies::Session(token) => [cookies::session(asked, Some(token)), csrf()?],
+            Cookies::Csrf => [None, csrf()?],
+            Cookies::Forgotten => [cookies::session(asked, None), cookies::csrf(asked, None)],
         };
         for cookie in set.into_iter().flatten() {
             headers.append(SET_COOKIE, cookie);
         }
-        reply::for_method(&asked.method, response)
+        Ok(response)
     }
 }
 

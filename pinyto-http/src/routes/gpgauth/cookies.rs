@@ -2,8 +2,11 @@
 
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header::COOKIE};
-use pinyto_core::challenge::RequestToken;
-use uuid::Uuid;
+use pinyto_core::{
+    challenge::RequestToken,
+    randomness::{Randomness, RandomnessUnavailable},
+};
+use uuid::{Builder, Uuid};
 
 use super::Asked;
 
@@ -20,6 +23,14 @@ pub struct CookieName(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cookie's name has 1 to 64 letters, digits, - and _, and is not {CSRF_COOKIE}")]
 pub struct InvalidCookieName;
+
+impl InvalidCookieName {
+    /// The stable name of the error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_cookie_name"
+    }
+}
 
 impl CookieName {
     /// Checks `text`.
@@ -84,10 +95,17 @@ pub(super) fn session(asked: &Asked, token: Option<&str>) -> Option<HeaderValue>
     set(asked, asked.settings.cookie.as_str(), token, true)
 }
 
-/// `Set-Cookie` for a fresh token of [`csrf_token_is_doubled`], or to forget it.
-pub(super) fn csrf(asked: &Asked, is_there: bool) -> Option<HeaderValue> {
-    let token = is_there.then(|| Uuid::new_v4().to_string());
+/// `Set-Cookie` for a token of [`csrf_token_is_doubled`]; to forget it if there is none.
+pub(super) fn csrf(asked: &Asked, token: Option<Uuid>) -> Option<HeaderValue> {
+    let token = token.map(|token| token.to_string());
     set(asked, CSRF_COOKIE, token.as_deref(), false)
+}
+
+/// A UUID that nobody can predict.
+pub(super) fn random_uuid(randomness: &dyn Randomness) -> Result<Uuid, RandomnessUnavailable> {
+    let mut bytes = [0; 16];
+    randomness.fill(&mut bytes)?;
+    Ok(Builder::from_random_bytes(bytes).into_uuid())
 }
 
 fn set(asked: &Asked, name: &str, value: Option<&str>, http_only: bool) -> Option<HeaderValue> {

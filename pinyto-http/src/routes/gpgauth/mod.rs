@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use warp::{Filter, Rejection, filters::BoxedFilter, reply::Response};
 
-use crate::{api::Api, body, client_address::ClientAddress, error::ApiError, prefix::PathPrefix};
+use crate::{
+    api::Api, body, client_address::ClientAddress, cors::ForOrigins as _, error::ApiError,
+    prefix::PathPrefix,
+};
 use answer::{Answer, Progress};
 use form::Login;
 
@@ -111,6 +114,7 @@ struct Asked {
 /// Logging in with an OpenPGP key. Rejects everything if the cloud has none of its own.
 #[must_use]
 pub fn gpgauth(api: Api) -> BoxedFilter<(Response,)> {
+    let origins = api.origins();
     asked(api.clone())
         .and(warp::body::stream())
         .then(move |asked: Asked, stream| {
@@ -131,7 +135,7 @@ pub fn gpgauth(api: Api) -> BoxedFilter<(Response,)> {
                 answer.into_response(&asked)
             }
         })
-        .boxed()
+        .for_origins(origins)
 }
 
 fn asked(api: Api) -> impl Filter<Extract = (Asked,), Error = Rejection> + Clone + Send + Sync {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use pinyto_core::clock::{Clock as _, SystemClock};
-use pinyto_http::server::config::{Place, Settings};
 use pinyto_store::backup::{self, Progress, RestoreOptions, Summary};
 use tokio::sync::watch;
 
@@ -13,7 +12,11 @@ use super::{
     progress::Bar,
     report, shown,
 };
-use crate::{database::Database, say};
+use crate::{
+    config::{Place, Settings},
+    database::Database,
+    say,
+};
 
 pub(super) async fn backup(settings: &Settings, place: &Place) -> Result<(), String> {
     let mut target = Target::create(place)?;

@@ -6,10 +6,10 @@ use std::{
 };
 
 use pinyto_core::randomness::{OsRandomness, Randomness as _};
-use pinyto_http::server::config::Place;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
 
 use super::shown;
+use crate::config::Place;
 
 /// How many bytes are written or read at once.
 const BUFFER: usize = 256 * 1024;

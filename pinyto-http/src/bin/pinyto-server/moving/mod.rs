@@ -5,10 +5,13 @@ mod files;
 mod progress;
 mod user;
 
-use pinyto_http::server::config::{Moving, Place, Settings};
 use tokio::sync::watch;
 
-use crate::{complain, say, signals};
+use crate::{
+    complain,
+    config::{Moving, Place, Settings},
+    say, signals,
+};
 
 /// What stays of a command that ends before it is done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,7 +83,6 @@ async fn perform(
             };
             user::import(settings, file, wanted, remains).await
         }
-        _ => Err("This command is not known.".to_owned()),
     }
 }
 

@@ -7,7 +7,6 @@ use pinyto_core::{
     store::Store,
     user::UserName,
 };
-use pinyto_http::server::config::{IMPORTED_LINE, Place, Settings};
 use pinyto_store::DatabaseState;
 use tokio::{io::AsyncWriteExt as _, sync::watch};
 
@@ -17,7 +16,12 @@ use super::{
     progress::Bar,
     report, shown,
 };
-use crate::{cloud::rules, database::Database, say};
+use crate::{
+    cloud::rules,
+    config::{IMPORTED_LINE, Place, Settings},
+    database::Database,
+    say,
+};
 
 /// How often it is told how far it is, in lines.
 const TOLD: u64 = 100;

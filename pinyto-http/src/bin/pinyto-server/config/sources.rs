@@ -13,7 +13,7 @@ use super::table::{Kind, SETTINGS, Setting, find, variable};
 
 /// Where a setting's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// Nobody said anything else.
     Default,
     /// This TOML file.

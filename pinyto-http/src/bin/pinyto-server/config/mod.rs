@@ -23,28 +23,26 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use pinyto_core::egress::HostPattern;
+use pinyto_http::listener::{Limits, TlsFiles};
+#[cfg(feature = "gpgauth")]
+use pinyto_http::routes::gpgauth::CookieName;
 
-pub use moving::{IMPORTED_LINE, Moving, Place};
+pub(crate) use moving::{IMPORTED_LINE, Moving, Place};
 #[cfg(feature = "gpgauth")]
 use read::cookie_name;
 use read::{
     address, database, days, hosts, kibibytes, mebibytes, networks, number, path, precise_seconds,
     seconds, switch, wrong,
 };
-pub use sources::Origin;
+pub(crate) use sources::Origin;
 use sources::{Given, Task, Values};
 
-#[cfg(feature = "gpgauth")]
-use crate::routes::gpgauth::CookieName;
-
-use super::listener::Limits;
-use super::logging;
-use super::tls::TlsFiles;
+use crate::logging;
 
 /// What is wrong with the configuration, in one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct ConfigError(String);
+pub(crate) struct ConfigError(String);
 
 impl ConfigError {
     fn new(sentence: impl Into<String>) -> Self {
@@ -54,7 +52,7 @@ impl ConfigError {
 
 /// What the command line asks for.
 #[derive(Debug)]
-pub enum Invocation {
+pub(crate) enum Invocation {
     /// Print this text and end well: `--help` or `--version`.
     Print(String),
     /// Start serving.
@@ -69,135 +67,134 @@ pub enum Invocation {
 
 /// One setting as `check` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShownSetting {
+pub(crate) struct ShownSetting {
     /// The option's name without dashes.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its value; passwords inside are hidden. `None` when it is not set.
-    pub value: Option<String>,
+    pub(crate) value: Option<String>,
     /// Where the value comes from.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 /// Everything the reference server can be told; `pinyto-server --help` explains each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `--listen`: where clients connect.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// `--admin-listen`: where health and metrics are served, if anywhere.
-    pub admin_listen: Option<SocketAddr>,
+    pub(crate) admin_listen: Option<SocketAddr>,
     /// `--database`.
-    pub database: DatabaseUrl,
+    pub(crate) database: DatabaseUrl,
     /// `--sqlite-synchronous`.
-    pub sqlite_synchronous: SqliteSynchronous,
+    pub(crate) sqlite_synchronous: SqliteSynchronous,
     /// `--postgres-connections`.
     #[cfg(feature = "postgres")]
-    pub postgres_connections: u32,
+    pub(crate) postgres_connections: u32,
     /// `--server-key`: the server's private key, made when missing.
-    pub server_key: PathBuf,
+    pub(crate) server_key: PathBuf,
     /// `--gpgauth-key`: the server's secret OpenPGP key, made when missing; without one there is no
     /// gpgAuth.
     #[cfg(feature = "gpgauth")]
-    pub gpgauth_key: Option<PathBuf>,
+    pub(crate) gpgauth_key: Option<PathBuf>,
     /// `--gpgauth-unknown-keys`: whether clients are told that nobody has a key.
     #[cfg(feature = "gpgauth")]
-    pub gpgauth_tells_unknown_keys: bool,
+    pub(crate) gpgauth_tells_unknown_keys: bool,
     /// `--gpgauth-cookie`.
     #[cfg(feature = "gpgauth")]
-    pub gpgauth_cookie: CookieName,
+    pub(crate) gpgauth_cookie: CookieName,
     /// `--tls-cert` and `--tls-key`.
-    pub tls: Option<TlsFiles>,
+    pub(crate) tls: Option<TlsFiles>,
     /// `--trust-proxy`.
-    pub trust_proxy: bool,
+    pub(crate) trust_proxy: bool,
     /// `--max-body-bytes`: the longest request body.
-    pub max_body_bytes: usize,
+    pub(crate) max_body_bytes: usize,
     /// `--max-connections`.
-    pub max_connections: usize,
+    pub(crate) max_connections: usize,
     /// `--header-timeout`.
-    pub header_timeout: Duration,
+    pub(crate) header_timeout: Duration,
     /// `--body-timeout`; always shorter than the request timeout.
-    pub body_timeout: Duration,
+    pub(crate) body_timeout: Duration,
     /// `--request-timeout`.
-    pub request_timeout: Duration,
+    pub(crate) request_timeout: Duration,
     /// `--shutdown-timeout`.
-    pub shutdown_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
     /// `--session-idle-days`.
-    pub session_idle: Duration,
+    pub(crate) session_idle: Duration,
     /// `--key-stock`: key pairs kept ready; 0 makes each when it is needed.
-    pub key_stock: usize,
+    pub(crate) key_stock: usize,
     /// `--throttle`.
-    pub throttle: bool,
+    pub(crate) throttle: bool,
     /// `--code`: whether the code of assemblies is run.
-    pub code: bool,
+    pub(crate) code: bool,
     /// `--code-unconfined`: also on a kernel that can't filter system calls.
-    pub code_unconfined: bool,
+    pub(crate) code_unconfined: bool,
     /// `--code-workers`: worker processes kept ready.
-    pub code_workers: usize,
+    pub(crate) code_workers: usize,
     /// `--code-at-once`: calls that compute at once; by default as many as suit the processors.
-    pub code_at_once: Option<usize>,
+    pub(crate) code_at_once: Option<usize>,
     /// `--code-cpu-seconds`: CPU time of one call.
-    pub code_cpu: Duration,
+    pub(crate) code_cpu: Duration,
     /// `--code-wall-seconds`: time of one call; always shorter than the request timeout.
-    pub code_wall: Duration,
+    pub(crate) code_wall: Duration,
     /// `--code-memory-mib`: bytes of memory of one call.
-    pub code_memory: usize,
+    pub(crate) code_memory: usize,
     /// `--code-recursion`: calls of Python functions within each other.
-    pub code_recursion: usize,
+    pub(crate) code_recursion: usize,
     /// `--code-answer-kib`: bytes of an answer.
-    pub code_answer: usize,
+    pub(crate) code_answer: usize,
     /// `--code-output-kib`: bytes of printed output that are kept.
-    pub code_output: usize,
+    pub(crate) code_output: usize,
     /// `--code-services`: how often one call or job may use `db` and `Http`.
-    pub code_services: usize,
+    pub(crate) code_services: usize,
     /// `--code-service-kib`: bytes of the arguments, and of the answer, of one use of these.
-    pub code_service_bytes: usize,
+    pub(crate) code_service_bytes: usize,
     /// `--code-database-seconds`: how long the database may work for one call or job.
-    pub code_database: Duration,
+    pub(crate) code_database: Duration,
     /// `--value-memory-mib`: bytes for the values of documents that are being stored.
-    pub value_memory: usize,
+    pub(crate) value_memory: usize,
     /// `--query-examined`: documents that one query may look at.
-    pub query_examined: u64,
+    pub(crate) query_examined: u64,
     /// `--query-seconds`: how long the database may work on one query.
-    pub query_time: Duration,
+    pub(crate) query_time: Duration,
     /// `--find-documents`: documents that one query may find.
-    pub find_documents: u64,
+    pub(crate) find_documents: u64,
     /// `--quota-cpu-seconds-per-hour`: CPU time of each user, if it is limited.
-    pub quota_cpu: Option<Duration>,
+    pub(crate) quota_cpu: Option<Duration>,
     /// `--quota-calls-per-minute`: calls of each user, if they are limited.
-    pub quota_calls: Option<u32>,
+    pub(crate) quota_calls: Option<u32>,
     /// `--quota-storage-mib`: bytes of each user's documents, if they are limited.
-    pub quota_storage: Option<u64>,
+    pub(crate) quota_storage: Option<u64>,
     /// `--http-egress`: whether code may fetch from other servers.
-    pub http_egress: bool,
+    pub(crate) http_egress: bool,
     /// `--egress-allow`: the only hosts it may fetch from, if they are limited.
-    pub egress_allow: Option<Vec<HostPattern>>,
+    pub(crate) egress_allow: Option<Vec<HostPattern>>,
     /// `--egress-deny`: hosts it may not fetch from, whatever else is allowed.
-    pub egress_deny: Vec<HostPattern>,
+    pub(crate) egress_deny: Vec<HostPattern>,
     /// `--egress-allow-private`: networks it may reach although they are not public.
-    pub egress_allow_private: Vec<IpNet>,
+    pub(crate) egress_allow_private: Vec<IpNet>,
     /// `--egress-requests`: requests to other servers of one call.
-    pub egress_requests: usize,
+    pub(crate) egress_requests: usize,
     /// `--run-log-days`: how long runs are kept.
-    pub run_log_age: Duration,
+    pub(crate) run_log_age: Duration,
     /// `--run-log-count`: runs kept of each user.
-    pub run_log_count: usize,
+    pub(crate) run_log_count: usize,
     /// `--job-concurrency`: jobs that run at once.
-    pub job_concurrency: usize,
+    pub(crate) job_concurrency: usize,
     /// `--job-lease-seconds`.
-    pub job_lease: Duration,
+    pub(crate) job_lease: Duration,
     /// `--log`: a filter that [`logging::init`] takes.
-    pub log: String,
+    pub(crate) log: String,
     /// `--log-format`.
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
 }
 
 /// A database's address. It may hold a password, so it is shown without.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DatabaseUrl(String);
+pub(crate) struct DatabaseUrl(String);
 
 impl DatabaseUrl {
     /// The whole address, for the driver only.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -227,7 +224,7 @@ impl fmt::Debug for DatabaseUrl {
 
 /// When SQLite calls a commit done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SqliteSynchronous {
+pub(crate) enum SqliteSynchronous {
     /// When it is on the disk: nothing acknowledged is lost in a power failure.
     Full,
     /// When the operating system has it: a power failure may take the last moments.
@@ -236,7 +233,7 @@ pub enum SqliteSynchronous {
 
 /// The log's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// A line for people.
     Text,
     /// A JSON object a line.
@@ -253,7 +250,7 @@ pub enum LogFormat {
 ///
 /// One sentence: an unknown option, variable or file key, a value that is not what it should be, or values
 /// that contradict each other.
-pub fn load(
+pub(crate) fn load(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Invocation, ConfigError> {
@@ -284,23 +281,22 @@ pub fn load(
 
 impl Settings {
     /// What these settings mean for a listener.
-    pub fn limits(&self) -> Limits {
-        Limits {
-            header_timeout: self.header_timeout,
-            request_timeout: self.request_timeout,
-            shutdown_timeout: self.shutdown_timeout,
-            max_connections: self.max_connections,
-            ..Limits::default()
-        }
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        limits.header_timeout = self.header_timeout;
+        limits.request_timeout = self.request_timeout;
+        limits.shutdown_timeout = self.shutdown_timeout;
+        limits.max_connections = self.max_connections;
+        limits
     }
 
     /// Whether passwords and tokens would cross a network readable, as far as the server can see.
-    pub fn is_exposed_without_tls(&self) -> bool {
+    pub(crate) fn is_exposed_without_tls(&self) -> bool {
         self.tls.is_none() && !self.trust_proxy && !self.listen.ip().to_canonical().is_loopback()
     }
 
     /// Whether everything is lost when the process ends.
-    pub fn is_in_memory(&self) -> bool {
+    pub(crate) fn is_in_memory(&self) -> bool {
         let url = self.database.expose();
         url.contains(":memory:") || url.contains("mode=memory")
     }
@@ -472,7 +468,7 @@ fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
         values.optional("tls-cert", path)?,
         values.optional("tls-key", path)?,
     ) {
-        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles::new(certificate, key))),
         (None, None) => Ok(None),
         (Some(_), None) => Err(lacks("tls-cert", "--tls-key")),
         (None, Some(_)) => Err(lacks("tls-key", "--tls-cert")),

@@ -9,12 +9,11 @@ use super::ConfigError;
 
 /// The longest line that `import-user` reads unless told otherwise, in bytes: it holds a document of
 /// any length that requests have by default.
-pub const IMPORTED_LINE: usize = 4 << 20;
+pub(crate) const IMPORTED_LINE: usize = 4 << 20;
 
 /// What is to be moved, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Moving {
+pub(crate) enum Moving {
     /// All of the database into a file.
     Backup {
         /// Where the backup goes.
@@ -61,7 +60,7 @@ pub enum Moving {
 
 /// Where data comes from or goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// `-`: stdin or stdout.
     Standard,
     /// A file.

@@ -1,6 +1,41 @@
-//! The accept loop, which warp lacks: limits for every connection, TLS, and an orderly end.
+//! The accept loop, which warp lacks: limits for every connection, TLS, and an orderly end. Feature
+//! `listener`.
+//!
+//! [`Listener`] serves any tower service: [`service`](crate::service()), `warp::service` of filters of
+//! your own, a router of axum.
+//!
+//! ```no_run
+//! use pinyto_http::{Api, listener::Listener, service};
+//!
+//! # async fn run(api: Api) -> std::io::Result<()> {
+//! let listener = Listener::bind(([127, 0, 0, 1], 8080).into()).await?;
+//! let shutdown = std::future::pending();
+//! let ended = listener.serve(service(api), shutdown).await;
+//! println!("{} connections were cut off", ended.dropped);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What surrounds every request
+//!
+//! - The answer carries [`REQUEST_ID`]. The span `request` with that `id` is entered while the
+//!   request is worked on, so every event written meanwhile (audit lines too) can be matched.
+//! - One event per request under [`ACCESS_LOG`]: method, path without query, status and
+//!   milliseconds until the answer's head was ready. Never a header, a query or a body.
+//! - After [`Limits::request_timeout`] the work is dropped and the answer is 503 with the code
+//!   `timeout`. That ends with the answer's head; how long a client may take to read the body is the
+//!   connection's affair.
+//! - A panic becomes 500 with the code `internal`, and the connection lives on.
+//! - The request has the client's [`ClientAddress`](crate::client_address::ClientAddress) among its
+//!   extensions.
+//! - An [`Observer`], if there is one, is told of it all.
+
+mod connection;
+mod layers;
+mod tls;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -8,17 +43,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
-use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
+use tower_service::Service;
 
-use super::connection::{Phase, Shared};
-use super::layers::layered;
-use super::metrics::Metrics;
-use super::tls::Tls;
+use self::connection::{Phase, Shared};
+use self::layers::layered;
+pub use self::layers::{ACCESS_LOG, REQUEST_ID};
+pub use self::tls::{Tls, TlsError, TlsFiles};
 
 /// What a client may take of the server; see the fields for the defaults.
 ///
@@ -58,19 +94,29 @@ impl Default for Limits {
     }
 }
 
+/// Is told of every request of a [`Listener`], to count and measure them. Called between requests'
+/// work: it should be quick, and may not panic.
+pub trait Observer: Send + Sync {
+    /// The head of an answer was ready, so long after the request's head.
+    fn answered(&self, status: StatusCode, after: Duration);
+
+    /// A client went away before its answer.
+    fn abandoned(&self);
+}
+
 /// A bound address, ready to serve.
-#[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     limits: Limits,
     tls: Option<Tls>,
     trust_proxy: bool,
-    metrics: Option<Metrics>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 /// How [`Listener::serve`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub struct Ended {
     /// Connections dropped because they had not finished within the shutdown timeout.
     pub dropped: usize,
@@ -91,7 +137,7 @@ impl Listener {
             limits: Limits::default(),
             tls: None,
             trust_proxy: false,
-            metrics: None,
+            observer: None,
         })
     }
 
@@ -109,10 +155,10 @@ impl Listener {
         self
     }
 
-    /// Counts every request in `metrics`.
+    /// Tells `observer` of every request.
     #[must_use]
-    pub fn counting_in(mut self, metrics: Metrics) -> Self {
-        self.metrics = Some(metrics);
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -135,8 +181,8 @@ impl Listener {
 
     /// Serves HTTP/1.1 and HTTP/2 until `shutdown` is ready, then finishes running requests.
     ///
-    /// Every connection gets its own clone of `service`, surrounded by [`layered`]. After
-    /// `shutdown` the socket closes at once; what still runs after the shutdown timeout is dropped.
+    /// Every request gets its own clone of `service`. After `shutdown` the socket closes at once;
+    /// what still runs after the shutdown timeout is dropped.
     ///
     /// Not cancellation safe: connections are tasks of their own, and when this future is dropped
     /// they are dropped too, running requests included.
@@ -153,9 +199,10 @@ impl Listener {
             limits,
             tls,
             trust_proxy,
-            metrics,
+            observer,
         } = self;
-        let service = layered(service, limits.request_timeout, metrics);
+        let service = TowerToHyperService::new(service);
+        let service = layered(service, limits.request_timeout, observer);
         let shared = Arc::new(Shared::new(limits.clone(), trust_proxy));
         let (phase, _) = watch::channel(Phase::Running);
         let capacity = limits.max_connections.clamp(1, Door::MAX_CAPACITY);
@@ -199,6 +246,17 @@ impl Listener {
         tracing::warn!(dropped, "shutdown timeout: dropping unfinished connections");
         phase.send_replace(Phase::Aborting);
         Ended { dropped }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("socket", &self.socket)
+            .field("limits", &self.limits)
+            .field("tls", &self.tls)
+            .field("trust_proxy", &self.trust_proxy)
+            .finish_non_exhaustive()
     }
 }
 

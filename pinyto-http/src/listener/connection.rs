@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::listener::Limits;
+use super::Limits;
 use crate::client_address::ClientAddress;
 
 /// What an HTTP/2 stream may have waiting to be sent, in bytes.

@@ -16,11 +16,22 @@ use tokio_rustls::server::TlsStream;
 
 /// Where certificate and private key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TlsFiles {
     /// PEM with the server's certificate first, then the chain up to the root.
     pub certificate: PathBuf,
     /// PEM with the certificate's private key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+}
+
+impl TlsFiles {
+    /// The files of certificate and key.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self {
+            certificate: certificate.into(),
+            key: key.into(),
+        }
+    }
 }
 
 /// Why certificate and key can't be used.
@@ -55,6 +66,18 @@ pub enum TlsError {
         /// Why.
         source: rustls::Error,
     },
+}
+
+impl TlsError {
+    /// The stable name of the error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "tls_file_unreadable",
+            Self::Pem { .. } => "tls_file_malformed",
+            Self::Refused { .. } => "tls_files_refused",
+        }
+    }
 }
 
 /// The TLS side of a listener: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.

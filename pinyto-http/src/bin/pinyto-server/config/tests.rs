@@ -81,7 +81,7 @@ fn the_defaults_are_those_of_the_help_text() {
 fn the_limits_of_a_listener_follow_the_settings_defaults() {
     let (from_settings, own) = (settings(&[], &[]).limits(), Limits::default());
     assert_eq!(format!("{from_settings:?}"), format!("{own:?}"));
-    let of_routes = crate::HttpSettings::default();
+    let of_routes = pinyto_http::HttpSettings::default();
     assert_eq!(settings(&[], &[]).body_timeout, of_routes.body_timeout);
     assert_eq!(settings(&[], &[]).max_body_bytes, of_routes.max_body_bytes);
 }
@@ -128,10 +128,7 @@ fn every_setting_works_in_the_file() {
     assert_eq!(settings.database.expose(), "sqlite:a.db");
     assert_eq!(settings.sqlite_synchronous, SqliteSynchronous::Normal);
     assert_eq!(settings.server_key, PathBuf::from("k.pem"));
-    let tls = TlsFiles {
-        certificate: "c.pem".into(),
-        key: "t.pem".into(),
-    };
+    let tls = TlsFiles::new("c.pem", "t.pem");
     assert_eq!(settings.tls, Some(tls));
     assert!(settings.trust_proxy && !settings.throttle);
     assert_eq!(

@@ -9,9 +9,8 @@ use std::{
 
 use ipnet::IpNet;
 use pinyto_core::egress::HostPattern;
-
 #[cfg(feature = "gpgauth")]
-use crate::routes::gpgauth::CookieName;
+use pinyto_http::routes::gpgauth::CookieName;
 
 use super::{DatabaseUrl, table::DATABASE_SCHEMES};
 

@@ -13,8 +13,7 @@ const MAX_KEY_FILE_BYTES: u64 = 64 * 1024;
 
 /// Why the key file can't be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyFileError {
+pub(crate) enum KeyFileError {
     /// It can't be read.
     #[error("can't read the key file {path}: {source}")]
     Read {
@@ -46,7 +45,7 @@ pub enum KeyFileError {
 /// # Errors
 ///
 /// [`KeyFileError::Read`], also for a file that is empty, longer than 64 KiB or no UTF-8 text.
-pub fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyFileError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyFileError> {
     let error = |source| KeyFileError::Read {
         path: path.to_owned(),
         source,
@@ -87,7 +86,7 @@ pub fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyFileError> {
 /// # Errors
 ///
 /// [`KeyFileError::Exists`] when there is one already, else [`KeyFileError::Write`].
-pub fn create(path: &Path, pem: &str) -> Result<(), KeyFileError> {
+pub(crate) fn create(path: &Path, pem: &str) -> Result<(), KeyFileError> {
     write_new(path, pem.as_bytes()).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => KeyFileError::Exists {
             path: path.to_owned(),
@@ -104,7 +103,7 @@ pub fn create(path: &Path, pem: &str) -> Result<(), KeyFileError> {
 /// # Errors
 ///
 /// [`KeyFileError::Write`] when the folder is missing or can't be written to.
-pub fn check_creatable(path: &Path) -> Result<(), KeyFileError> {
+pub(crate) fn check_creatable(path: &Path) -> Result<(), KeyFileError> {
     let try_draft = || {
         let draft = draft(path)?;
         write_synced(&draft, b"")?;

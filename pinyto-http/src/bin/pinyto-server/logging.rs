@@ -4,12 +4,11 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use super::config::LogFormat;
+use crate::config::LogFormat;
 
 /// Why the log can't be set up.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoggingError {
+pub(crate) enum LoggingError {
     /// The filter is not understood.
     #[error("the log filter is not understood: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
@@ -25,7 +24,7 @@ pub enum LoggingError {
 /// # Errors
 ///
 /// When the filter is not understood, or a subscriber was set before.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
+pub(crate) fn init(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(self::filter(filter)?)
         .with_writer(std::io::stderr)
@@ -44,6 +43,6 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
 }
 
 /// Parses a filter, strictly.
-pub(super) fn filter(text: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
     EnvFilter::builder().parse(text)
 }

@@ -5,9 +5,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::reply;
-use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use pinyto_core::{Cloud, keyserver::KeyStock};
+use pinyto_http::listener::Observer;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
@@ -29,7 +32,7 @@ const BUCKETS: [f64; 12] = [
 
 /// Counts what happens. Cheap to clone; clones count together.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     requests: Family<Status, Counter>,
     abandoned: Counter,
     durations: Histogram,
@@ -43,29 +46,29 @@ struct Status {
 
 /// What a runtime for the code of assemblies does and has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CodeFigures {
+pub(crate) struct CodeFigures {
     /// Calls that have begun and not ended.
-    pub running: usize,
+    pub(crate) running: usize,
     /// Those among them that pause because others use their share.
-    pub paused: usize,
+    pub(crate) paused: usize,
     /// Calls that wait for their turn.
-    pub waiting: usize,
+    pub(crate) waiting: usize,
     /// Workers that wait for a call.
-    pub idle_workers: usize,
+    pub(crate) idle_workers: usize,
     /// Workers started so far.
-    pub started_workers: u64,
+    pub(crate) started_workers: u64,
     /// How many calls have ended so far, by the reason. Reasons are few and stay the same.
-    pub ended: Vec<(&'static str, u64)>,
+    pub(crate) ended: Vec<(&'static str, u64)>,
 }
 
 /// Asked whenever the metrics are read.
-pub type CodeSource = Box<dyn Fn() -> CodeFigures + Send + Sync>;
+pub(crate) type CodeSource = Box<dyn Fn() -> CodeFigures + Send + Sync>;
 
 impl Metrics {
     /// Nothing counted yet. Tells also what the cloud has to tell, and what the runtime has, if
     /// code is run.
     #[must_use]
-    pub fn new(cloud: &Cloud, code: Option<CodeSource>) -> Self {
+    pub(crate) fn new(cloud: &Cloud, code: Option<CodeSource>) -> Self {
         let requests = Family::<Status, Counter>::default();
         let abandoned = Counter::default();
         let durations = Histogram::new(BUCKETS);
@@ -98,7 +101,40 @@ impl Metrics {
         }
     }
 
-    pub(super) fn answered(&self, status: StatusCode, after: Duration) {
+    /// `GET /metrics`: everything in the OpenMetrics text format 1.0.0, which Prometheus reads.
+    ///
+    /// Mount it where only the operator's monitoring gets.
+    #[must_use]
+    pub(crate) fn route(&self) -> BoxedFilter<(Response,)> {
+        let metrics = self.clone();
+        warp::path!("metrics")
+            .and(warp::get().or(warp::head()).unify())
+            .and(warp::method())
+            .map(move |method| metrics.answer(&method))
+            .boxed()
+    }
+
+    fn answer(&self, method: &Method) -> Response {
+        let mut exposition = String::new();
+        let written = text::encode(&mut exposition, &self.registry);
+        let length = exposition.len();
+        let mut response = match *method {
+            Method::HEAD => Response::default(),
+            _ => Response::new(exposition.into()),
+        };
+        if written.is_err() {
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format));
+        headers.insert(CONTENT_LENGTH, length.into());
+        response
+    }
+}
+
+impl Observer for Metrics {
+    fn answered(&self, status: StatusCode, after: Duration) {
         self.requests
             .get_or_create(&Status {
                 status: status.as_u16(),
@@ -107,35 +143,8 @@ impl Metrics {
         self.durations.observe(after.as_secs_f64());
     }
 
-    pub(super) fn abandoned(&self) {
+    fn abandoned(&self) {
         self.abandoned.inc();
-    }
-
-    /// `GET /metrics`: everything in the OpenMetrics text format 1.0.0, which Prometheus reads.
-    ///
-    /// Mount it where only the operator's monitoring gets.
-    #[must_use]
-    pub fn route(&self) -> BoxedFilter<(Response,)> {
-        let metrics = self.clone();
-        warp::path!("metrics")
-            .and(warp::get().or(warp::head()).unify())
-            .and(warp::method())
-            .map(move |method| reply::for_method(&method, metrics.exposition()))
-            .boxed()
-    }
-
-    fn exposition(&self) -> Response {
-        let mut exposition = String::new();
-        let written = text::encode(&mut exposition, &self.registry);
-        let mut response = Response::new(exposition.into());
-        if written.is_err() {
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        }
-        let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(format));
-        response
     }
 }
 
@@ -254,7 +263,12 @@ mod tests {
         let cloud = Cloud::builder(Arc::new(MemoryStore::new()), keys::server());
         let metrics = Metrics::new(&cloud.build().unwrap(), code);
         metrics.answered(StatusCode::NOT_FOUND, Duration::from_millis(3));
-        let body = metrics.exposition().into_body().collect().await.unwrap();
+        let body = metrics
+            .answer(&Method::GET)
+            .into_body()
+            .collect()
+            .await
+            .unwrap();
         String::from_utf8(body.to_bytes().to_vec()).unwrap()
     }
 

@@ -2,7 +2,6 @@
 //!
 //! One future does it all: the server's speed is measured against a bare route.
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,10 +16,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
 use hyper::body::Body;
 use hyper::service::{Service, service_fn};
-use tower_service::Service as _;
 use tracing::Instrument;
 
-use super::metrics::Metrics;
+use super::Observer;
 use crate::reply;
 
 /// The target of the line written for every request; `--log info,pinyto_http::access=off` hides it.
@@ -36,23 +34,14 @@ const PANICKED: &str = r#"{"error": "The server failed on this request. Please t
 const TIMED_OUT: &str = r#"{"error": "The server could not finish this request in time. Please try again later.", "code": "timeout"}"#;
 
 /// An answer's body: the routes' own, or the fixed text of an answer made here.
-pub type AnswerBody<B> = Either<B, Full<Bytes>>;
+pub(super) type AnswerBody<B> = Either<B, Full<Bytes>>;
 
-/// Surrounds `inner` with request id, log line, time limit and panic catching.
-///
-/// - The answer carries [`REQUEST_ID`]. The span `request` with that `id` is entered while the
-///   request is worked on, so every event written meanwhile (audit lines too) can be matched.
-/// - One event per request under [`ACCESS_LOG`]: method, path without query, status and
-///   milliseconds until the answer's head was ready. Never a header, a query or a body.
-/// - After `time_limit` the work is dropped and the answer is 503 with the code `timeout`. The
-///   limit ends with the answer's head; how long a client may take to read the body is the
-///   listener's affair.
-/// - A panic becomes 500 with the code `internal`, and the connection lives on.
-/// - `metrics`, if any, count it all.
-pub fn layered<S, R, B>(
+/// Surrounds `inner` with request id, log line, time limit and panic catching, as
+/// [the module's page](super) tells.
+pub(super) fn layered<S, R, B>(
     inner: S,
     time_limit: Duration,
-    metrics: Option<Metrics>,
+    observer: Option<Arc<dyn Observer>>,
 ) -> impl Service<
     Request<R>,
     Response = Response<AnswerBody<B>>,
@@ -76,12 +65,12 @@ where
             method: request.method().clone(),
             uri: request.uri().clone(),
         };
-        let metrics = metrics.clone();
+        let observer = observer.clone();
         let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
         // A filter may panic before there is a future.
         let work = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| inner.call(request))));
         async move {
-            let mut outcome = Outcome::new(subject, started, metrics);
+            let mut outcome = Outcome::new(subject, started, observer);
             let result = match work {
                 Ok(work) => {
                     tokio::time::timeout(time_limit, AssertUnwindSafe(work).catch_unwind()).await
@@ -105,31 +94,6 @@ where
         }
         .instrument(span)
     })
-}
-
-/// A warp filter as the service that [`layered`] and the listener take.
-///
-/// Recover from rejections before: what is still rejected gets warp's own plain texts.
-pub fn from_filter<F, R>(
-    filter: F,
-) -> impl Service<
-    Request<R>,
-    Response = warp::reply::Response,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Clone
-+ Send
-+ 'static
-where
-    F: warp::Filter + Clone + Send + 'static,
-    F::Extract: warp::Reply,
-    R: Body + Send + Sync + 'static,
-    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    // warp wants `&mut` and hyper gives `&`: a cell per connection saves cloning all filters for
-    // every request. warp is always ready, so `poll_ready` is not asked.
-    let service = RefCell::new(warp::service(filter));
-    service_fn(move |request: Request<R>| service.borrow_mut().call(request))
 }
 
 fn fixed_answer<B>(status: StatusCode, body: &'static str) -> Response<AnswerBody<B>> {
@@ -193,16 +157,16 @@ impl Subject {
 struct Outcome {
     subject: Subject,
     started: Instant,
-    metrics: Option<Metrics>,
+    observer: Option<Arc<dyn Observer>>,
     answered: bool,
 }
 
 impl Outcome {
-    fn new(subject: Subject, started: Instant, metrics: Option<Metrics>) -> Self {
+    fn new(subject: Subject, started: Instant, observer: Option<Arc<dyn Observer>>) -> Self {
         Self {
             subject,
             started,
-            metrics,
+            observer,
             answered: false,
         }
     }
@@ -214,8 +178,8 @@ impl Outcome {
 
     fn answered(&mut self, status: StatusCode) {
         self.answered = true;
-        if let Some(metrics) = &self.metrics {
-            metrics.answered(status, self.started.elapsed());
+        if let Some(observer) = &self.observer {
+            observer.answered(status, self.started.elapsed());
         }
         tracing::info!(
             target: ACCESS_LOG,
@@ -231,8 +195,8 @@ impl Outcome {
 impl Drop for Outcome {
     fn drop(&mut self) {
         if !self.answered {
-            if let Some(metrics) = &self.metrics {
-                metrics.abandoned();
+            if let Some(observer) = &self.observer {
+                observer.abandoned();
             }
             tracing::info!(
                 target: ACCESS_LOG,
@@ -244,3 +208,6 @@ impl Drop for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
