@@ -2,7 +2,7 @@ use async_trait::async_trait;
 
 use super::{
     Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary,
-    InstalledFunction,
+    FunctionName, InstalledFunction,
 };
 use crate::{clock::Timestamp, id::UserId, store::StoreError};
 
@@ -44,11 +44,10 @@ pub enum InstallOutcome {
 /// Where assemblies are kept, and who has installed which.
 #[async_trait]
 pub trait AssemblyRepository: Send + Sync {
-    /// Saves `source`, all or nothing: in the place of the author's assembly `original_name` if
+    /// Saves `source`, all or nothing: in the place of the author's assembly `replaces` if
     /// there is one (everything it listed is gone afterwards, it keeps its identity, so whoever
     /// installed it keeps it), otherwise as a new one unless the author has as many as
     /// `limits` allow; either way only if all of the author's then take no more bytes than allowed.
-    /// An `original_name` that could be no name simply names none.
     ///
     /// # Errors
     ///
@@ -56,7 +55,7 @@ pub trait AssemblyRepository: Send + Sync {
     async fn save(
         &self,
         author: UserId,
-        original_name: &str,
+        replaces: Option<&AssemblyName>,
         source: &AssemblySource,
         limits: AuthorLimits,
         at: Timestamp,
@@ -86,7 +85,7 @@ pub trait AssemblyRepository: Send + Sync {
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<Option<InstalledFunction>, StoreError>;
 
     /// The author's assemblies with everything they list, in the order they were made.

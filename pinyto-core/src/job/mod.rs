@@ -45,7 +45,7 @@ pub use service::MAX_LISTED;
 pub use turn::{Turn, claimable_at};
 
 use crate::{
-    assembly::{AssemblyName, AssemblyRef, Schedule},
+    assembly::{AssemblyName, AssemblyRef, JobName, Schedule},
     clock::Timestamp,
     document::DocumentId,
     egress::HostPattern,
@@ -61,7 +61,7 @@ pub struct JobRef {
     /// Its assembly.
     pub assembly: AssemblyRef,
     /// Its name, unique among the assembly's jobs.
-    pub name: AssemblyName,
+    pub name: JobName,
 }
 
 /// Why a document of type `job` queues none.
@@ -92,19 +92,22 @@ impl JobRef {
         let [Some(author), Some(assembly), Some(job)] = names else {
             return Ok(None);
         };
-        let name = |value: &Value| {
-            let text = value.as_str().ok_or(InvalidJobDocument)?;
-            AssemblyName::parse(text).map_err(|_| InvalidJobDocument)
-        };
-        let author = author.as_str().ok_or(InvalidJobDocument)?;
         Ok(Some(Self {
             assembly: AssemblyRef {
-                author: UserName::parse(author).map_err(|_| InvalidJobDocument)?,
-                name: name(assembly)?,
+                author: parsed(author, UserName::parse)?,
+                name: parsed(assembly, AssemblyName::parse)?,
             },
-            name: name(job)?,
+            name: parsed(job, JobName::parse)?,
         }))
     }
+}
+
+fn parsed<N, E>(
+    value: &Value,
+    parse: impl FnOnce(&str) -> Result<N, E>,
+) -> Result<N, InvalidJobDocument> {
+    let text = value.as_str().ok_or(InvalidJobDocument)?;
+    parse(text).map_err(|_| InvalidJobDocument)
 }
 
 /// `author/assembly/job`.

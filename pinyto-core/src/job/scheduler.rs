@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     cloud::Cloud,
     error::Error,
-    run::{PartKind, Run, RunError, RunId, RunOutcome, RunPart},
+    run::{Run, RunError, RunId, RunOutcome, RunPart},
     runtime::{CodeError, CodeRuntime, Execution, Output},
 };
 
@@ -266,10 +266,7 @@ impl Attempt {
             user: self.job.user.id,
             assembly: self.job.assembly,
             assembly_name: self.job.job.assembly.clone(),
-            part: RunPart {
-                kind: PartKind::Job,
-                name: self.job.job.name.clone(),
-            },
+            part: RunPart::Job(self.job.job.name.clone()),
             started_at: began,
             duration: Duration::ZERO,
             cpu_time: Duration::ZERO,

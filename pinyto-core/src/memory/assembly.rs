@@ -4,7 +4,8 @@ use super::{MemoryStore, State};
 use crate::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
+        AssemblySummary, AuthorLimits, FunctionName, InstallOutcome, InstalledFunction,
+        SaveOutcome,
     },
     clock::Timestamp,
     id::{AssemblyId, UserId},
@@ -59,13 +60,13 @@ impl AssemblyRepository for MemoryStore {
     async fn save(
         &self,
         author: UserId,
-        original_name: &str,
+        replaces: Option<&AssemblyName>,
         source: &AssemblySource,
         limits: AuthorLimits,
         at: Timestamp,
     ) -> Result<SaveOutcome, StoreError> {
         let mut state = self.lock();
-        let original = state.assembly_of(author, original_name);
+        let original = replaces.and_then(|name| state.assembly_of(author, name.as_str()));
         let namesake = state.assembly_of(author, source.name().as_str());
         if namesake.is_some() && namesake != original {
             return Ok(SaveOutcome::NameTaken);
@@ -130,7 +131,7 @@ impl AssemblyRepository for MemoryStore {
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<Option<InstalledFunction>, StoreError> {
         let state = self.lock();
         Ok(state.installed(user, assembly).map(|assembly| {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, State};
 use crate::{
-    assembly::{AssemblyName, AssemblyRef, AssemblySource, Schedule},
+    assembly::{AssemblyRef, AssemblySource, JobName, Schedule},
     clock::Timestamp,
     document::{DocumentId, QueuedJob},
     id::{AssemblyId, JobEntryId, UserId},
@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct JobKey {
     user: UserId,
     assembly: AssemblyId,
-    name: AssemblyName,
+    name: JobName,
 }
 
 /// What is to be run, by identifier.

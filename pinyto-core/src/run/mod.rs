@@ -21,7 +21,7 @@ pub use repository::{
 pub use service::MAX_LISTED;
 
 use crate::{
-    assembly::{AssemblyName, AssemblyRef},
+    assembly::{AssemblyRef, FunctionName, InvalidAssemblyName, JobName},
     clock::Timestamp,
     id::{AssemblyId, UserId},
     runtime::{CodeError, Output},
@@ -56,11 +56,44 @@ pub struct Run {
 
 /// What of an assembly ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunPart {
+#[non_exhaustive]
+pub enum RunPart {
+    /// A function: answers a request.
+    Function(FunctionName),
+    /// A job: runs on its own.
+    Job(JobName),
+}
+
+impl RunPart {
+    /// The part of that kind and name.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAssemblyName`] if it can't have that name.
+    pub fn parse(kind: PartKind, name: &str) -> Result<Self, InvalidAssemblyName> {
+        match kind {
+            PartKind::Function => FunctionName::parse(name).map(Self::Function),
+            PartKind::Job => JobName::parse(name).map(Self::Job),
+        }
+    }
+
     /// A function or a job.
-    pub kind: PartKind,
+    #[must_use]
+    pub const fn kind(&self) -> PartKind {
+        match self {
+            Self::Function(_) => PartKind::Function,
+            Self::Job(_) => PartKind::Job,
+        }
+    }
+
     /// Its name.
-    pub name: AssemblyName,
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Function(name) => name.as_str(),
+            Self::Job(name) => name.as_str(),
+        }
+    }
 }
 
 /// A function or a job.

@@ -4,7 +4,7 @@ use super::Session;
 use crate::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary,
-        InstalledFunction,
+        FunctionName, InstalledFunction,
     },
     clock::Timestamp,
     id::SessionId,
@@ -145,7 +145,7 @@ pub trait SessionReads: Send + Sync {
         &self,
         session: SessionId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<ReadFor<Option<InstalledFunction>>, StoreError> {
         let Some(session) = self.store().sessions().find(session).await? else {
             return Ok(None);

@@ -109,16 +109,17 @@ impl Asked {
 
     async fn install(&self, source: &AssemblySource) {
         let cloud = &self.world.cloud;
-        cloud.save_assembly(&self.hugo, "", source).await.unwrap();
+        cloud.save_assembly(&self.hugo, None, source).await.unwrap();
         let assembly = given::assembly_ref(&format!("hugo/{}", source.name()));
         cloud.install_assembly(&self.hugo, &assembly).await.unwrap();
     }
 
     async fn call(&self, assembly: &str) -> Result<Value, pinyto_core::Error> {
+        let ask = given::function_name("ask");
         let assembly = given::assembly_ref(&format!("hugo/{assembly}"));
         let request = CallRequest::empty();
         let cloud = &self.world.cloud;
-        let answer = cloud.call_function(&self.hugo, &assembly, "ask", &request);
+        let answer = cloud.call_function(&self.hugo, &assembly, &ask, &request);
         Ok(serde_json::from_str(&answer.await?.body).unwrap())
     }
 
@@ -202,10 +203,7 @@ async fn an_assembly_queues_its_own_jobs_within_bounds() {
         queue("Other", "tidy"),
         queue("Other", "tidy"),
     ]);
-    let ask = Function {
-        name: given::assembly_name("ask"),
-        code: questions.to_string(),
-    };
+    let ask = Function::new(given::function_name("ask"), questions.to_string());
     let name = given::assembly_name("Wide");
     let wide = AssemblySource::new(name, String::new(), vec![ask], Vec::new(), false);
     asked.install(&wide.unwrap()).await;

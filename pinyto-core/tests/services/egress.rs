@@ -104,7 +104,11 @@ async fn every_request_of_a_call_counts_redirects_included() {
     ];
     for name in ["Notes", "Papers"] {
         let source = given::source_with(name, "", &functions);
-        world.cloud.save_assembly(&hugo, "", &source).await.unwrap();
+        world
+            .cloud
+            .save_assembly(&hugo, None, &source)
+            .await
+            .unwrap();
         let assembly = given::assembly_ref(&format!("hugo/{name}"));
         world
             .cloud
@@ -113,11 +117,14 @@ async fn every_request_of_a_call_counts_redirects_included() {
             .unwrap();
     }
     let call = async |assembly: &str, function: &str| {
-        let assembly = given::assembly_ref(assembly);
+        let (assembly, function) = (
+            given::assembly_ref(assembly),
+            given::function_name(function),
+        );
         let request = CallRequest::empty();
         let answer = world
             .cloud
-            .call_function(&hugo, &assembly, function, &request);
+            .call_function(&hugo, &assembly, &function, &request);
         serde_json::from_str::<Value>(&answer.await.unwrap().body).unwrap()
     };
     let spent = "RuntimeError: One call may send 5 requests by Http, redirects included.";

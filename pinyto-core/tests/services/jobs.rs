@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pinyto_core::{
     job::{JobRef, JobState, MAX_ATTEMPTS},
-    run::RunOutcome,
+    run::{RunOutcome, RunPart},
     runtime::{CodeError, CodeLimit},
     session::Session,
     testing::given,
@@ -21,7 +21,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn job(name: &str) -> JobRef {
     JobRef {
         assembly: given::assembly_ref("hugo/Notes"),
-        name: given::assembly_name(name),
+        name: given::job_name(name),
     }
 }
 
@@ -69,7 +69,7 @@ async fn a_run_leaves_its_history_and_its_bill() {
     let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
     assert_eq!(runs.len(), 1);
     assert_eq!(runs[0].outcome, RunOutcome::Succeeded);
-    assert_eq!(runs[0].part.name, given::assembly_name("tidy"));
+    assert_eq!(runs[0].part, RunPart::Job(given::job_name("tidy")));
     assert_eq!(runs[0].output.text, "for hugo");
     assert_eq!(runs[0].attempt, 1);
     let statistics = world.cloud.statistics(&hugo).await.unwrap();

@@ -34,14 +34,19 @@ async fn calls_that_wait_are_refused_when_those_before_them_have_used_up_the_quo
     let world = world(&script);
     let hugo = world.session_of_new("hugo").await;
     let source = given::source_with("Notes", "", &[("slow", WAITS)]);
-    world.cloud.save_assembly(&hugo, "", &source).await.unwrap();
+    world
+        .cloud
+        .save_assembly(&hugo, None, &source)
+        .await
+        .unwrap();
     world.install(&hugo).await;
     let calls: Vec<_> = (0..6)
         .map(|_| {
             let (cloud, hugo) = (world.cloud.clone(), hugo.clone());
             tokio::spawn(async move {
                 let (notes, request) = (given::assembly_ref("hugo/Notes"), CallRequest::empty());
-                cloud.call_function(&hugo, &notes, "slow", &request).await
+                let slow = given::function_name("slow");
+                cloud.call_function(&hugo, &notes, &slow, &request).await
             })
         })
         .collect();
@@ -71,7 +76,8 @@ async fn calls_that_wait_are_refused_when_those_before_them_have_used_up_the_quo
     let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
     assert_eq!(runs.len(), 2, "what was refused is no run");
     let (notes, request) = (given::assembly_ref("hugo/Notes"), CallRequest::empty());
-    let tried = world.cloud.call_function(&hugo, &notes, "slow", &request);
+    let slow = given::function_name("slow");
+    let tried = world.cloud.call_function(&hugo, &notes, &slow, &request);
     assert_eq!(code(tried.await), "quota_exceeded");
 }
 

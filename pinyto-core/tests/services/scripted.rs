@@ -202,7 +202,10 @@ impl World {
     pub(crate) async fn hugo_with_jobs(&self, jobs: &[(&str, &str, u64)]) -> Session {
         let hugo = self.session_of_new("hugo").await;
         let source = given::source_with_jobs("Notes", jobs);
-        self.cloud.save_assembly(&hugo, "", &source).await.unwrap();
+        self.cloud
+            .save_assembly(&hugo, None, &source)
+            .await
+            .unwrap();
         self.install(&hugo).await;
         hugo
     }

@@ -57,10 +57,11 @@ pub fn assemblies(api: Api) -> BoxedFilter<(Response,)> {
 async fn save(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.authenticate::<SaveAssembly>().await?;
     let source = asked.request.data.0.into_source().map_err(Error::from)?;
-    let original_name = &asked.request.original_name;
+    // What can't be a name names none.
+    let replaces = AssemblyName::parse(&asked.request.original_name).ok();
     asked
         .cloud
-        .save_assembly(&asked.session, original_name, &source)
+        .save_assembly(&asked.session, replaces.as_ref(), &source)
         .await?;
     Ok(reply::success())
 }

@@ -2,7 +2,7 @@
 
 use pinyto_core::{
     Error,
-    assembly::{AssemblyName, AssemblyRef},
+    assembly::{AssemblyName, AssemblyRef, JobName},
     job::{JobRef, MAX_LISTED},
     user::UserName,
 };
@@ -60,7 +60,7 @@ async fn run(incoming: Incoming) -> Result<Response, ApiError> {
         author: UserName::parse(author).map_err(|_| Error::AssemblyNotInstalled)?,
         name: AssemblyName::parse(name).map_err(|_| Error::AssemblyNotInstalled)?,
     };
-    let name = AssemblyName::parse(job).map_err(|_| Error::UnknownJob)?;
+    let name = JobName::parse(job).map_err(|_| Error::UnknownJob)?;
     let job = JobRef { assembly, name };
     asked.cloud.run_job_now(&asked.session, &job).await?;
     Ok(reply::success())

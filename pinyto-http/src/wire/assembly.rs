@@ -1,7 +1,10 @@
 //! Assemblies.
 
 use pinyto_core::{
-    assembly::{AssemblyName, AssemblySource, Function, InvalidAssembly, InvalidAssemblyName, Job},
+    assembly::{
+        AssemblyName, AssemblySource, Function, FunctionName, InvalidAssembly, InvalidAssemblyName,
+        Job, JobName,
+    },
     egress::HostPattern,
     query::Path,
 };
@@ -137,19 +140,13 @@ impl AssemblyData {
     ///
     /// [`NoAssembly`] tells which rule it breaks.
     pub fn into_source(self) -> Result<AssemblySource, NoAssembly> {
-        let name = |text: &str| AssemblyName::parse(text).map_err(NoAssembly::Name);
         let function = |Object(data): Object<FunctionData>| {
-            Ok(Function {
-                name: name(&data.name)?,
-                code: data.code,
-            })
+            let name = FunctionName::parse(&data.name).map_err(NoAssembly::Name)?;
+            Ok(Function::new(name, data.code))
         };
         let job = |Object(data): Object<JobData>| {
-            Ok(Job {
-                name: name(&data.name)?,
-                code: data.code,
-                schedule: data.schedule.0,
-            })
+            let name = JobName::parse(&data.name).map_err(NoAssembly::Name)?;
+            Ok(Job::new(name, data.code).every(data.schedule.0))
         };
         let index = |text: &String| {
             let path = Path::parse(text).map_err(InvalidAssembly::from);
@@ -166,7 +163,7 @@ impl AssemblyData {
             None => None,
         };
         let source = AssemblySource::new(
-            name(&self.name)?,
+            AssemblyName::parse(&self.name).map_err(NoAssembly::Name)?,
             self.description,
             self.api_functions
                 .into_iter()

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use pinyto_core::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary,
-        InstalledFunction,
+        FunctionName, InstalledFunction,
     },
     clock::Timestamp,
     id::SessionId,
@@ -249,7 +249,7 @@ impl SessionReads for PostgresStore {
         &self,
         session: SessionId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<ReadFor<Option<InstalledFunction>>, StoreError> {
         let find = || {
             query::<InstalledRow>(FUNCTION, session)

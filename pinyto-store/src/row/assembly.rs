@@ -1,7 +1,7 @@
 use pinyto_core::{
     assembly::{
-        Assembly, AssemblyName, AssemblySource, AssemblySummary, Function, InstalledFunction, Job,
-        Schedule,
+        Assembly, AssemblyName, AssemblySource, AssemblySummary, Function, FunctionName,
+        InstalledFunction, Job, JobName, Schedule,
     },
     egress::HostPattern,
     id::AssemblyId,
@@ -80,8 +80,8 @@ impl TryFrom<FunctionRow> for Function {
     type Error = Corrupt;
 
     fn try_from(FunctionRow(name, code): FunctionRow) -> Result<Self, Corrupt> {
-        let name = AssemblyName::parse(&name).map_err(corrupt("pinyto_functions.name"))?;
-        Ok(Self { name, code })
+        let name = FunctionName::parse(&name).map_err(corrupt("pinyto_functions.name"))?;
+        Ok(Self::new(name, code))
     }
 }
 
@@ -93,11 +93,9 @@ impl TryFrom<JobRow> for Job {
 
     fn try_from(JobRow(name, code, schedule): JobRow) -> Result<Self, Corrupt> {
         let schedule = Schedule::from_minutes(schedule).ok_or("too long");
-        Ok(Self {
-            name: AssemblyName::parse(&name).map_err(corrupt("pinyto_jobs.name"))?,
-            code,
-            schedule: schedule.map_err(corrupt("pinyto_jobs.schedule"))?,
-        })
+        let schedule = schedule.map_err(corrupt("pinyto_jobs.schedule"))?;
+        let name = JobName::parse(&name).map_err(corrupt("pinyto_jobs.name"))?;
+        Ok(Self::new(name, code).every(schedule))
     }
 }
 

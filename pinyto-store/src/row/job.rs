@@ -1,5 +1,5 @@
 use pinyto_core::{
-    assembly::{AssemblyName, AssemblyRef, Schedule},
+    assembly::{AssemblyName, AssemblyRef, JobName, Schedule},
     clock::Timestamp,
     document::DocumentId,
     id::{AssemblyId, JobEntryId, UserId},
@@ -91,7 +91,7 @@ impl TryFrom<NameRow> for JobRef {
                 name: AssemblyName::parse(&row.assembly)
                     .map_err(corrupt("pinyto_assemblies.name"))?,
             },
-            name: AssemblyName::parse(&row.job).map_err(corrupt("pinyto_job_entries.job"))?,
+            name: JobName::parse(&row.job).map_err(corrupt("pinyto_job_entries.job"))?,
         })
     }
 }

@@ -22,7 +22,7 @@ async fn a_document_says_which_assembly_stored_it_whatever_that_is_called_later(
     let (source, at) = (given::source("Diary"), given::at(1));
     store
         .assemblies()
-        .save(ann.id, "Notes", &source, given::NO_LIMITS, at)
+        .save(ann.id, Some(&notes.name), &source, given::NO_LIMITS, at)
         .await
         .unwrap();
 
@@ -89,7 +89,7 @@ async fn a_queued_job_goes_with_its_document() {
     given::installed(&store, &ann, &notes).await;
     let job = JobRef {
         assembly: notes.clone(),
-        name: given::assembly_name("tidy"),
+        name: given::job_name("tidy"),
     };
     let (jobs, at) = (store.jobs(), given::at(0));
     for n in 1..=2 {

@@ -75,7 +75,13 @@ pub(super) async fn save(
 ) -> AssemblyRef {
     let source = given::source_with_jobs(name, jobs);
     let (assemblies, at) = (store.assemblies(), given::at(second));
-    let saved = assemblies.save(author.id, name, &source, given::NO_LIMITS, at);
+    let saved = assemblies.save(
+        author.id,
+        Some(source.name()),
+        &source,
+        given::NO_LIMITS,
+        at,
+    );
     saved.await.unwrap();
     AssemblyRef {
         author: author.name.clone(),
@@ -94,7 +100,7 @@ pub(super) async fn hugo(store: &dyn Store, jobs: &[(&str, &str, u64)]) -> (User
 pub(super) fn job(assembly: &AssemblyRef, name: &str) -> JobRef {
     JobRef {
         assembly: assembly.clone(),
-        name: given::assembly_name(name),
+        name: given::job_name(name),
     }
 }
 
@@ -229,10 +235,10 @@ pub async fn another_schedule_leaves_a_running_job_alone(store: Arc<dyn Store>) 
 }
 
 pub async fn a_job_follows_its_assembly_to_another_name(store: Arc<dyn Store>) {
-    let (hugo, _) = hugo(&*store, &[("tidy", "old", 60)]).await;
+    let (hugo, notes) = hugo(&*store, &[("tidy", "old", 60)]).await;
     let source = given::source_with_jobs("Diary", &[("tidy", "new", 60)]);
     let (assemblies, at) = (store.assemblies(), given::at(0));
-    let saved = assemblies.save(hugo.id, "Notes", &source, given::NO_LIMITS, at);
+    let saved = assemblies.save(hugo.id, Some(&notes.name), &source, given::NO_LIMITS, at);
     saved.await.unwrap();
     let claimed = claim_one(&*store, 1, 0).await.unwrap();
     assert_eq!(claimed.job.to_string(), "hugo/Diary/tidy");

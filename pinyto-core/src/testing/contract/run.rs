@@ -5,8 +5,8 @@ use crate::{
     assembly::AssemblyRef,
     id::{AssemblyId, UserId},
     run::{
-        CpuBooking, HourUsage, PartKind, Run, RunBatch, RunError, RunOutcome, RunPart,
-        RunRetention, WRITER_MEMORY,
+        CpuBooking, HourUsage, Run, RunBatch, RunError, RunOutcome, RunPart, RunRetention,
+        WRITER_MEMORY,
     },
     runtime::Output,
     store::Store,
@@ -40,10 +40,7 @@ pub async fn a_recorded_run_comes_back_exactly(store: Arc<dyn Store>) {
     let plain = given::run(1, hugo.id, "hugo/Notes");
     let failed = Run {
         assembly: AssemblyId::new(i64::MAX),
-        part: RunPart {
-            kind: PartKind::Function,
-            name: given::assembly_name("get"),
-        },
+        part: RunPart::Function(given::function_name("get")),
         duration: Duration::from_nanos(1_234_567_891),
         cpu_time: Duration::from_nanos(7),
         outcome: RunOutcome::Failed(RunError::new(
@@ -167,8 +164,9 @@ pub async fn an_author_lists_the_runs_of_her_assembly_alone(store: Arc<dyn Store
     record(&*store, &runs).await;
     // Also under another name.
     let (renamed, at) = (given::source("Diary"), given::at(1));
+    let old = given::assembly_name("Notes");
     let assemblies = store.assemblies();
-    let saved = assemblies.save(hugo.id, "Notes", &renamed, given::NO_LIMITS, at);
+    let saved = assemblies.save(hugo.id, Some(&old), &renamed, given::NO_LIMITS, at);
     saved.await.unwrap();
     let listed = async |author: &User, name, skip| {
         let (runs, name) = (store.runs(), given::assembly_name(name));

@@ -13,7 +13,8 @@ use crate::{
 /// says whether the session lives.
 async fn read_all(store: &dyn Store, session: &Session) -> bool {
     let (reads, id, user) = (store.reads(), session.id, session.user.id);
-    let (notes, name) = (given::assembly_ref("ann/Notes"), given::assembly_name("f"));
+    let (notes, name) = (given::assembly_ref("ann/Notes"), given::function_name("f"));
+    let (other, another) = (given::assembly_name("f"), given::function_name("Notes"));
     let (own, run) = (given::assembly_name("Notes"), given::run_id(1));
     let mut lives = Vec::new();
     macro_rules! same {
@@ -42,8 +43,8 @@ async fn read_all(store: &dyn Store, session: &Session) -> bool {
         assemblies.find_function(user, &notes, &name)
     );
     same!(
-        reads.function(id, &notes, &own),
-        assemblies.find_function(user, &notes, &own)
+        reads.function(id, &notes, &another),
+        assemblies.find_function(user, &notes, &another)
     );
     for (skip, count) in [(0, 9), (1, 1), (9, 9)] {
         let now = given::at(1);
@@ -63,8 +64,8 @@ async fn read_all(store: &dyn Store, session: &Session) -> bool {
         );
     }
     same!(
-        reads.runs_of_own_assembly(id, &name, 0, 9),
-        runs.list_of_author(user, &name, 0, 9)
+        reads.runs_of_own_assembly(id, &other, 0, 9),
+        runs.list_of_author(user, &other, 0, 9)
     );
     same!(reads.find_run(id, run), runs.find(user, run));
     let all = lives.iter().all(|lives| *lives);

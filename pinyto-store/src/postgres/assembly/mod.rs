@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use pinyto_core::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
+        AssemblySummary, AuthorLimits, FunctionName, InstallOutcome, InstalledFunction,
+        SaveOutcome,
     },
     clock::Timestamp,
     id::UserId,
@@ -273,15 +274,14 @@ impl AssemblyRepository for PostgresStore {
     async fn save(
         &self,
         author: UserId,
-        original_name: &str,
+        replaces: Option<&AssemblyName>,
         source: &AssemblySource,
         limits: AuthorLimits,
         at: Timestamp,
     ) -> Result<SaveOutcome, StoreError> {
         let saved = self.write(Save {
             author,
-            // PostgreSQL takes no text with it, and no name has it.
-            original_name: original_name.replace('\0', "?"),
+            replaces: replaces.cloned(),
             source: source.clone(),
             limits,
             at,
@@ -311,7 +311,7 @@ impl AssemblyRepository for PostgresStore {
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<Option<InstalledFunction>, StoreError> {
         let find = || {
             sqlx::query_as::<_, InstalledRow>(FIND_FUNCTION)

@@ -47,7 +47,7 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
     let notes = given::assembly(&store, &ann, "Notes").await;
     given::installed(&store, &ann, &notes).await;
     let (scope, limits) = (Scope::all_of(ann.id), given::NO_SCAN_LIMITS);
-    let function = given::assembly_name("search");
+    let function = given::function_name("search");
     let entry = |n| NewEntry {
         max_bytes: Some(1_000_000),
         ..given::entry(&given::document(n, &notes, json!(n)))

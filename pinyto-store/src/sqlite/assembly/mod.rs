@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use pinyto_core::{
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
+        AssemblySummary, AuthorLimits, FunctionName, InstallOutcome, InstalledFunction,
+        SaveOutcome,
     },
     clock::Timestamp,
     id::UserId,
@@ -89,7 +90,7 @@ fn reached(number: i64, limit: usize) -> bool {
 
 struct Save {
     author: UserId,
-    original_name: String,
+    replaces: Option<AssemblyName>,
     source: AssemblySource,
     limits: AuthorLimits,
     at: Timestamp,
@@ -132,7 +133,8 @@ impl Intent for Save {
         type Namesakes = (Option<i64>, Option<i64>, i64, i64);
         let (original, namesake, own, others_bytes): Namesakes = sqlx::query_as(NAMESAKES)
             .bind(self.author.get())
-            .bind(self.original_name.as_str())
+            // No assembly has an empty name.
+            .bind(self.replaces.as_ref().map_or("", AssemblyName::as_str))
             .bind(source.name().as_str())
             .fetch_one(&mut *db)
             .await?;
@@ -298,16 +300,15 @@ impl AssemblyRepository for SqliteStore {
     async fn save(
         &self,
         author: UserId,
-        original_name: &str,
+        replaces: Option<&AssemblyName>,
         source: &AssemblySource,
         limits: AuthorLimits,
         at: Timestamp,
     ) -> Result<SaveOutcome, StoreError> {
-        let (original_name, source) = (original_name.to_owned(), source.clone());
         let saved = self.write(Save {
             author,
-            original_name,
-            source,
+            replaces: replaces.cloned(),
+            source: source.clone(),
             limits,
             at,
         });
@@ -331,7 +332,7 @@ impl AssemblyRepository for SqliteStore {
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<Option<InstalledFunction>, StoreError> {
         let (assembly, function) = (assembly.clone(), function.clone());
         let wanted = Wanted {
