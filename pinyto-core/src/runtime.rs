@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use crate::{
     clock::Timestamp,
     id::{AssemblyId, UserId},
-    user::UserName,
+    user::{User, UserName},
 };
 
 /// Runs the code of assemblies.
@@ -36,6 +36,7 @@ pub trait CodeRuntime: Send + Sync {
 
 /// What a look at code has told.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Checked {
     /// [`CodeError::Syntax`] if it can't be run, [`CodeError::Unavailable`] or
     /// [`CodeError::Busy`] if that can't be told now.
@@ -44,8 +45,17 @@ pub struct Checked {
     pub cpu_time: Duration,
 }
 
+impl Checked {
+    /// What the look has told, and the CPU time it took.
+    #[must_use]
+    pub const fn new(outcome: Result<(), CodeError>, cpu_time: Duration) -> Self {
+        Self { outcome, cpu_time }
+    }
+}
+
 /// What is to be run.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CodeCall {
     /// The body of a Python function with the parameters `request`, `db` and `factory`.
     pub code: Arc<str>,
@@ -59,6 +69,22 @@ pub struct CodeCall {
     pub body: Arc<str>,
     /// What it may use.
     pub limits: CodeLimits,
+}
+
+impl CodeCall {
+    /// The code of an assembly that is to run for a user, with an empty request and the default
+    /// limits.
+    #[must_use]
+    pub fn new(code: impl Into<Arc<str>>, user: User, assembly: AssemblyId) -> Self {
+        Self {
+            code: code.into(),
+            user: user.id,
+            assembly,
+            user_name: user.name,
+            body: "{}".into(),
+            limits: CodeLimits::default(),
+        }
+    }
 }
 
 /// What one call may use.
@@ -100,6 +126,7 @@ impl Default for CodeLimits {
 
 /// What became of a call.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Execution {
     /// What the code returned, as the text of a JSON value: a text that it returned as it is
     /// (which may be no JSON at all), any other value as its JSON.
@@ -110,13 +137,52 @@ pub struct Execution {
     pub output: Output,
 }
 
+impl Execution {
+    /// What the code returned, and the CPU time it used. It has printed nothing.
+    #[must_use]
+    pub fn new(outcome: Result<String, CodeError>, cpu_time: Duration) -> Self {
+        Self {
+            outcome,
+            cpu_time,
+            output: Output::default(),
+        }
+    }
+
+    /// The same of code that has printed this.
+    #[must_use]
+    pub fn with_output(self, output: Output) -> Self {
+        Self { output, ..self }
+    }
+}
+
 /// What code has printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Output {
     /// The beginning of it.
     pub text: String,
     /// Whether there was more.
     pub truncated: bool,
+}
+
+impl Output {
+    /// All that the code has printed.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            truncated: false,
+        }
+    }
+
+    /// The same text as the beginning of more.
+    #[must_use]
+    pub fn truncated(self) -> Self {
+        Self {
+            truncated: true,
+            ..self
+        }
+    }
 }
 
 /// Why code gave no answer.
@@ -125,6 +191,7 @@ pub struct Output {
 pub enum CodeError {
     /// It raised an exception and didn't catch it.
     #[error("{kind}: {message}{}", at(*.line))]
+    #[non_exhaustive]
     Exception {
         /// The type of the exception.
         kind: String,
@@ -135,6 +202,7 @@ pub enum CodeError {
     },
     /// It can't be run: a mistake in the syntax, or something the interpreter doesn't know.
     #[error("{message}{}", at(*.line))]
+    #[non_exhaustive]
     Syntax {
         /// What is wrong.
         message: String,
@@ -169,6 +237,35 @@ pub enum CodeError {
         /// How long that takes.
         retry_after: Duration,
     },
+}
+
+impl CodeError {
+    /// An exception of a type, with what it says.
+    pub fn exception(kind: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Exception {
+            kind: kind.into(),
+            message: message.into(),
+            line: None,
+        }
+    }
+
+    /// Code that can't be run, with what is wrong.
+    pub fn syntax(message: impl Into<String>) -> Self {
+        Self::Syntax {
+            message: message.into(),
+            line: None,
+        }
+    }
+
+    /// The same error at a line of the author's text, counted from 1, if it is one that has a line:
+    /// [`CodeError::Exception`] or [`CodeError::Syntax`].
+    #[must_use]
+    pub fn at_line(mut self, at: impl Into<Option<u32>>) -> Self {
+        if let Self::Exception { line, .. } | Self::Syntax { line, .. } = &mut self {
+            *line = at.into();
+        }
+        self
+    }
 }
 
 fn at(line: Option<u32>) -> String {

@@ -107,6 +107,7 @@ struct FieldName<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What a function answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallAnswer {
     /// The text of a JSON value.
     pub body: String,

@@ -376,6 +376,7 @@ fn refuse_duplicates<'a>(
 
 /// An assembly as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Assembly {
     /// The store's identifier; stays the same when the author renames or replaces the assembly.
     pub id: AssemblyId,
@@ -383,6 +384,14 @@ pub struct Assembly {
     pub author: UserName,
     /// What the author wrote.
     pub source: AssemblySource,
+}
+
+impl Assembly {
+    /// What the author wrote, under the store's identifier.
+    #[must_use]
+    pub const fn new(id: AssemblyId, author: UserName, source: AssemblySource) -> Self {
+        Self { id, author, source }
+    }
 }
 
 /// What it takes to run a function of an assembly that a user has installed.
@@ -400,6 +409,7 @@ pub struct InstalledFunction {
 
 /// What a list says about an assembly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct AssemblySummary {
     /// Its name.
     pub name: AssemblyName,
@@ -408,6 +418,18 @@ pub struct AssemblySummary {
     pub author: UserName,
     /// What the author says about it.
     pub description: String,
+}
+
+impl AssemblySummary {
+    /// The name of an assembly, who wrote it and what she says about it.
+    #[must_use]
+    pub const fn new(name: AssemblyName, author: UserName, description: String) -> Self {
+        Self {
+            name,
+            author,
+            description,
+        }
+    }
 }
 
 fn as_texts<S: serde::Serializer>(paths: &[Path], serializer: S) -> Result<S::Ok, S::Error> {
@@ -420,6 +442,7 @@ fn as_text<S: serde::Serializer>(name: &UserName, serializer: S) -> Result<S::Ok
 
 /// How many assemblies there are, from a user's point of view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AssemblyCounts {
     /// Written by the user.
     pub own: u64,

@@ -8,6 +8,7 @@ use crate::{clock::Timestamp, id::UserId, store::StoreError};
 
 /// How much one author may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuthorLimits {
     /// The most assemblies.
     pub assemblies: usize,
@@ -15,8 +16,17 @@ pub struct AuthorLimits {
     pub bytes: u64,
 }
 
+impl AuthorLimits {
+    /// So many assemblies, and so many bytes of all of them together.
+    #[must_use]
+    pub const fn new(assemblies: usize, bytes: u64) -> Self {
+        Self { assemblies, bytes }
+    }
+}
+
 /// What became of an assembly that was to be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SaveOutcome {
     /// A new assembly was made.
     Created,
@@ -32,6 +42,7 @@ pub enum SaveOutcome {
 
 /// What became of an assembly that was to be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InstallOutcome {
     /// The user has it installed now (or had already).
     Installed,

@@ -26,6 +26,7 @@ use crate::{assembly::AssemblyRef, clock::Timestamp};
 /// What the server itself sets has a field here; everything else (`type`, `tags`, `data`, and
 /// whatever assemblies save beside them) is in [`Document::fields`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Document {
     /// Unique among the user's documents.
     pub id: DocumentId,
@@ -35,6 +36,24 @@ pub struct Document {
     pub time: Timestamp,
     /// All fields but `_id`, `assembly` and `time`.
     pub fields: Map<String, Value>,
+}
+
+impl Document {
+    /// A document with all fields but `_id`, `assembly` and `time`.
+    #[must_use]
+    pub const fn new(
+        id: DocumentId,
+        assembly: AssemblyRef,
+        time: Timestamp,
+        fields: Map<String, Value>,
+    ) -> Self {
+        Self {
+            id,
+            assembly,
+            time,
+            fields,
+        }
+    }
 }
 
 impl Document {

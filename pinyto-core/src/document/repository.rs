@@ -80,6 +80,7 @@ pub struct Replacement {
 
 /// What became of a document that was to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InsertOutcome {
     /// It is stored, and the user's usage says so.
     Inserted,
@@ -94,6 +95,7 @@ pub enum InsertOutcome {
 
 /// What became of a document that was to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SaveOutcome {
     /// It is as it was to be, and the user's usage says so.
     Saved,

@@ -89,6 +89,7 @@ fn take_apart(value: Value) {
 
 /// What a user has used, and how many assemblies there are.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Statistics {
     /// What she has used up to now.
     pub usage: Usage,

@@ -214,6 +214,7 @@ pub struct ClaimedJob {
 
 /// How it stands with one job of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobState {
     /// The job.
     pub job: JobRef,

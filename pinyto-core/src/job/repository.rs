@@ -18,6 +18,7 @@ pub struct Claim {
 
 /// What became of a job that was to be queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EnqueueOutcome {
     /// It runs as soon as its turn comes.
     Queued,

@@ -28,6 +28,7 @@ pub struct NewKey {
 
 /// A registered key.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Key {
     /// The store's identifier.
     pub id: KeyId,
@@ -44,6 +45,27 @@ pub struct Key {
     /// When a session of it was last made or renewed, or its holder last
     /// [proved](KeyRepository::prove) to have it, if ever.
     pub last_used_at: Option<Timestamp>,
+}
+
+impl Key {
+    /// An active key without a label that was registered then, and not used since.
+    #[must_use]
+    pub const fn new(
+        id: KeyId,
+        user: UserId,
+        material: KeyMaterial,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            user,
+            material,
+            label: None,
+            active: true,
+            created_at,
+            last_used_at: None,
+        }
+    }
 }
 
 impl Key {

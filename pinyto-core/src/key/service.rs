@@ -10,6 +10,7 @@ use crate::{
 
 /// A key as its owner sees it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ListedKey {
     /// The key.
     pub key: Key,

@@ -140,6 +140,7 @@ pub(crate) enum HashError {
 
 /// What hashing a password costs (RFC 9106), always with one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HashCost {
     /// Memory in KiB, at least 8.
     pub memory_kib: u32,
@@ -159,6 +160,13 @@ impl Default for HashCost {
 }
 
 impl HashCost {
+    /// So much memory and so many passes over it. What is out of range is refused when the cloud
+    /// is built.
+    #[must_use]
+    pub const fn new(memory_kib: u32, passes: u32) -> Self {
+        Self { memory_kib, passes }
+    }
+
     pub(crate) fn is_possible(self) -> bool {
         self.params().is_ok()
     }

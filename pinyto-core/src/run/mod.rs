@@ -29,6 +29,7 @@ use crate::{
 
 /// One call of a function, or one run of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Run {
     /// Unique, time-ordered.
     pub id: RunId,
@@ -52,6 +53,33 @@ pub struct Run {
     pub output: Output,
     /// Which try it was, counted from 1. A call of a function has one only.
     pub attempt: u32,
+}
+
+impl Run {
+    /// A first try that began then, succeeded, took no time and printed nothing.
+    #[must_use]
+    pub fn new(
+        id: RunId,
+        user: UserId,
+        assembly: (AssemblyId, AssemblyRef),
+        part: RunPart,
+        started_at: Timestamp,
+    ) -> Self {
+        let (assembly, assembly_name) = assembly;
+        Self {
+            id,
+            user,
+            assembly,
+            assembly_name,
+            part,
+            started_at,
+            duration: Duration::ZERO,
+            cpu_time: Duration::ZERO,
+            outcome: RunOutcome::Succeeded,
+            output: Output::default(),
+            attempt: 1,
+        }
+    }
 }
 
 /// What of an assembly ran.
@@ -310,6 +338,7 @@ pub(crate) fn without_nul(text: String) -> String {
 /// What the author of an assembly sees of a run: when, how long, what became of it and at which
 /// line; neither for whom nor anything that may contain the user's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuthorRun {
     /// Unique, time-ordered.
     pub id: RunId,

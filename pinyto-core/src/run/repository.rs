@@ -71,11 +71,20 @@ pub struct HourUsage {
 
 /// How many runs are kept, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunRetention {
     /// The most runs of one user. Default: 1000.
     pub per_user: usize,
     /// How old they get. Default: 30 days.
     pub max_age: Duration,
+}
+
+impl RunRetention {
+    /// So many runs of one user, none older than that.
+    #[must_use]
+    pub const fn new(per_user: usize, max_age: Duration) -> Self {
+        Self { per_user, max_age }
+    }
 }
 
 impl Default for RunRetention {

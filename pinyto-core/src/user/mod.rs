@@ -138,11 +138,20 @@ impl fmt::Debug for UserName {
 
 /// A registered user.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct User {
     /// The store's identifier.
     pub id: UserId,
     /// The name, unique in the store.
     pub name: UserName,
+}
+
+impl User {
+    /// The user whom the store knows under that identifier.
+    #[must_use]
+    pub const fn new(id: UserId, name: UserName) -> Self {
+        Self { id, name }
+    }
 }
 
 #[cfg(test)]

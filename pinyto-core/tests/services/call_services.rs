@@ -13,7 +13,7 @@ use pinyto_core::{
     egress::{Egress, EgressError, EgressRequest, HostPattern},
     id::UserId,
     memory::MemoryStore,
-    runtime::{Checked, CodeCall, CodeRuntime, Execution, Output, Service, ServiceError, Services},
+    runtime::{Checked, CodeCall, CodeRuntime, Execution, Service, ServiceError, Services},
     session::Session,
     testing::{
         ManualClock, given,
@@ -31,10 +31,7 @@ struct Asking;
 #[async_trait]
 impl CodeRuntime for Asking {
     async fn check(&self, _author: UserId, _code: &str) -> Checked {
-        Checked {
-            outcome: Ok(()),
-            cpu_time: Duration::ZERO,
-        }
+        Checked::new(Ok(()), Duration::ZERO)
     }
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
@@ -55,11 +52,8 @@ impl CodeRuntime for Asking {
                 Err(error) => told.push(error.to_string().into()),
             }
         }
-        Execution {
-            outcome: ended.map_or_else(|| Ok(Value::from(told).to_string()), Err),
-            cpu_time: Duration::ZERO,
-            output: Output::default(),
-        }
+        let outcome = ended.map_or_else(|| Ok(Value::from(told).to_string()), Err);
+        Execution::new(outcome, Duration::ZERO)
     }
 }
 

@@ -13,7 +13,7 @@ use pinyto_core::{
     egress::{Egress, EgressError, EgressRequest},
     id::{AssemblyId, UserId},
     memory::MemoryStore,
-    runtime::{Checked, CodeCall, CodeRuntime, Execution, Output, Service, ServiceError, Services},
+    runtime::{Checked, CodeCall, CodeRuntime, Execution, Service, ServiceError, Services},
     testing::{
         ManualClock, given,
         rsa::{Counting, Toy},
@@ -46,10 +46,7 @@ struct Fetching(Mutex<Vec<(UserId, AssemblyId)>>);
 #[async_trait]
 impl CodeRuntime for Fetching {
     async fn check(&self, _author: UserId, _code: &str) -> Checked {
-        Checked {
-            outcome: Ok(()),
-            cpu_time: Duration::ZERO,
-        }
+        Checked::new(Ok(()), Duration::ZERO)
     }
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
@@ -65,11 +62,7 @@ impl CodeRuntime for Fetching {
                 Err(other) => other.to_string().into(),
             });
         }
-        Execution {
-            outcome: Ok(Value::from(fetched).to_string()),
-            cpu_time: Duration::ZERO,
-            output: Output::default(),
-        }
+        Execution::new(Ok(Value::from(fetched).to_string()), Duration::ZERO)
     }
 }
 

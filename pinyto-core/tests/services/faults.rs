@@ -208,7 +208,10 @@ impl SessionRepository for FaultyStore {
         match given_again {
             Some((id, other)) if id == session => {
                 let found = self.store.sessions().find(other).await?;
-                Ok(found.map(|found| Session { id, ..found }))
+                Ok(found.map(|mut found| {
+                    found.id = id;
+                    found
+                }))
             }
             _ => self.store.sessions().find(session).await,
         }

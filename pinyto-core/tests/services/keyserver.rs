@@ -341,10 +341,7 @@ async fn a_login_raises_the_cost_of_an_old_hash_and_the_account_stays_the_same()
     let server_key = ServerKey::generate(rsa.clone()).unwrap();
     let old = World::build(rsa, server_key.clone(), settings());
     let mut dearer = settings();
-    dearer.hash_cost = HashCost {
-        memory_kib: 16,
-        passes: 2,
-    };
+    dearer.hash_cost = HashCost::new(16, 2);
     let new = old.another_process(server_key, dearer);
     register(&old, "hugo").await.unwrap();
     let before = account(&old, "hugo").await;
@@ -406,7 +403,7 @@ async fn a_login_that_fails_half_way_leaves_the_former_session_alone() {
 fn an_impossible_cost_of_hashing_is_refused_at_once() {
     for (memory_kib, passes) in [(7, 1), (8, 0), (0, 0)] {
         let mut settings = settings();
-        settings.hash_cost = HashCost { memory_kib, passes };
+        settings.hash_cost = HashCost::new(memory_kib, passes);
         let server_key = ServerKey::generate(Toy::new()).unwrap();
         let built = Cloud::builder(Arc::new(MemoryStore::new()), server_key)
             .settings(settings)

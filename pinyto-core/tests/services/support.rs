@@ -33,10 +33,7 @@ pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.session_idle = IDLE;
     settings.session_renewal = Some(RENEWAL);
-    settings.hash_cost = HashCost {
-        memory_kib: 8,
-        passes: 1,
-    };
+    settings.hash_cost = HashCost::new(8, 1);
     settings
 }
 

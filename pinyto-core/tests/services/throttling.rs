@@ -17,10 +17,7 @@ pub(crate) const WRONG: &str = "wrong horses";
 pub(crate) const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(crate) fn strict() -> Settings {
-    let quota = |burst, interval| FailureQuota {
-        burst: NonZeroU32::new(burst).unwrap(),
-        interval,
-    };
+    let quota = |burst, interval| FailureQuota::new(NonZeroU32::new(burst).unwrap(), interval);
     let mut settings = settings();
     settings.throttle.account = quota(3, INTERVAL);
     settings.throttle.address = quota(6, Duration::from_secs(10));

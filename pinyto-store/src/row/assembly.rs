@@ -23,11 +23,9 @@ impl TryFrom<SummaryRow> for AssemblySummary {
     type Error = Corrupt;
 
     fn try_from(row: SummaryRow) -> Result<Self, Corrupt> {
-        Ok(Self {
-            name: AssemblyName::parse(&row.name).map_err(corrupt("pinyto_assemblies.name"))?,
-            author: UserName::parse(&row.author).map_err(corrupt("pinyto_users.name"))?,
-            description: row.description,
-        })
+        let name = AssemblyName::parse(&row.name).map_err(corrupt("pinyto_assemblies.name"))?;
+        let author = UserName::parse(&row.author).map_err(corrupt("pinyto_users.name"))?;
+        Ok(Self::new(name, author, row.description))
     }
 }
 
@@ -130,6 +128,7 @@ impl TryFrom<AssemblyRow> for Assembly {
             name,
             author,
             description,
+            ..
         } = row.summary.try_into()?;
         let functions = gathered::<FunctionRow, _>("pinyto_functions", &row.functions)?;
         let jobs = gathered::<JobRow, _>("pinyto_jobs", &row.jobs)?;
@@ -138,10 +137,7 @@ impl TryFrom<AssemblyRow> for Assembly {
         let source = AssemblySource::new(name, description, functions, jobs, row.only_own_data)
             .and_then(|source| source.with_indexes(indexes))
             .and_then(|source| source.with_http_hosts(hosts));
-        Ok(Self {
-            id: AssemblyId::new(row.id),
-            author,
-            source: source.map_err(corrupt("pinyto_assemblies"))?,
-        })
+        let source = source.map_err(corrupt("pinyto_assemblies"))?;
+        Ok(Self::new(AssemblyId::new(row.id), author, source))
     }
 }

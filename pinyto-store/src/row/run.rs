@@ -58,24 +58,23 @@ impl TryFrom<RunRow> for Run {
                 RunOutcome::Failed(run_error(kind, message, row.failure_line)?)
             }
         };
-        Ok(Self {
-            id: RunId::from_bytes(id),
-            user: UserId::new(row.user_id),
-            assembly: AssemblyId::new(row.assembly_id),
-            assembly_name: assembly_name.map_err(corrupt("pinyto_runs.assembly"))?,
-            part: RunPart::parse(kind, &row.part).map_err(corrupt("pinyto_runs.part"))?,
-            started_at: Timestamp::from_unix_millis(row.started_at),
-            duration: Duration::from_nanos(
-                duration.map_err(corrupt("pinyto_runs.duration_nanos"))?,
-            ),
-            cpu_time: Duration::from_nanos(cpu_time.map_err(corrupt("pinyto_runs.cpu_nanos"))?),
-            outcome,
-            output: Output {
-                text: row.output,
-                truncated: row.truncated,
-            },
-            attempt: u32::try_from(row.attempt).map_err(corrupt("pinyto_runs.attempt"))?,
-        })
+        let assembly_name = assembly_name.map_err(corrupt("pinyto_runs.assembly"))?;
+        let mut run = Self::new(
+            RunId::from_bytes(id),
+            UserId::new(row.user_id),
+            (AssemblyId::new(row.assembly_id), assembly_name),
+            RunPart::parse(kind, &row.part).map_err(corrupt("pinyto_runs.part"))?,
+            Timestamp::from_unix_millis(row.started_at),
+        );
+        let duration = duration.map_err(corrupt("pinyto_runs.duration_nanos"))?;
+        run.duration = Duration::from_nanos(duration);
+        let cpu_time = cpu_time.map_err(corrupt("pinyto_runs.cpu_nanos"))?;
+        run.cpu_time = Duration::from_nanos(cpu_time);
+        run.outcome = outcome;
+        run.output = Output::new(row.output);
+        run.output.truncated = row.truncated;
+        run.attempt = u32::try_from(row.attempt).map_err(corrupt("pinyto_runs.attempt"))?;
+        Ok(run)
     }
 }
 

@@ -189,10 +189,7 @@ pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {
     rules.quotas.calls_per_minute = settings.quota_calls;
     rules.quotas.bytes = settings.quota_storage;
     rules.http_requests = settings.egress_requests;
-    rules.run_retention = RunRetention {
-        per_user: settings.run_log_count,
-        max_age: settings.run_log_age,
-    };
+    rules.run_retention = RunRetention::new(settings.run_log_count, settings.run_log_age);
     rules.scheduler.concurrent = settings.job_concurrency;
     rules.scheduler.lease = settings.job_lease;
     rules

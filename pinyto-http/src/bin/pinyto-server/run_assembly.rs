@@ -239,10 +239,7 @@ impl Trial {
         let session = self.session(store, key, now).await.map_err(failed)?;
         let session = session.ok_or("There is no session in an empty store.")?;
         let user = &session.user;
-        let limits = AuthorLimits {
-            assemblies: 1,
-            bytes: u64::MAX,
-        };
+        let limits = AuthorLimits::new(1, u64::MAX);
         let assemblies = store.assemblies();
         assemblies
             .save(user.id, None, source, limits, now)
@@ -305,7 +302,7 @@ impl Trial {
         };
         match store.sessions().replace(&new).await? {
             ReplaceOutcome::Opened(session) => store.sessions().find(session).await,
-            ReplaceOutcome::KeyNotActive => Ok(None),
+            _ => Ok(None),
         }
     }
 

@@ -159,11 +159,11 @@ pub(super) struct CountsRow {
 
 impl From<CountsRow> for AssemblyCounts {
     fn from(row: CountsRow) -> Self {
-        Self {
-            own: count(row.own),
-            installed: count(row.installed),
-            all: count(row.all_there_are),
-        }
+        let mut counts = Self::default();
+        counts.own = count(row.own);
+        counts.installed = count(row.installed);
+        counts.all = count(row.all_there_are);
+        counts
     }
 }
 

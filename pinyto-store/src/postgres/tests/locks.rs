@@ -162,10 +162,7 @@ impl Task {
                 });
                 let runs = vec![given::run(unique, other.id, "ann/Notes")];
                 let batch: RunBatch = given::batch(runs, cpu.to_vec());
-                let retention = RunRetention {
-                    per_user: 3,
-                    ..RunRetention::default()
-                };
+                let retention = RunRetention::new(3, RunRetention::default().max_age);
                 store.record(&batch, retention, at).await.unwrap();
             }
             _ => {

@@ -23,10 +23,8 @@ use super::{
     settled,
 };
 
-const QUOTA: FailureQuota = FailureQuota {
-    burst: NonZeroU32::MIN.saturating_add(9),
-    interval: Duration::from_secs(30),
-};
+const QUOTA: FailureQuota =
+    FailureQuota::new(NonZeroU32::MIN.saturating_add(9), Duration::from_secs(30));
 
 /// Each call is made twice, since each statement has to be prepared once per connection; the second
 /// one is counted.

@@ -369,11 +369,11 @@ impl AssemblyRepository for SqliteStore {
         let query = sqlx::query_as::<_, (i64, i64, i64)>(COUNTS).bind(user.get());
         let counts = self.readers.one(query).await?;
         let (own, installed, all) = counts.unwrap_or_default();
-        Ok(AssemblyCounts {
-            own: count(own),
-            installed: count(installed),
-            all: count(all),
-        })
+        let mut counts = AssemblyCounts::default();
+        counts.own = count(own);
+        counts.installed = count(installed);
+        counts.all = count(all);
+        Ok(counts)
     }
 
     async fn install(
