@@ -88,6 +88,7 @@ pub mod json;
 pub mod key;
 pub mod keyserver;
 pub mod memory;
+mod page;
 pub mod portable;
 pub mod query;
 mod quota;
@@ -107,6 +108,7 @@ mod workers;
 
 pub use cloud::{Cloud, CloudBuilder, Settings};
 pub use error::Error;
+pub use page::Page;
 pub use quota::Quotas;
 pub use throttle::{FailureQuota, ThrottleSettings};
 pub use value_memory::Room;

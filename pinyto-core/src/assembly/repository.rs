@@ -4,7 +4,7 @@ use super::{
     Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary,
     FunctionName, InstalledFunction,
 };
-use crate::{clock::Timestamp, id::UserId, store::StoreError};
+use crate::{Page, clock::Timestamp, id::UserId, store::StoreError};
 
 /// How much one author may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,13 +106,12 @@ pub trait AssemblyRepository: Send + Sync {
     /// [`StoreError`] if the store failed.
     async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError>;
 
-    /// All assemblies of the store in the order they were made, from the one after `skip` others,
-    /// `count` at the most.
+    /// A page of all assemblies of the store, in the order they were made.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store failed.
-    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError>;
+    async fn list_all(&self, page: Page) -> Result<Vec<AssemblySummary>, StoreError>;
 
     /// The assemblies the user has installed, in the order they were made.
     ///

@@ -5,6 +5,7 @@ use super::{
     FunctionName, InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
 };
 use crate::{
+    Page,
     cloud::Cloud,
     error::Error,
     id::UserId,
@@ -121,8 +122,7 @@ impl Cloud {
         Ok(self.admitted(claim, read.await?).await?.1)
     }
 
-    /// All assemblies, oldest first, from the one after `skip` others, `count` (and
-    /// [`MAX_LISTED`]) at the most.
+    /// A page of all assemblies, oldest first; no more than [`MAX_LISTED`].
     ///
     /// # Errors
     ///
@@ -130,11 +130,10 @@ impl Cloud {
     pub async fn list_all_assemblies(
         &self,
         session: impl Into<SessionClaim> + Send,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<AssemblySummary>, Error> {
-        let (claim, count) = (session.into(), count.min(MAX_LISTED));
-        let read = self.store().reads().all_assemblies(claim.id, skip, count);
+        let (claim, page) = (session.into(), page.at_most(MAX_LISTED));
+        let read = self.store().reads().all_assemblies(claim.id, page);
         Ok(self.admitted(claim, read.await?).await?.1)
     }
 

@@ -2,6 +2,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, State};
 use crate::{
+    Page,
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
         AssemblySummary, AuthorLimits, FunctionName, InstallOutcome, InstalledFunction,
@@ -156,14 +157,14 @@ impl AssemblyRepository for MemoryStore {
         Ok(own.map(|(_, assembly)| assembly.source.clone()).collect())
     }
 
-    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError> {
+    async fn list_all(&self, page: Page) -> Result<Vec<AssemblySummary>, StoreError> {
         let state = self.lock();
         let bound = |number| usize::try_from(number).unwrap_or(usize::MAX);
         let page = state
             .assemblies
             .values()
-            .skip(bound(skip))
-            .take(bound(count));
+            .skip(bound(page.skip))
+            .take(bound(page.count));
         Ok(page.map(|(_, assembly)| summary(assembly)).collect())
     }
 

@@ -1,6 +1,7 @@
 //! Assemblies from their author's and their users' side.
 
 use pinyto_core::{
+    Page,
     assembly::{AssemblySource, CallRequest, Function, Job, Schedule, bundled_assemblies},
     testing::given,
 };
@@ -144,7 +145,7 @@ async fn all_assemblies_are_listed_in_pages() {
     let list = async |skip, count| {
         let page = world
             .cloud
-            .list_all_assemblies(&hugo, skip, count)
+            .list_all_assemblies(&hugo, Page::first(count).after(skip))
             .await
             .unwrap();
         page.iter()
@@ -162,7 +163,11 @@ async fn bundled_assemblies_are_there_once_and_as_this_version_has_them() {
     let hugo = world.session_of_new("hugo").await;
     for _ in 0..2 {
         world.cloud.install_bundled_assemblies().await.unwrap();
-        let all = world.cloud.list_all_assemblies(&hugo, 0, 10).await.unwrap();
+        let all = world
+            .cloud
+            .list_all_assemblies(&hugo, Page::first(10))
+            .await
+            .unwrap();
         let names: Vec<_> = all
             .iter()
             .map(|found| format!("{}/{}", found.author, found.name))

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use pinyto_core::{
-    Cloud, Settings,
+    Cloud, Page, Settings,
     assembly::{AssemblySource, CallRequest, Function},
     challenge::ServerKey,
     egress::{Egress, EgressError, EgressRequest, HostPattern},
@@ -132,7 +132,11 @@ impl Asked {
 
     /// What stands in the log of the last run.
     async fn log(&self) -> String {
-        let runs = self.world.cloud.list_runs(&self.hugo, None, 0, 1).await;
+        let runs = self
+            .world
+            .cloud
+            .list_runs(&self.hugo, None, Page::first(1))
+            .await;
         runs.unwrap()[0].output.text.clone()
     }
 }
@@ -301,7 +305,11 @@ async fn what_the_store_works_for_one_call_is_bounded_and_booked() {
         error.to_string(),
         "The code was stopped: the database worked for it for more than 0.00045 s."
     );
-    let runs = asked.world.cloud.list_runs(&asked.hugo, None, 0, 1).await;
+    let runs = asked
+        .world
+        .cloud
+        .list_runs(&asked.hugo, None, Page::first(1))
+        .await;
     let run = &runs.unwrap()[0];
     // As much as a change beyond the limit.
     assert!(run.cpu_time >= Duration::from_micros(450), "{run:?}");

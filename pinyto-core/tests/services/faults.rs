@@ -37,6 +37,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::{
+    Page,
     scripted::Scripted,
     support::{World, settings},
 };
@@ -344,22 +345,20 @@ impl RunRepository for FaultyStore {
         &self,
         user: UserId,
         assembly: Option<&AssemblyRef>,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<Run>, StoreError> {
         let runs = self.store.runs();
-        runs.list_of_user(user, assembly, skip, count).await
+        runs.list_of_user(user, assembly, page).await
     }
 
     async fn list_of_author(
         &self,
         author: UserId,
         assembly: &AssemblyName,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Option<Vec<Run>>, StoreError> {
         let runs = self.store.runs();
-        runs.list_of_author(author, assembly, skip, count).await
+        runs.list_of_author(author, assembly, page).await
     }
 
     async fn sweep(&self, moment: Timestamp) -> Result<u64, StoreError> {
@@ -413,11 +412,10 @@ impl JobRepository for FaultyStore {
         &self,
         user: UserId,
         now: Timestamp,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<JobState>, StoreError> {
         let jobs = self.store.jobs();
-        jobs.list_of_user(user, now, skip, count).await
+        jobs.list_of_user(user, now, page).await
     }
 }
 

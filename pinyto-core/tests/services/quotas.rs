@@ -8,6 +8,7 @@ use std::{
 use pinyto_core::{assembly::CallRequest, testing::given};
 
 use crate::{
+    Page,
     scripted::{CPU, Scripted},
     support::{World, code, settings},
 };
@@ -73,7 +74,11 @@ async fn calls_that_wait_are_refused_when_those_before_them_have_used_up_the_quo
     assert_eq!(script.calls().len(), 2);
     let usage = world.cloud.statistics(&hugo).await.unwrap().usage;
     assert_eq!(usage.cpu_time, CPU * 2);
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 2, "what was refused is no run");
     let (notes, request) = (given::assembly_ref("hugo/Notes"), CallRequest::empty());
     let slow = given::function_name("slow");
@@ -102,7 +107,7 @@ async fn jobs_that_wait_are_put_back_when_those_before_them_have_used_up_the_quo
     }
     assert_eq!(running.await.unwrap(), 4);
     assert_eq!(script.calls().len(), 2);
-    let states = world.cloud.list_jobs(&hugo, 0, 9).await.unwrap();
+    let states = world.cloud.list_jobs(&hugo, Page::first(9)).await.unwrap();
     let waiting = states.iter().filter(|state| state.next_run.is_some());
     let waiting: Vec<_> = waiting.collect();
     assert_eq!(waiting.len(), 2);

@@ -1,7 +1,7 @@
 //! `/save_assembly`, `/list_own_assemblies`, `/install_assembly` and their like.
 
 use pinyto_core::{
-    Error,
+    Error, Page,
     assembly::{AssemblyName, AssemblyRef, MAX_LISTED},
     user::UserName,
 };
@@ -81,12 +81,9 @@ async fn list_own(incoming: Incoming) -> Result<Response, ApiError> {
 
 async fn list_all(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.claim_for::<ListAllAssemblies>().await?;
-    let skip = asked.request.skip.unwrap_or(0);
-    let count = asked.request.count.unwrap_or(MAX_LISTED);
-    let listed = asked
-        .cloud
-        .list_all_assemblies(asked.session, skip, count)
-        .await?;
+    let page = Page::first(asked.request.count.unwrap_or(MAX_LISTED));
+    let page = page.after(asked.request.skip.unwrap_or(0));
+    let listed = asked.cloud.list_all_assemblies(asked.session, page).await?;
     Ok(reply::json(&listed))
 }
 

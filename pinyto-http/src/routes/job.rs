@@ -1,7 +1,7 @@
 //! `/list_jobs`, `/run_job`.
 
 use pinyto_core::{
-    Error,
+    Error, Page,
     assembly::{AssemblyName, AssemblyRef, JobName},
     job::{JobRef, MAX_LISTED},
     user::UserName,
@@ -45,9 +45,9 @@ pub fn jobs(api: Api) -> BoxedFilter<(Response,)> {
 
 async fn list(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.claim_for::<ListJobs>().await?;
-    let skip = asked.request.skip.unwrap_or(0);
-    let count = asked.request.count.unwrap_or(MAX_LISTED);
-    let jobs = asked.cloud.list_jobs(asked.session, skip, count).await?;
+    let page = Page::first(asked.request.count.unwrap_or(MAX_LISTED));
+    let page = page.after(asked.request.skip.unwrap_or(0));
+    let jobs = asked.cloud.list_jobs(asked.session, page).await?;
     let jobs: Vec<JobStateAnswer<'_>> = jobs.iter().map(JobStateAnswer::from).collect();
     Ok(reply::json(&jobs))
 }

@@ -1,6 +1,7 @@
 //! What the tables take, seen by another program.
 
 use pinyto_core::{
+    Page,
     document::InsertOutcome,
     job::{JobRef, Trigger},
     store::Store as _,
@@ -100,7 +101,7 @@ async fn a_queued_job_goes_with_its_document() {
     place
         .meddle("PRAGMA foreign_keys = ON; DELETE FROM pinyto_documents WHERE hex(id) LIKE '%01'")
         .await;
-    let left = jobs.list_of_user(ann.id, at, 0, 9).await.unwrap();
+    let left = jobs.list_of_user(ann.id, at, Page::first(9)).await.unwrap();
     let triggers: Vec<_> = left.into_iter().map(|state| state.trigger).collect();
     let second = Trigger::Document(given::document_id(2));
     assert_eq!(triggers, [Trigger::Schedule, second]);

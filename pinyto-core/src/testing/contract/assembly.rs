@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::race;
 use crate::{
+    Page,
     assembly::{
         Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, AuthorLimits,
         Function, Job, SaveOutcome, Schedule,
@@ -201,7 +202,11 @@ pub async fn assemblies_are_listed_in_the_order_they_were_made(store: Arc<dyn St
     save(&*store, &hugo, "ant", &given::source("zzz"), 10).await;
     assert_eq!(names(&*store, &hugo).await, ["Zebra", "zzz", "Bee"]);
     let list = async |skip, count| {
-        let page = store.assemblies().list_all(skip, count).await.unwrap();
+        let page = store
+            .assemblies()
+            .list_all(Page::first(count).after(skip))
+            .await
+            .unwrap();
         page.iter()
             .map(|found| format!("{}/{}", found.author, found.name))
             .collect::<Vec<_>>()
@@ -225,7 +230,7 @@ pub async fn a_list_tells_name_author_and_description(store: Arc<dyn Store>) {
         author: hugo.name.clone(),
         description: source.description().to_owned(),
     };
-    let all = store.assemblies().list_all(0, 10).await.unwrap();
+    let all = store.assemblies().list_all(Page::first(10)).await.unwrap();
     assert_eq!(all, std::slice::from_ref(&expected));
     given::installed(&*store, &hugo, &given::assembly_ref("hugo/Full")).await;
     let installed = store.assemblies().list_installed(hugo.id).await.unwrap();

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    Page,
     assembly::AssemblyRef,
     clock::Timestamp,
     document::{InsertOutcome, Scope},
@@ -55,7 +56,9 @@ pub(super) async fn runs(store: &dyn Store, second: i64) -> Option<ClaimedJob> {
 
 pub(super) async fn states(store: &dyn Store, user: &User, second: i64) -> Vec<JobState> {
     let jobs = store.jobs();
-    let states = jobs.list_of_user(user.id, given::at(second), 0, ALL).await;
+    let states = jobs
+        .list_of_user(user.id, given::at(second), Page::first(ALL))
+        .await;
     states.unwrap()
 }
 
@@ -407,7 +410,10 @@ pub async fn a_list_tells_how_it_stands_with_each_job(store: Arc<dyn Store>) {
         assert!(!state.parked && state.last_failure.is_none());
     }
     let (jobs, now) = (store.jobs(), given::at(6));
-    let page = jobs.list_of_user(hugo.id, now, 1, 1).await.unwrap();
+    let page = jobs
+        .list_of_user(hugo.id, now, Page::first(1).after(1))
+        .await
+        .unwrap();
     assert_eq!(page, [running[1].clone()]);
     for job in &claimed {
         assert!(complete(&*store, job, &Completion::Succeeded, 7).await);

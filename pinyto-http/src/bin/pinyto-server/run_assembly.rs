@@ -29,7 +29,7 @@ use pinyto_http::{
 use serde_json::{Value, json};
 
 use self::no_key::server_key;
-use crate::{cloud::rules, code, complain, say};
+use crate::{Page, cloud::rules, code, complain, say};
 
 mod documents;
 mod no_key;
@@ -387,7 +387,7 @@ fn listed(source: &AssemblySource) -> String {
 }
 
 async fn last_run(cloud: &Cloud, session: &Session) -> Result<Option<Run>, String> {
-    let runs = cloud.list_runs(session, None, 0, 1).await;
+    let runs = cloud.list_runs(session, None, Page::first(1)).await;
     Ok(runs.map_err(|error| error.to_string())?.pop())
 }
 

@@ -2,6 +2,7 @@ mod save;
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
         AssemblySummary, AuthorLimits, FunctionName, InstallOutcome, InstalledFunction,
@@ -330,12 +331,12 @@ impl AssemblyRepository for PostgresStore {
         sources(self.database.all(list).await?)
     }
 
-    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError> {
+    async fn list_all(&self, page: Page) -> Result<Vec<AssemblySummary>, StoreError> {
         let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
         let list = || {
             sqlx::query_as::<_, SummaryRow>(LIST_ALL)
-                .bind(number(skip))
-                .bind(number(count))
+                .bind(number(page.skip))
+                .bind(number(page.count))
         };
         summaries(self.database.all(list).await?)
     }

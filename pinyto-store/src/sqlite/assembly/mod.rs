@@ -2,6 +2,7 @@ mod function;
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
         AssemblySummary, AuthorLimits, FunctionName, InstallOutcome, InstalledFunction,
@@ -352,11 +353,11 @@ impl AssemblyRepository for SqliteStore {
         Ok(sources.collect::<Result<_, Corrupt>>()?)
     }
 
-    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError> {
+    async fn list_all(&self, page: Page) -> Result<Vec<AssemblySummary>, StoreError> {
         let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
         let query = sqlx::query_as::<_, SummaryRow>(LIST_ALL)
-            .bind(number(skip))
-            .bind(number(count));
+            .bind(number(page.skip))
+            .bind(number(page.count));
         summaries(self.readers.all(query).await?)
     }
 
