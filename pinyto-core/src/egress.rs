@@ -233,6 +233,14 @@ enum Pattern {
 )]
 pub struct InvalidHostPattern;
 
+impl InvalidHostPattern {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_host_pattern"
+    }
+}
+
 impl HostPattern {
     /// Reads a pattern; capitals and a final dot don't matter.
     ///

@@ -76,7 +76,11 @@ pub mod audit;
 pub mod challenge;
 pub mod clock;
 mod cloud;
+#[cfg(test)]
+mod code_tests;
 pub mod crypto;
+#[cfg(test)]
+mod debug_tests;
 pub mod document;
 pub mod egress;
 mod error;

@@ -10,13 +10,14 @@
 //! 2. What the code can't be trusted with (whose documents these are, how many may be read) is
 //!    decided behind [`Services`]; a runtime only carries arguments in and answers out.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use crate::{
     clock::Timestamp,
     id::{AssemblyId, UserId},
+    run::RunError,
     user::{User, UserName},
 };
 
@@ -54,7 +55,7 @@ impl Checked {
 }
 
 /// What is to be run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct CodeCall {
     /// The body of a Python function with the parameters `request`, `db` and `factory`.
@@ -69,6 +70,19 @@ pub struct CodeCall {
     pub body: Arc<str>,
     /// What it may use.
     pub limits: CodeLimits,
+}
+
+/// Tells neither the code nor the request, only how long they are.
+impl fmt::Debug for CodeCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodeCall")
+            .field("code", &format_args!("{} bytes", self.code.len()))
+            .field("user", &self.user)
+            .field("assembly", &self.assembly)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .field("limits", &self.limits)
+            .finish()
+    }
 }
 
 impl CodeCall {
@@ -125,7 +139,7 @@ impl Default for CodeLimits {
 }
 
 /// What became of a call.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Execution {
     /// What the code returned, as the text of a JSON value: a text that it returned as it is
@@ -135,6 +149,19 @@ pub struct Execution {
     pub cpu_time: Duration,
     /// What the code printed.
     pub output: Output,
+}
+
+/// Tells sizes only: it may have a user's data.
+impl fmt::Debug for Execution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = self.outcome.as_ref();
+        let outcome = outcome.map(|text| format!("{} bytes", text.len()));
+        f.debug_struct("Execution")
+            .field("outcome", &outcome)
+            .field("cpu_time", &self.cpu_time)
+            .field("output", &self.output)
+            .finish()
+    }
 }
 
 impl Execution {
@@ -156,13 +183,23 @@ impl Execution {
 }
 
 /// What code has printed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Output {
     /// The beginning of it.
     pub text: String,
     /// Whether there was more.
     pub truncated: bool,
+}
+
+/// Tells sizes only: it may have a user's data.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("text", &format_args!("{} bytes", self.text.len()))
+            .field("truncated", &self.truncated)
+            .finish()
+    }
 }
 
 impl Output {
@@ -186,7 +223,7 @@ impl Output {
 }
 
 /// Why code gave no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodeError {
     /// It raised an exception and didn't catch it.
@@ -237,6 +274,45 @@ pub enum CodeError {
         /// How long that takes.
         retry_after: Duration,
     },
+}
+
+impl CodeError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Exception { .. } => "code_exception",
+            Self::Syntax { .. } => "code_invalid",
+            Self::LimitReached { .. } => "code_limit_reached",
+            Self::Crashed => "code_crashed",
+            Self::Busy { .. } => "busy",
+            Self::Unavailable => "code_runtime_unavailable",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+        }
+    }
+}
+
+/// Without the message, which may have a user's data.
+impl fmt::Debug for CodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // The rule for what an author is told holds here as well: no names that were made up.
+            Self::Exception { line, .. } | Self::Syntax { line, .. } => f
+                .debug_struct(self.code())
+                .field("kind", &RunError::from(self).kind())
+                .field("line", line)
+                .finish_non_exhaustive(),
+            Self::LimitReached { limit } => f.debug_tuple("LimitReached").field(limit).finish(),
+            Self::Crashed => f.write_str("Crashed"),
+            Self::Busy { retry_after } => f.debug_tuple("Busy").field(retry_after).finish(),
+            Self::Unavailable => f.write_str("Unavailable"),
+            Self::QuotaExceeded { limit, reset, .. } => f
+                .debug_struct("QuotaExceeded")
+                .field("limit", limit)
+                .field("reset", reset)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 impl CodeError {
@@ -304,6 +380,12 @@ pub enum CodeLimit {
 }
 
 impl CodeLimit {
+    /// The stable name of the limit for programs: [`CodeLimit::name`].
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.name()
+    }
+
     /// The stable name of the limit, as in logs: `cpu_time`, `memory`, ...
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -397,7 +479,7 @@ impl Service {
 }
 
 /// Why a service gave no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
     /// Something the code may catch.
@@ -411,6 +493,30 @@ pub enum ServiceError {
     /// Something that ends the code without its being asked.
     #[error("{0}")]
     Ended(CodeError),
+}
+
+impl ServiceError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Raised { .. } => "service_raised",
+            Self::Ended(error) => error.code(),
+        }
+    }
+}
+
+/// Without the message, which may have a user's data.
+impl fmt::Debug for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Raised { exception, .. } => f
+                .debug_struct("Raised")
+                .field("exception", exception)
+                .finish_non_exhaustive(),
+            Self::Ended(error) => f.debug_tuple("Ended").field(error).finish(),
+        }
+    }
 }
 
 impl ServiceError {

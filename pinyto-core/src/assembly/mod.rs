@@ -197,6 +197,26 @@ pub enum InvalidAssembly {
     NulCharacter,
 }
 
+impl InvalidAssembly {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::DuplicateName { .. } => "assembly_duplicate_name",
+            Self::TooManyParts => "assembly_too_many_parts",
+            Self::DescriptionTooLong => "assembly_description_too_long",
+            Self::CodeTooLong => "assembly_code_too_long",
+            Self::TooManyIndexes => "assembly_too_many_indexes",
+            Self::DuplicateIndex { .. } => "assembly_duplicate_index",
+            Self::TooManyHosts => "assembly_too_many_hosts",
+            Self::InvalidHost(_) => "assembly_invalid_host",
+            Self::InvalidIndex(_) => "assembly_invalid_index",
+            Self::InvalidCode { .. } => "assembly_invalid_code",
+            Self::NulCharacter => "assembly_nul_character",
+        }
+    }
+}
+
 impl AssemblySource {
     /// The most functions, and the most jobs, of one assembly.
     pub const MAX_PARTS: usize = 256;

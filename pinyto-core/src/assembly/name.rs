@@ -16,6 +16,14 @@ const MAX_LENGTH: usize = 42;
 )]
 pub struct InvalidAssemblyName;
 
+impl InvalidAssemblyName {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_assembly_name"
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
@@ -65,7 +67,7 @@ pub struct QueuedJob {
 }
 
 /// What a stored document is to become.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Replacement {
     /// All fields but `_id`, `assembly` and `time`.
     pub fields: Map<String, Value>,
@@ -76,6 +78,18 @@ pub struct Replacement {
     /// The most bytes the user may have stored afterwards, if the document grows; `None`: any
     /// number.
     pub max_bytes: Option<u64>,
+}
+
+/// Tells how many fields there are, not what they hold.
+impl fmt::Debug for Replacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replacement")
+            .field("fields", &self.fields.len())
+            .field("time", &self.time)
+            .field("at", &self.at)
+            .field("max_bytes", &self.max_bytes)
+            .finish()
+    }
 }
 
 /// What became of a document that was to be stored.

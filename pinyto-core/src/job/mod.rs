@@ -71,6 +71,14 @@ pub struct JobRef {
 )]
 pub struct InvalidJobDocument;
 
+impl InvalidJobDocument {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_job_document"
+    }
+}
+
 impl JobRef {
     /// The job that a document queues when it is stored: one of type `job` whose data has
     /// `assembly_user`, `assembly_name` and `job_name`. `None`: it queues nothing.
@@ -153,7 +161,7 @@ pub struct Hold {
 }
 
 /// Names one claim; unguessable, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseId([u8; 16]);
 
 impl LeaseId {
@@ -173,6 +181,14 @@ impl LeaseId {
         let mut bytes = [0; 16];
         randomness.fill(&mut bytes)?;
         Ok(Self(bytes))
+    }
+}
+
+/// Tells the beginning only: who has all of it may complete the job.
+impl fmt::Debug for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second, ..] = self.0;
+        write!(f, "LeaseId({first:02x}{second:02x}..)")
     }
 }
 

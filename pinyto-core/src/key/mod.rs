@@ -100,6 +100,14 @@ pub struct KeyLabel(String);
 #[error("A key's label has 1 to {max} characters, none of them a control character.", max = KeyLabel::MAX_LENGTH)]
 pub struct InvalidKeyLabel;
 
+impl InvalidKeyLabel {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_key_label"
+    }
+}
+
 impl KeyLabel {
     /// The most characters a label may have.
     pub const MAX_LENGTH: usize = 100;

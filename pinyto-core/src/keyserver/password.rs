@@ -30,6 +30,16 @@ pub enum InvalidPassword {
     TooLong,
 }
 
+impl InvalidPassword {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooShort | Self::TooLong => "invalid_password",
+        }
+    }
+}
+
 /// No text longer than this can have [`Password::MAX_LENGTH`] characters after NFKC, which at
 /// most composes four characters of four bytes to one.
 const MAX_BYTES: usize = 16 * Password::MAX_LENGTH;

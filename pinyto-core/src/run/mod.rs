@@ -11,7 +11,7 @@ mod log;
 mod repository;
 mod service;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 pub use id::{InvalidRunId, RunId, WriterId};
 pub(crate) use log::RunLog;
@@ -253,11 +253,21 @@ const REASONS: &[&str] = &[
 ];
 
 /// Why a run failed. Bounded, and free of NUL characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RunError {
     kind: String,
     message: String,
     line: Option<u32>,
+}
+
+/// Without the message, which may have a user's data.
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunError")
+            .field("kind", &self.kind)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RunError {
@@ -359,7 +369,7 @@ pub struct AuthorRun {
 }
 
 /// What the author sees of an outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum AuthorOutcome {
     /// The code returned.
     Succeeded,
@@ -372,6 +382,20 @@ pub enum AuthorOutcome {
         /// What the exception says, if it ran for the author herself.
         message: Option<String>,
     },
+}
+
+/// Without the message, which may have a user's data.
+impl fmt::Debug for AuthorOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Succeeded => f.write_str("Succeeded"),
+            Self::Failed { kind, line, .. } => f
+                .debug_struct("Failed")
+                .field("kind", kind)
+                .field("line", line)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 impl AuthorRun {
