@@ -67,7 +67,8 @@ fn documents_and_queries_show_no_values() {
         max_bytes: None,
     };
     let new = NewDocument::new(json!(MARK), json!([MARK]), json!({"MARKER": MARK}));
-    hidden!(document, given::entry(&document), replacement, new.unwrap());
+    let (new, entry) = (new.unwrap(), given::entry(&document));
+    hidden!(document, entry, replacement, new);
 
     let path = "data.title";
     for condition in [
