@@ -73,6 +73,7 @@
 
 pub mod assembly;
 pub mod audit;
+mod background;
 pub mod challenge;
 pub mod clock;
 mod cloud;
@@ -102,6 +103,7 @@ pub mod runtime;
 pub mod session;
 pub mod slots;
 pub mod store;
+mod tasks;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod throttle;
@@ -110,6 +112,7 @@ pub mod user;
 mod value_memory;
 mod workers;
 
+pub use background::{Background, Closed};
 pub use cloud::{Cloud, CloudBuilder, Settings};
 pub use error::Error;
 pub use page::Page;

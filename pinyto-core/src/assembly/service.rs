@@ -35,7 +35,9 @@ impl Cloud {
         if self.runtime().is_some() {
             // In a task, because what it uses is booked also if the caller goes away.
             let (cloud, author, source) = (self.clone(), session.user.id, source.clone());
-            let checking = tokio::spawn(async move { cloud.check_code(author, &source).await });
+            let checking = self
+                .tasks()
+                .spawn(async move { cloud.check_code(author, &source).await });
             checking.await.map_err(broken_off)??;
         }
         let limits = self.settings().author_limits;
@@ -254,8 +256,9 @@ impl Cloud {
         };
         // In a task, because what it uses is booked also if the caller goes away.
         let (cloud, name) = (self.clone(), function.clone());
-        let running =
-            tokio::spawn(async move { cloud.run_function(runtime.as_ref(), name, task).await });
+        let running = self
+            .tasks()
+            .spawn(async move { cloud.run_function(runtime.as_ref(), name, task).await });
         running.await.map_err(broken_off)?
     }
 }
