@@ -1,6 +1,6 @@
 use super::{
-    AssemblyName, AssemblySource, AuthorLimits, Function, FunctionName, InvalidAssembly,
-    InvalidAssemblyName,
+    AssemblyName, AssemblySource, AuthorLimits, DataAccess, Function, FunctionName,
+    InvalidAssembly, InvalidAssemblyName,
 };
 use crate::{cloud::Cloud, error::Error, user::UserName};
 
@@ -57,7 +57,7 @@ fn assemble(
         description.to_owned(),
         functions,
         Vec::new(),
-        only_own_data,
+        DataAccess::from_only_own_data(only_own_data),
     );
     Ok(source?)
 }

@@ -129,6 +129,27 @@ impl Schedule {
     }
 }
 
+/// Which of a user's documents the code of an assembly sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataAccess {
+    /// Those it has stored itself.
+    OwnOnly,
+    /// All of them.
+    All,
+}
+
+impl DataAccess {
+    /// What the protocol's field `only_own_data` says.
+    #[must_use]
+    pub const fn from_only_own_data(only_own_data: bool) -> Self {
+        if only_own_data {
+            Self::OwnOnly
+        } else {
+            Self::All
+        }
+    }
+}
+
 /// An assembly as its author writes it, checked. Serializes as the protocol's `data` structure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AssemblySource {
@@ -239,7 +260,7 @@ impl AssemblySource {
         description: String,
         api_functions: Vec<Function>,
         jobs: Vec<Job>,
-        only_own_data: bool,
+        access: DataAccess,
     ) -> Result<Self, InvalidAssembly> {
         if api_functions.len() > Self::MAX_PARTS || jobs.len() > Self::MAX_PARTS {
             return Err(InvalidAssembly::TooManyParts);
@@ -272,7 +293,7 @@ impl AssemblySource {
             description,
             api_functions,
             jobs,
-            only_own_data,
+            only_own_data: access == DataAccess::OwnOnly,
             indexes: Vec::new(),
             http_hosts: None,
         })

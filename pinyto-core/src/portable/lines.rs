@@ -12,8 +12,8 @@ use super::{
 use crate::gpgauth::InvalidOpenPgpKey;
 use crate::{
     assembly::{
-        AssemblyName, AssemblyRef, AssemblySource, Function, FunctionName, InvalidAssemblyName,
-        Job, JobName, Schedule,
+        AssemblyName, AssemblyRef, AssemblySource, DataAccess, Function, FunctionName,
+        InvalidAssemblyName, Job, JobName, Schedule,
     },
     clock::Timestamp,
     document::{Document, NewDocument, is_deeper_than},
@@ -339,7 +339,7 @@ fn source(line: AssemblyLine) -> Result<AssemblySource, String> {
         line.description,
         functions,
         jobs,
-        line.only_own_data,
+        DataAccess::from_only_own_data(line.only_own_data),
     )
     .and_then(|source| source.with_indexes(indexes))
     .and_then(|source| source.with_http_hosts(line.http_hosts))

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use super::keys;
 use crate::{
     assembly::{
-        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, Function, FunctionName,
-        InstallOutcome, Job, JobName, SaveOutcome, Schedule,
+        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, DataAccess, Function,
+        FunctionName, InstallOutcome, Job, JobName, SaveOutcome, Schedule,
     },
     challenge::SessionTokenHash,
     clock::Timestamp,
@@ -323,7 +323,7 @@ pub fn source_with(name: &str, description: &str, functions: &[(&str, &str)]) ->
         description.to_owned(),
         functions.collect(),
         vec![job],
-        true,
+        DataAccess::OwnOnly,
     )
     .expect("an assembly")
 }
@@ -340,7 +340,7 @@ pub fn source_with_jobs(name: &str, jobs: &[(&str, &str, u64)]) -> AssemblySourc
         String::new(),
         Vec::new(),
         jobs.collect(),
-        false,
+        DataAccess::All,
     )
     .expect("an assembly")
 }

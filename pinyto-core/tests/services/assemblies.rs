@@ -2,7 +2,9 @@
 
 use pinyto_core::{
     Page,
-    assembly::{AssemblySource, CallRequest, Function, Job, Schedule, bundled_assemblies},
+    assembly::{
+        AssemblySource, CallRequest, DataAccess, Function, Job, Schedule, bundled_assemblies,
+    },
     testing::given,
 };
 use proptest::prelude::*;
@@ -240,10 +242,19 @@ fn source() -> impl Strategy<Value = AssemblySource> {
         parts(job, |job| job.name.as_str()),
         any::<bool>(),
     )
-        .prop_map(|(name, description, functions, jobs, own)| {
-            let name = given::assembly_name(&name);
-            AssemblySource::new(name, description, functions, jobs, own).unwrap()
-        })
+        .prop_map(
+            |(name, description, functions, jobs, DataAccess::from_only_own_data(own))| {
+                let name = given::assembly_name(&name);
+                AssemblySource::new(
+                    name,
+                    description,
+                    functions,
+                    jobs,
+                    DataAccess::from_only_own_data(own),
+                )
+                .unwrap()
+            },
+        )
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use pinyto_core::{
     Cloud, Page, Settings,
-    assembly::{AssemblySource, CallRequest, Function},
+    assembly::{AssemblySource, CallRequest, DataAccess, Function},
     challenge::ServerKey,
     egress::{Egress, EgressError, EgressRequest, HostPattern},
     id::UserId,
@@ -203,7 +203,7 @@ async fn an_assembly_queues_its_own_jobs_within_bounds() {
     ]);
     let ask = Function::new(given::function_name("ask"), questions.to_string());
     let name = given::assembly_name("Wide");
-    let wide = AssemblySource::new(name, String::new(), vec![ask], Vec::new(), false);
+    let wide = AssemblySource::new(name, String::new(), vec![ask], Vec::new(), DataAccess::All);
     asked.install(&wide.unwrap()).await;
     let told = asked.call("Wide").await.unwrap();
     assert!(told[0].as_str().is_some_and(|id| id.len() == 24), "{told}");

@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     assembly::{AssemblyName, AssemblyRef, AssemblyRepository},
     challenge::{ServerKey, SessionTokenHash},
     clock::Timestamp,
@@ -37,7 +38,6 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::{
-    Page,
     scripted::Scripted,
     support::{World, settings},
 };

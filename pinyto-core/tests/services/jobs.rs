@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pinyto_core::{
+    Page,
     job::{JobRef, JobState, MAX_ATTEMPTS},
     run::{RunOutcome, RunPart},
     runtime::{CodeError, CodeLimit},
@@ -12,7 +13,6 @@ use pinyto_core::{
 use tokio::sync::oneshot;
 
 use crate::{
-    Page,
     scripted::{Scripted, exception},
     support::{World, code, settings},
 };

@@ -2,11 +2,10 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use pinyto_core::session::Session;
+use pinyto_core::{Page, session::Session};
 use tokio::task::JoinHandle;
 
 use crate::{
-    Page,
     scripted::Scripted,
     support::{World, settings},
 };

@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use pinyto_core::{assembly::CallRequest, testing::given};
+use pinyto_core::{Page, assembly::CallRequest, testing::given};
 
 use crate::{
-    Page,
     scripted::{CPU, Scripted},
     support::{World, code, settings},
 };

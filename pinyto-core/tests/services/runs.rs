@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use pinyto_core::{
-    Cloud,
+    Cloud, Page,
     run::{AuthorOutcome, RunId, RunOutcome},
     session::Session,
     testing::given,
@@ -11,7 +11,6 @@ use pinyto_core::{
 use tokio::sync::oneshot;
 
 use crate::{
-    Page,
     scripted::{CPU, Scripted, exception},
     support::{World, code, settings},
 };

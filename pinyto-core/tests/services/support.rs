@@ -147,6 +147,31 @@ pub(crate) fn password(text: &str) -> Password {
     Password::choose(text).unwrap()
 }
 
+pub(crate) async fn set_key_active(
+    cloud: &Cloud,
+    session: &Session,
+    hash: &KeyHash,
+    active: bool,
+) -> Result<(), Error> {
+    if active {
+        cloud.activate_key(session, hash).await
+    } else {
+        cloud.deactivate_key(session, hash).await
+    }
+}
+
+pub(crate) async fn set_password_login(
+    cloud: &Cloud,
+    session: &Session,
+    allowed: bool,
+) -> Result<(), Error> {
+    if allowed {
+        cloud.allow_password_login(session).await
+    } else {
+        cloud.forbid_password_login(session).await
+    }
+}
+
 pub(crate) fn full_hash(key: &PublicKey) -> KeyHash {
     key.fingerprint().into()
 }

@@ -73,7 +73,7 @@ async fn a_right_password_that_is_forbidden_counts_like_a_wrong_one() {
     world.cloud.register_new_key(&session, &new).await.unwrap();
     let token = world.login("hugo", &device).await.unwrap();
     let session = world.cloud.session(&token).await.unwrap();
-    let forbidden = world.cloud.set_password_login(&session, false).await;
+    let forbidden = world.cloud.forbid_password_login(&session).await;
     forbidden.unwrap();
     for text in [RIGHT, WRONG, RIGHT] {
         assert_eq!(
@@ -87,7 +87,7 @@ async fn a_right_password_that_is_forbidden_counts_like_a_wrong_one() {
     // Keys have nothing to do with it.
     let token = world.login("hugo", &device).await.unwrap();
     let session = world.cloud.session(&token).await.unwrap();
-    let allowed = world.cloud.set_password_login(&session, true).await;
+    let allowed = world.cloud.allow_password_login(&session).await;
     allowed.unwrap();
     assert_eq!(
         code(attempt(&world.cloud, "hugo", RIGHT).await),

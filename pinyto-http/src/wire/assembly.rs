@@ -2,8 +2,8 @@
 
 use pinyto_core::{
     assembly::{
-        AssemblyName, AssemblySource, Function, FunctionName, InvalidAssembly, InvalidAssemblyName,
-        Job, JobName,
+        AssemblyName, AssemblySource, DataAccess, Function, FunctionName, InvalidAssembly,
+        InvalidAssemblyName, Job, JobName,
     },
     egress::HostPattern,
     query::Path,
@@ -173,7 +173,7 @@ impl AssemblyData {
                 .into_iter()
                 .map(job)
                 .collect::<Result<_, NoAssembly>>()?,
-            self.only_own_data,
+            DataAccess::from_only_own_data(self.only_own_data),
         );
         source
             .and_then(|source| source.with_indexes(indexes))

@@ -1,7 +1,7 @@
 use pinyto_core::{
     assembly::{
-        Assembly, AssemblyName, AssemblySource, AssemblySummary, Function, FunctionName,
-        InstalledFunction, Job, JobName, Schedule,
+        Assembly, AssemblyName, AssemblySource, AssemblySummary, DataAccess, Function,
+        FunctionName, InstalledFunction, Job, JobName, Schedule,
     },
     egress::HostPattern,
     id::AssemblyId,
@@ -134,7 +134,8 @@ impl TryFrom<AssemblyRow> for Assembly {
         let jobs = gathered::<JobRow, _>("pinyto_jobs", &row.jobs)?;
         let indexes = gathered::<IndexRow, _>("pinyto_assembly_indexes", &row.indexes)?;
         let hosts = hosts(row.http_hosts.as_deref())?;
-        let source = AssemblySource::new(name, description, functions, jobs, row.only_own_data)
+        let access = DataAccess::from_only_own_data(row.only_own_data);
+        let source = AssemblySource::new(name, description, functions, jobs, access)
             .and_then(|source| source.with_indexes(indexes))
             .and_then(|source| source.with_http_hosts(hosts));
         let source = source.map_err(corrupt("pinyto_assemblies"))?;

@@ -7,7 +7,7 @@ use crate::{
     Page,
     assembly::{
         Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, AuthorLimits,
-        Function, Job, SaveOutcome, Schedule,
+        DataAccess, Function, Job, SaveOutcome, Schedule,
     },
     store::Store,
     testing::given,
@@ -63,7 +63,7 @@ fn full_source(name: &str) -> AssemblySource {
             job("z_last_by_name", "pass", u64::from(Schedule::MAX_MINUTES)),
             job("a", "", 0),
         ],
-        false,
+        DataAccess::All,
     )
     .unwrap()
     .with_indexes(vec![given::path("z.'ä \"\\.0"), given::path("type")])
@@ -77,7 +77,7 @@ pub async fn a_saved_assembly_comes_back_exactly(store: Arc<dyn Store>) {
         String::new(),
         Vec::new(),
         Vec::new(),
-        true,
+        DataAccess::OwnOnly,
     )
     .unwrap();
     for source in [full_source("Full"), empty] {

@@ -6,9 +6,9 @@ use std::{fs, future, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use pinyto_core::{
-    Cloud,
+    Cloud, Page,
     assembly::{
-        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, CallRequest, Function,
+        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, CallRequest, DataAccess, Function,
         FunctionName, InstallOutcome, JobName,
     },
     challenge::SessionTokenHash,
@@ -29,7 +29,7 @@ use pinyto_http::{
 use serde_json::{Value, json};
 
 use self::no_key::server_key;
-use crate::{Page, cloud::rules, code, complain, say};
+use crate::{cloud::rules, code, complain, say};
 
 mod documents;
 mod no_key;
@@ -191,7 +191,8 @@ impl Trial {
             let main = FunctionName::parse("main").map_err(|error| error.to_string())?;
             let name = AssemblyName::parse("Trial").map_err(|error| error.to_string())?;
             let (functions, description) = (vec![Function::new(main, text)], String::new());
-            let source = AssemblySource::new(name, description, functions, vec![], true);
+            let source =
+                AssemblySource::new(name, description, functions, vec![], DataAccess::OwnOnly);
             return source.map_err(|error| error.to_string());
         }
         let data = self.with_code(&text)?;
