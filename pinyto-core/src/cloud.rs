@@ -25,6 +25,7 @@ use crate::{
     runtime::{CodeLimits, CodeRuntime},
     session::RememberedTokens,
     store::Store,
+    tasks::Tasks,
     throttle::{Throttle, ThrottleSettings},
     value_memory::ValueMemory,
     workers::Workers,
@@ -38,8 +39,8 @@ use crate::{
 /// |---|---|
 /// | users | [`register`](Self::register) |
 /// | sessions | [`authenticate`](Self::authenticate), [`session`](Self::session), [`logout`](Self::logout) |
-/// | keys | [`list_keys`](Self::list_keys), [`register_new_key`](Self::register_new_key), [`register_openpgp_key`](Self::register_openpgp_key), [`prove_openpgp_key`](Self::prove_openpgp_key), [`set_key_active`](Self::set_key_active), [`delete_key`](Self::delete_key) |
-/// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password) |
+/// | keys | [`list_keys`](Self::list_keys), [`register_new_key`](Self::register_new_key), [`register_openpgp_key`](Self::register_openpgp_key), [`prove_openpgp_key`](Self::prove_openpgp_key), [`activate_key`](Self::activate_key), [`deactivate_key`](Self::deactivate_key), [`delete_key`](Self::delete_key) |
+/// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password), [`allow_password_login`](Self::allow_password_login), [`forbid_password_login`](Self::forbid_password_login) |
 /// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), ... |
 /// | documents | [`store_document`](Self::store_document), [`statistics`](Self::statistics) |
 /// | runs | [`list_runs`](Self::list_runs), [`list_runs_of_own_assembly`](Self::list_runs_of_own_assembly), ... |
@@ -73,6 +74,7 @@ struct Inner {
     quota_counts: QuotaCounts,
     value_memory: ValueMemory,
     jobs_changed: Notify,
+    tasks: Tasks,
     #[cfg(feature = "gpgauth")]
     gpgauth: Option<Arc<GpgAuth>>,
 }
@@ -269,6 +271,7 @@ impl CloudBuilder {
                 quota_counts: QuotaCounts::new(),
                 value_memory: ValueMemory::new(settings.value_memory),
                 jobs_changed: Notify::new(),
+                tasks: Tasks::new(),
                 #[cfg(feature = "gpgauth")]
                 gpgauth,
                 store,
@@ -421,6 +424,11 @@ impl Cloud {
     /// Told when something may have become due.
     pub(crate) fn jobs_changed(&self) -> &Notify {
         &self.inner.jobs_changed
+    }
+
+    /// What goes on though nobody waits for it any more.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.inner.tasks
     }
 
     /// To be called after a job was queued or scheduled.

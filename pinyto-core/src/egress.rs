@@ -35,6 +35,7 @@ pub trait Egress: Send + Sync {
 
 /// What code wants to fetch.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct EgressRequest {
     /// The user the code runs for.
     pub user: UserId,
@@ -48,6 +49,20 @@ pub struct EgressRequest {
     /// The hosts the assembly has declared. It can reach no others, also not by a redirect. With
     /// `None` only the operator's lists hold.
     pub allowed_hosts: Option<Vec<HostPattern>>,
+}
+
+impl EgressRequest {
+    /// To get what is at a URL, for the code of a user; whatever its assembly has declared.
+    #[must_use]
+    pub fn get(user: UserId, url: impl Into<String>, requests: Arc<RequestBudget>) -> Self {
+        Self {
+            user,
+            requests,
+            url: url.into(),
+            form: None,
+            allowed_hosts: None,
+        }
+    }
 }
 
 /// Tells neither the URL nor the form: both may have secrets of the user.
@@ -217,6 +232,14 @@ enum Pattern {
     "A host is a name like example.org, *.example.org for all names below it, or an IP address. Names beyond ASCII are written with xn--."
 )]
 pub struct InvalidHostPattern;
+
+impl InvalidHostPattern {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_host_pattern"
+    }
+}
 
 impl HostPattern {
     /// Reads a pattern; capitals and a final dot don't matter.

@@ -242,20 +242,22 @@ impl From<CodeError> for Error {
 }
 
 impl Error {
-    /// A stable name of the error for programs, in `snake_case`.
+    /// A stable name of the error for programs, in `snake_case`. Names are added, never changed; a
+    /// new one may take the place of `internal` only. What stands behind an error may have a finer
+    /// name of its own, like [`InvalidAssembly::code`].
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::UnknownToken => "unknown_token",
             Self::AuthenticationFailed => "authentication_failed",
             Self::WrongPassword => "wrong_password",
-            Self::InvalidUserName(_) => "invalid_user_name",
+            Self::InvalidUserName(error) => error.code(),
             Self::ReservedUserName => "reserved_user_name",
             Self::InvalidPublicKey(_) => "invalid_public_key",
             Self::InvalidKeyHash(_) => "invalid_key_hash",
-            Self::InvalidKeyLabel(_) => "invalid_key_label",
-            Self::InvalidPassword(_) => "invalid_password",
-            Self::InvalidAssemblyName(_) => "invalid_assembly_name",
+            Self::InvalidKeyLabel(error) => error.code(),
+            Self::InvalidPassword(error) => error.code(),
+            Self::InvalidAssemblyName(error) => error.code(),
             Self::InvalidAssembly(_) => "invalid_assembly",
             Self::InvalidDocumentType => "invalid_document_type",
             Self::DocumentTooDeep => "document_too_deep",
@@ -278,19 +280,13 @@ impl Error {
             Self::UnknownRun => "unknown_run",
             Self::NoKeyserverAccount => "no_keyserver_account",
             Self::CodeExecutionDisabled => "code_execution_disabled",
-            Self::CodeFailed(CodeError::Syntax { .. }) => "code_invalid",
-            Self::CodeFailed(CodeError::LimitReached { .. }) => "code_limit_reached",
-            Self::CodeFailed(CodeError::Crashed) => "code_crashed",
-            Self::CodeFailed(_) => "code_exception",
+            Self::CodeFailed(error) => error.code(),
             Self::InvalidAnswer => "code_answer_invalid",
             Self::RuntimeUnavailable => "code_runtime_unavailable",
             Self::Throttled { .. } => "throttled",
             Self::QuotaExceeded { .. } => "quota_exceeded",
-            Self::Busy { .. } | Self::Store(StoreError::Busy { .. }) => "busy",
-            Self::Store(StoreError::Unavailable { .. } | StoreError::NotReady { .. }) => {
-                "database_unavailable"
-            }
-            Self::Store(StoreError::Corrupt { .. }) => "database_inconsistent",
+            Self::Busy { .. } => "busy",
+            Self::Store(error) => error.code(),
             Self::InvalidHashCost | Self::Crypto(_) | Self::Randomness(_) => "internal",
             Self::ShuttingDown => "shutting_down",
             Self::GpgAuthDisabled => "gpgauth_disabled",

@@ -73,10 +73,15 @@
 
 pub mod assembly;
 pub mod audit;
+mod background;
 pub mod challenge;
 pub mod clock;
 mod cloud;
+#[cfg(test)]
+mod code_tests;
 pub mod crypto;
+#[cfg(test)]
+mod debug_tests;
 pub mod document;
 pub mod egress;
 mod error;
@@ -88,6 +93,7 @@ pub mod json;
 pub mod key;
 pub mod keyserver;
 pub mod memory;
+mod page;
 pub mod portable;
 pub mod query;
 mod quota;
@@ -97,6 +103,7 @@ pub mod runtime;
 pub mod session;
 pub mod slots;
 pub mod store;
+mod tasks;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod throttle;
@@ -105,8 +112,10 @@ pub mod user;
 mod value_memory;
 mod workers;
 
+pub use background::{Background, Closed};
 pub use cloud::{Cloud, CloudBuilder, Settings};
 pub use error::Error;
+pub use page::Page;
 pub use quota::Quotas;
 pub use throttle::{FailureQuota, ThrottleSettings};
 pub use value_memory::Room;

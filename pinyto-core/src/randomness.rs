@@ -20,6 +20,14 @@ pub trait Randomness: Send + Sync {
 #[error("the source of randomness gave nothing")]
 pub struct RandomnessUnavailable;
 
+impl RandomnessUnavailable {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "randomness_unavailable"
+    }
+}
+
 /// The operating system's generator.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsRandomness;

@@ -10,14 +10,15 @@
 //! 2. What the code can't be trusted with (whose documents these are, how many may be read) is
 //!    decided behind [`Services`]; a runtime only carries arguments in and answers out.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use crate::{
     clock::Timestamp,
     id::{AssemblyId, UserId},
-    user::UserName,
+    run::RunError,
+    user::{User, UserName},
 };
 
 /// Runs the code of assemblies.
@@ -36,6 +37,7 @@ pub trait CodeRuntime: Send + Sync {
 
 /// What a look at code has told.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Checked {
     /// [`CodeError::Syntax`] if it can't be run, [`CodeError::Unavailable`] or
     /// [`CodeError::Busy`] if that can't be told now.
@@ -44,8 +46,17 @@ pub struct Checked {
     pub cpu_time: Duration,
 }
 
+impl Checked {
+    /// What the look has told, and the CPU time it took.
+    #[must_use]
+    pub const fn new(outcome: Result<(), CodeError>, cpu_time: Duration) -> Self {
+        Self { outcome, cpu_time }
+    }
+}
+
 /// What is to be run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[non_exhaustive]
 pub struct CodeCall {
     /// The body of a Python function with the parameters `request`, `db` and `factory`.
     pub code: Arc<str>,
@@ -59,6 +70,35 @@ pub struct CodeCall {
     pub body: Arc<str>,
     /// What it may use.
     pub limits: CodeLimits,
+}
+
+/// Tells neither the code nor the request, only how long they are.
+impl fmt::Debug for CodeCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodeCall")
+            .field("code", &format_args!("{} bytes", self.code.len()))
+            .field("user", &self.user)
+            .field("assembly", &self.assembly)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+impl CodeCall {
+    /// The code of an assembly that is to run for a user, with an empty request and the default
+    /// limits.
+    #[must_use]
+    pub fn new(code: impl Into<Arc<str>>, user: User, assembly: AssemblyId) -> Self {
+        Self {
+            code: code.into(),
+            user: user.id,
+            assembly,
+            user_name: user.name,
+            body: "{}".into(),
+            limits: CodeLimits::default(),
+        }
+    }
 }
 
 /// What one call may use.
@@ -99,7 +139,8 @@ impl Default for CodeLimits {
 }
 
 /// What became of a call.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[non_exhaustive]
 pub struct Execution {
     /// What the code returned, as the text of a JSON value: a text that it returned as it is
     /// (which may be no JSON at all), any other value as its JSON.
@@ -110,8 +151,40 @@ pub struct Execution {
     pub output: Output,
 }
 
+/// Tells sizes only: it may have a user's data.
+impl fmt::Debug for Execution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = self.outcome.as_ref();
+        let outcome = outcome.map(|text| format!("{} bytes", text.len()));
+        f.debug_struct("Execution")
+            .field("outcome", &outcome)
+            .field("cpu_time", &self.cpu_time)
+            .field("output", &self.output)
+            .finish()
+    }
+}
+
+impl Execution {
+    /// What the code returned, and the CPU time it used. It has printed nothing.
+    #[must_use]
+    pub fn new(outcome: Result<String, CodeError>, cpu_time: Duration) -> Self {
+        Self {
+            outcome,
+            cpu_time,
+            output: Output::default(),
+        }
+    }
+
+    /// The same of code that has printed this.
+    #[must_use]
+    pub fn with_output(self, output: Output) -> Self {
+        Self { output, ..self }
+    }
+}
+
 /// What code has printed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Output {
     /// The beginning of it.
     pub text: String,
@@ -119,12 +192,43 @@ pub struct Output {
     pub truncated: bool,
 }
 
+/// Tells sizes only: it may have a user's data.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("text", &format_args!("{} bytes", self.text.len()))
+            .field("truncated", &self.truncated)
+            .finish()
+    }
+}
+
+impl Output {
+    /// All that the code has printed.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            truncated: false,
+        }
+    }
+
+    /// The same text as the beginning of more.
+    #[must_use]
+    pub fn truncated(self) -> Self {
+        Self {
+            truncated: true,
+            ..self
+        }
+    }
+}
+
 /// Why code gave no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodeError {
     /// It raised an exception and didn't catch it.
     #[error("{kind}: {message}{}", at(*.line))]
+    #[non_exhaustive]
     Exception {
         /// The type of the exception.
         kind: String,
@@ -135,6 +239,7 @@ pub enum CodeError {
     },
     /// It can't be run: a mistake in the syntax, or something the interpreter doesn't know.
     #[error("{message}{}", at(*.line))]
+    #[non_exhaustive]
     Syntax {
         /// What is wrong.
         message: String,
@@ -169,6 +274,74 @@ pub enum CodeError {
         /// How long that takes.
         retry_after: Duration,
     },
+}
+
+impl CodeError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Exception { .. } => "code_exception",
+            Self::Syntax { .. } => "code_invalid",
+            Self::LimitReached { .. } => "code_limit_reached",
+            Self::Crashed => "code_crashed",
+            Self::Busy { .. } => "busy",
+            Self::Unavailable => "code_runtime_unavailable",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+        }
+    }
+}
+
+/// Without the message, which may have a user's data.
+impl fmt::Debug for CodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // The rule for what an author is told holds here as well: no names that were made up.
+            Self::Exception { line, .. } | Self::Syntax { line, .. } => f
+                .debug_struct(self.code())
+                .field("kind", &RunError::from(self).kind())
+                .field("line", line)
+                .finish_non_exhaustive(),
+            Self::LimitReached { limit } => f.debug_tuple("LimitReached").field(limit).finish(),
+            Self::Crashed => f.write_str("Crashed"),
+            Self::Busy { retry_after } => f.debug_tuple("Busy").field(retry_after).finish(),
+            Self::Unavailable => f.write_str("Unavailable"),
+            Self::QuotaExceeded { limit, reset, .. } => f
+                .debug_struct("QuotaExceeded")
+                .field("limit", limit)
+                .field("reset", reset)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+impl CodeError {
+    /// An exception of a type, with what it says.
+    pub fn exception(kind: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Exception {
+            kind: kind.into(),
+            message: message.into(),
+            line: None,
+        }
+    }
+
+    /// Code that can't be run, with what is wrong.
+    pub fn syntax(message: impl Into<String>) -> Self {
+        Self::Syntax {
+            message: message.into(),
+            line: None,
+        }
+    }
+
+    /// The same error at a line of the author's text, counted from 1, if it is one that has a line:
+    /// [`CodeError::Exception`] or [`CodeError::Syntax`].
+    #[must_use]
+    pub fn at_line(mut self, at: impl Into<Option<u32>>) -> Self {
+        if let Self::Exception { line, .. } | Self::Syntax { line, .. } = &mut self {
+            *line = at.into();
+        }
+        self
+    }
 }
 
 fn at(line: Option<u32>) -> String {
@@ -207,6 +380,12 @@ pub enum CodeLimit {
 }
 
 impl CodeLimit {
+    /// The stable name of the limit for programs: [`CodeLimit::name`].
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.name()
+    }
+
     /// The stable name of the limit, as in logs: `cpu_time`, `memory`, ...
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -300,7 +479,7 @@ impl Service {
 }
 
 /// Why a service gave no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
     /// Something the code may catch.
@@ -314,6 +493,30 @@ pub enum ServiceError {
     /// Something that ends the code without its being asked.
     #[error("{0}")]
     Ended(CodeError),
+}
+
+impl ServiceError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Raised { .. } => "service_raised",
+            Self::Ended(error) => error.code(),
+        }
+    }
+}
+
+/// Without the message, which may have a user's data.
+impl fmt::Debug for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Raised { exception, .. } => f
+                .debug_struct("Raised")
+                .field("exception", exception)
+                .finish_non_exhaustive(),
+            Self::Ended(error) => f.debug_tuple("Ended").field(error).finish(),
+        }
+    }
 }
 
 impl ServiceError {

@@ -127,6 +127,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } | Self::NotReady { .. } => "database_unavailable",
+            Self::Busy { .. } => "busy",
+            Self::Corrupt { .. } => "database_inconsistent",
+        }
+    }
+}
+
+impl StoreError {
     /// An [`StoreError::Unavailable`] with its reason for the log.
     pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable {

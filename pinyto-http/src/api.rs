@@ -42,10 +42,9 @@ impl Api {
     /// # fn limited(cloud: pinyto_core::Cloud) -> pinyto_http::Api {
     /// use pinyto_http::{Api, HttpSettings};
     ///
-    /// Api::new(cloud).settings(HttpSettings {
-    ///     max_body_bytes: 64 * 1024,
-    ///     ..HttpSettings::default()
-    /// })
+    /// let mut settings = HttpSettings::default();
+    /// settings.max_body_bytes = 64 * 1024;
+    /// Api::new(cloud).settings(settings)
     /// # }
     /// ```
     #[must_use]
@@ -126,6 +125,7 @@ impl fmt::Debug for Api {
 
 /// What the HTTP side allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpSettings {
     /// The largest body that is read, in bytes; a larger one is answered with 413. Default: 2 MiB.
     pub max_body_bytes: usize,

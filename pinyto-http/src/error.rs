@@ -238,6 +238,7 @@ fn exception(error: &Error) -> Option<Box<Exception>> {
         kind,
         message,
         line,
+        ..
     }) = error
     else {
         return None;

@@ -20,10 +20,9 @@
 //! let key = ServerKey::generate(default_backend())?;
 //! let cloud = Cloud::builder(Arc::new(MemoryStore::new()), key).build()?;
 //!
-//! let api = Api::new(cloud).settings(HttpSettings {
-//!     max_body_bytes: 512 * 1024,
-//!     ..HttpSettings::default()
-//! });
+//! let mut settings = HttpSettings::default();
+//! settings.max_body_bytes = 512 * 1024;
+//! let api = Api::new(cloud).settings(settings);
 //! warp::serve(routes::all(api)).run(([127, 0, 0, 1], 8080)).await;
 //! # Ok(())
 //! # }

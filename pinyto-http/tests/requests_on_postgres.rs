@@ -29,10 +29,7 @@ impl Server {
         let store = Arc::new(PostgresStore::open(url).await.unwrap());
         let mut settings = Settings::default();
         settings.throttle.enabled = false;
-        settings.hash_cost = HashCost {
-            memory_kib: 64,
-            passes: 1,
-        };
+        settings.hash_cost = HashCost::new(64, 1);
         let runtime = ScriptedRuntime::default().on("f", |_| executed(Ok("1".to_owned())));
         let cloud = Cloud::builder(store, keys::server())
             .settings(settings)

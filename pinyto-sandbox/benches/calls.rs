@@ -18,8 +18,8 @@ use std::{
 use async_trait::async_trait;
 use pinyto_core::{
     id::{AssemblyId, UserId},
-    runtime::{CodeCall, CodeLimits, CodeRuntime, Service, ServiceError, Services},
-    user::UserName,
+    runtime::{CodeCall, CodeRuntime, Service, ServiceError, Services},
+    user::{User, UserName},
 };
 use pinyto_sandbox::PythonRuntime;
 use rustix::time::{ClockId, clock_gettime};
@@ -48,14 +48,8 @@ fn main() {
 }
 
 fn call(user: i64, code: &str) -> CodeCall {
-    CodeCall {
-        code: Arc::from(code),
-        user: UserId::new(user),
-        assembly: AssemblyId::new(1),
-        user_name: UserName::parse("alice").unwrap(),
-        body: Arc::from("{}"),
-        limits: CodeLimits::default(),
-    }
+    let alice = User::new(UserId::new(user), UserName::parse("alice").unwrap());
+    CodeCall::new(code, alice, AssemblyId::new(1))
 }
 
 /// CPU time of this process, the server.

@@ -148,9 +148,11 @@ impl<'a> Conversation<'a> {
 
     /// What was printed until now.
     pub(crate) fn into_output(self, truncated: bool) -> Output {
-        Output {
-            truncated,
-            text: self.output,
+        let output = Output::new(self.output);
+        if truncated {
+            output.truncated()
+        } else {
+            output
         }
     }
 
@@ -211,15 +213,8 @@ impl<'a> Conversation<'a> {
                 kind,
                 message,
                 line,
-            }) => CodeError::Exception {
-                kind: kind.to_owned(),
-                message: message.to_owned(),
-                line,
-            },
-            Err(WireError::Syntax { message, line }) => CodeError::Syntax {
-                message: message.to_owned(),
-                line,
-            },
+            }) => CodeError::exception(kind, message).at_line(line),
+            Err(WireError::Syntax { message, line }) => CodeError::syntax(message).at_line(line),
             Err(WireError::Limit(limit)) => CodeError::LimitReached {
                 limit: limit.of(self.limits),
             },

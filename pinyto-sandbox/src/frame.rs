@@ -166,12 +166,13 @@ impl<'a> WireError<'a> {
                 kind,
                 message,
                 line,
+                ..
             } => Self::Exception {
                 kind: beginning(kind, KIND),
                 message: beginning(message, MESSAGE),
                 line: *line,
             },
-            CodeError::Syntax { message, line } => Self::Syntax {
+            CodeError::Syntax { message, line, .. } => Self::Syntax {
                 message: beginning(message, MESSAGE),
                 line: *line,
             },

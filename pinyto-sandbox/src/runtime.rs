@@ -269,20 +269,15 @@ impl CodeRuntime for PythonRuntime {
         let ended = self.perform(purpose, &order, &limits, None).await;
         let outcome = match ended.outcome {
             Ok(_) => Ok(()),
-            Err(CodeError::LimitReached { limit }) => Err(CodeError::Syntax {
-                message: format!("The code can't be read: {limit}."),
-                line: None,
-            }),
-            Err(CodeError::Crashed) => Err(CodeError::Syntax {
-                message: "The code makes the interpreter crash.".to_owned(),
-                line: None,
-            }),
+            Err(CodeError::LimitReached { limit }) => Err(CodeError::syntax(format!(
+                "The code can't be read: {limit}."
+            ))),
+            Err(CodeError::Crashed) => {
+                Err(CodeError::syntax("The code makes the interpreter crash."))
+            }
             Err(error) => Err(error),
         };
-        Checked {
-            outcome,
-            cpu_time: ended.cpu_time,
-        }
+        Checked::new(outcome, ended.cpu_time)
     }
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
@@ -298,10 +293,6 @@ impl CodeRuntime for PythonRuntime {
             assembly: Some(call.assembly),
         };
         let ended = self.perform(purpose, &order, &limits, Some(services)).await;
-        Execution {
-            outcome: ended.outcome,
-            cpu_time: ended.cpu_time,
-            output: ended.output,
-        }
+        Execution::new(ended.outcome, ended.cpu_time).with_output(ended.output)
     }
 }

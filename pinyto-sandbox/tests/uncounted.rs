@@ -5,17 +5,16 @@
     reason = "tests, though clippy can't tell"
 )]
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use async_trait::async_trait;
 use libtest_mimic::{Arguments, Trial};
 use pinyto_core::{
     id::{AssemblyId, UserId},
     runtime::{
-        CodeCall, CodeError, CodeLimits, CodeRuntime, Service, ServiceError, ServiceException,
-        Services,
+        CodeCall, CodeError, CodeRuntime, Service, ServiceError, ServiceException, Services,
     },
-    user::UserName,
+    user::{User, UserName},
 };
 use pinyto_sandbox::PythonRuntime;
 
@@ -49,14 +48,8 @@ async fn without_the_allocator() {
         ("a = []\nwhile True: a.append('x' * 100000)", false),
         ("s = 'x'\nwhile True: s += s", false),
     ] {
-        let call = CodeCall {
-            code: Arc::from(code),
-            user: UserId::new(1),
-            assembly: AssemblyId::new(1),
-            user_name: UserName::parse("alice").unwrap(),
-            body: Arc::from("{}"),
-            limits: CodeLimits::default(),
-        };
+        let alice = User::new(UserId::new(1), UserName::parse("alice").unwrap());
+        let call = CodeCall::new(code, alice, AssemblyId::new(1));
         let outcome = runtime.run(&call, &Nothing).await.outcome;
         match outcome {
             Ok(answer) => assert!(fits, "{code}: {answer}"),

@@ -145,10 +145,7 @@ async fn how_many_calls_a_second() {
 
 /// At an account and from an address that are others each time.
 fn attempt(n: u64, failed: bool) -> Attempt {
-    let quota = FailureQuota {
-        burst: NonZeroU32::MIN,
-        interval: Duration::from_secs(30),
-    };
+    let quota = FailureQuota::new(NonZeroU32::MIN, Duration::from_secs(30));
     // Scattered as digests are.
     let subject = |n: u64| {
         let scattered = u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);

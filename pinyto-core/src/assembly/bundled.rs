@@ -1,5 +1,6 @@
 use super::{
-    AssemblyName, AssemblySource, AuthorLimits, Function, InvalidAssembly, InvalidAssemblyName,
+    AssemblyName, AssemblySource, AuthorLimits, DataAccess, Function, FunctionName,
+    InvalidAssembly, InvalidAssemblyName,
 };
 use crate::{cloud::Cloud, error::Error, user::UserName};
 
@@ -48,12 +49,7 @@ fn assemble(
 ) -> Result<AssemblySource, Error> {
     let functions = functions
         .iter()
-        .map(|&(name, code)| {
-            Ok(Function {
-                name: AssemblyName::parse(name)?,
-                code: code.to_owned(),
-            })
-        })
+        .map(|&(name, code)| Ok(Function::new(FunctionName::parse(name)?, code)))
         .collect::<Result<_, InvalidAssemblyName>>()?;
     let name = AssemblyName::parse(name)?;
     let source: Result<_, InvalidAssembly> = AssemblySource::new(
@@ -61,7 +57,7 @@ fn assemble(
         description.to_owned(),
         functions,
         Vec::new(),
-        only_own_data,
+        DataAccess::from_only_own_data(only_own_data),
     );
     Ok(source?)
 }
@@ -93,9 +89,9 @@ impl Cloud {
                 assemblies: usize::MAX,
                 bytes: u64::MAX,
             };
-            let (name, assemblies) = (source.name().as_str(), self.store().assemblies());
+            let (replaces, assemblies) = (Some(source.name()), self.store().assemblies());
             assemblies
-                .save(author.id, name, &source, limits, self.now())
+                .save(author.id, replaces, &source, limits, self.now())
                 .await?;
         }
         Ok(())

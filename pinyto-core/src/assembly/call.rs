@@ -12,8 +12,15 @@ use crate::json;
 
 /// A request to a function: the text of a JSON object, without the token it came with, which the
 /// author's code must never see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CallRequest(Arc<str>);
+
+/// Tells sizes only: it may have a user's data.
+impl fmt::Debug for CallRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallRequest({} bytes)", self.0.len())
+    }
+}
 
 /// Why a text is no request to a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +29,14 @@ pub struct CallRequest(Arc<str>);
     CallRequest::MAX_DEPTH
 )]
 pub struct InvalidCallRequest;
+
+impl InvalidCallRequest {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_call_request"
+    }
+}
 
 impl CallRequest {
     /// How deep lists and objects may be nested: code reads no deeper.
@@ -106,12 +121,23 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Fields<'a> {
 struct FieldName<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What a function answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallAnswer {
     /// The text of a JSON value.
     pub body: String,
     /// Whether it is an object with the key `error`: then the answer is one to a bad request.
     pub is_error: bool,
+}
+
+/// Tells sizes only: it may have a user's data.
+impl fmt::Debug for CallAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallAnswer")
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .field("is_error", &self.is_error)
+            .finish()
+    }
 }
 
 impl CallAnswer {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{AssemblyName, AssemblyRef, CallAnswer, CallRequest};
+use super::{AssemblyRef, CallAnswer, CallRequest, FunctionName};
 use crate::{
     cloud::Cloud,
     document::{CallServices, Scope},
     egress::HostPattern,
     error::Error,
     id::{AssemblyId, UserId},
-    run::{PartKind, Run, RunError, RunId, RunOutcome, RunPart},
+    run::{Run, RunError, RunId, RunOutcome, RunPart},
     runtime::{CodeCall, CodeRuntime, Execution, Output},
     user::User,
 };
@@ -77,7 +77,7 @@ impl Cloud {
     pub(super) async fn run_function(
         &self,
         runtime: &dyn CodeRuntime,
-        name: AssemblyName,
+        name: FunctionName,
         task: Task,
     ) -> Result<CallAnswer, Error> {
         let (id, started_at) = (task.run, self.now());
@@ -105,10 +105,7 @@ impl Cloud {
             user,
             assembly,
             assembly_name,
-            part: RunPart {
-                kind: PartKind::Function,
-                name,
-            },
+            part: RunPart::Function(name),
             started_at,
             duration: begun.elapsed(),
             cpu_time: execution.cpu_time,

@@ -3,6 +3,7 @@
 mod bundled;
 mod call;
 mod execution;
+mod name;
 mod repository;
 mod service;
 
@@ -11,6 +12,7 @@ use std::{collections::HashSet, fmt, sync::Arc};
 pub use bundled::bundled_assemblies;
 pub use call::{CallAnswer, CallRequest, InvalidCallRequest};
 pub(crate) use execution::Task;
+pub use name::{AssemblyName, FunctionName, InvalidAssemblyName, JobName};
 pub use repository::{AssemblyRepository, AuthorLimits, InstallOutcome, SaveOutcome};
 use serde::{Deserialize, Serialize};
 pub use service::MAX_LISTED;
@@ -19,57 +21,8 @@ use crate::{
     egress::{HostPattern, InvalidHostPattern},
     id::AssemblyId,
     query::{InvalidPath, Path},
-    user::{UserName, is_identifier},
+    user::UserName,
 };
-
-/// The name of an assembly, a function or a job: 1 to 42 ASCII letters, digits and `_`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct AssemblyName(String);
-
-/// Why a text is no name of an assembly, a function or a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "Names of assemblies, functions and jobs have 1 to {max} characters, each an ASCII letter, a digit or _.",
-    max = AssemblyName::MAX_LENGTH
-)]
-pub struct InvalidAssemblyName;
-
-impl AssemblyName {
-    /// The most characters a name may have.
-    pub const MAX_LENGTH: usize = 42;
-
-    /// Checks `text`.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidAssemblyName`] if it is empty, too long or has another character.
-    pub fn parse(text: &str) -> Result<Self, InvalidAssemblyName> {
-        if is_identifier(text, Self::MAX_LENGTH) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidAssemblyName)
-        }
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for AssemblyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for AssemblyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
 
 /// What an assembly is referred to by: `author/name`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -101,22 +54,54 @@ impl fmt::Display for AssemblyRef {
 
 /// A function of an assembly: answers a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Function {
     /// Unique among the functions of the assembly.
-    pub name: AssemblyName,
+    pub name: FunctionName,
     /// The Python source of its body.
     pub code: String,
 }
 
+impl Function {
+    /// A function with the Python source of its body.
+    #[must_use]
+    pub fn new(name: FunctionName, code: impl Into<String>) -> Self {
+        Self {
+            name,
+            code: code.into(),
+        }
+    }
+}
+
 /// A job of an assembly: runs on a schedule or when queued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Job {
     /// Unique among the jobs of the assembly.
-    pub name: AssemblyName,
+    pub name: JobName,
     /// The Python source of its body.
     pub code: String,
     /// Minutes until the job runs again; 0: it runs once.
     pub schedule: Schedule,
+}
+
+impl Job {
+    /// A job with the Python source of its body. It runs once, unless [`Job::every`] says when
+    /// again.
+    #[must_use]
+    pub fn new(name: JobName, code: impl Into<String>) -> Self {
+        Self {
+            name,
+            code: code.into(),
+            schedule: Schedule::default(),
+        }
+    }
+
+    /// The same job on a schedule.
+    #[must_use]
+    pub fn every(self, schedule: Schedule) -> Self {
+        Self { schedule, ..self }
+    }
 }
 
 /// Minutes from one run of a job to the next; 0: the job runs once.
@@ -144,6 +129,27 @@ impl Schedule {
     }
 }
 
+/// Which of a user's documents the code of an assembly sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataAccess {
+    /// Those it has stored itself.
+    OwnOnly,
+    /// All of them.
+    All,
+}
+
+impl DataAccess {
+    /// What the protocol's field `only_own_data` says.
+    #[must_use]
+    pub const fn from_only_own_data(only_own_data: bool) -> Self {
+        if only_own_data {
+            Self::OwnOnly
+        } else {
+            Self::All
+        }
+    }
+}
+
 /// An assembly as its author writes it, checked. Serializes as the protocol's `data` structure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AssemblySource {
@@ -168,7 +174,7 @@ pub enum InvalidAssembly {
         /// `function` or `job`.
         kind: &'static str,
         /// The name they share.
-        name: AssemblyName,
+        name: String,
     },
     /// Too many functions or jobs.
     #[error("An assembly has at most {max} functions and as many jobs.", max = AssemblySource::MAX_PARTS)]
@@ -203,13 +209,33 @@ pub enum InvalidAssembly {
         /// `function` or `job`.
         kind: &'static str,
         /// Its name.
-        name: AssemblyName,
+        name: String,
         /// What is wrong, with the line.
         reason: String,
     },
     /// NUL characters, which no Python source may contain.
     #[error("Descriptions and code must not contain NUL characters.")]
     NulCharacter,
+}
+
+impl InvalidAssembly {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::DuplicateName { .. } => "assembly_duplicate_name",
+            Self::TooManyParts => "assembly_too_many_parts",
+            Self::DescriptionTooLong => "assembly_description_too_long",
+            Self::CodeTooLong => "assembly_code_too_long",
+            Self::TooManyIndexes => "assembly_too_many_indexes",
+            Self::DuplicateIndex { .. } => "assembly_duplicate_index",
+            Self::TooManyHosts => "assembly_too_many_hosts",
+            Self::InvalidHost(_) => "assembly_invalid_host",
+            Self::InvalidIndex(_) => "assembly_invalid_index",
+            Self::InvalidCode { .. } => "assembly_invalid_code",
+            Self::NulCharacter => "assembly_nul_character",
+        }
+    }
 }
 
 impl AssemblySource {
@@ -234,7 +260,7 @@ impl AssemblySource {
         description: String,
         api_functions: Vec<Function>,
         jobs: Vec<Job>,
-        only_own_data: bool,
+        access: DataAccess,
     ) -> Result<Self, InvalidAssembly> {
         if api_functions.len() > Self::MAX_PARTS || jobs.len() > Self::MAX_PARTS {
             return Err(InvalidAssembly::TooManyParts);
@@ -259,15 +285,15 @@ impl AssemblySource {
         }
         refuse_duplicates(
             "function",
-            api_functions.iter().map(|function| &function.name),
+            api_functions.iter().map(|function| function.name.as_str()),
         )?;
-        refuse_duplicates("job", jobs.iter().map(|job| &job.name))?;
+        refuse_duplicates("job", jobs.iter().map(|job| job.name.as_str()))?;
         Ok(Self {
             name,
             description,
             api_functions,
             jobs,
-            only_own_data,
+            only_own_data: access == DataAccess::OwnOnly,
             indexes: Vec::new(),
             http_hosts: None,
         })
@@ -318,16 +344,16 @@ impl AssemblySource {
         let functions = self
             .api_functions
             .iter()
-            .map(|part| part.name.0.len() + part.code.len());
+            .map(|part| part.name.as_str().len() + part.code.len());
         let jobs = self
             .jobs
             .iter()
-            .map(|part| part.name.0.len() + part.code.len());
+            .map(|part| part.name.as_str().len() + part.code.len());
         let indexes = self.indexes.iter().map(|path| path.as_str().len());
         let hosts = self.http_hosts.iter().flatten();
         let hosts = hosts.map(|host| host.to_string().len());
         let parts: usize = functions.chain(jobs).chain(indexes).chain(hosts).sum();
-        (self.name.0.len() + self.description.len() + parts) as u64
+        (self.name.as_str().len() + self.description.len() + parts) as u64
     }
 
     /// The name, unique among the author's assemblies.
@@ -375,14 +401,14 @@ impl AssemblySource {
 
 fn refuse_duplicates<'a>(
     kind: &'static str,
-    names: impl Iterator<Item = &'a AssemblyName>,
+    names: impl Iterator<Item = &'a str>,
 ) -> Result<(), InvalidAssembly> {
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
             return Err(InvalidAssembly::DuplicateName {
                 kind,
-                name: name.clone(),
+                name: name.to_owned(),
             });
         }
     }
@@ -391,6 +417,7 @@ fn refuse_duplicates<'a>(
 
 /// An assembly as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Assembly {
     /// The store's identifier; stays the same when the author renames or replaces the assembly.
     pub id: AssemblyId,
@@ -398,6 +425,14 @@ pub struct Assembly {
     pub author: UserName,
     /// What the author wrote.
     pub source: AssemblySource,
+}
+
+impl Assembly {
+    /// What the author wrote, under the store's identifier.
+    #[must_use]
+    pub const fn new(id: AssemblyId, author: UserName, source: AssemblySource) -> Self {
+        Self { id, author, source }
+    }
 }
 
 /// What it takes to run a function of an assembly that a user has installed.
@@ -415,6 +450,7 @@ pub struct InstalledFunction {
 
 /// What a list says about an assembly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct AssemblySummary {
     /// Its name.
     pub name: AssemblyName,
@@ -423,6 +459,18 @@ pub struct AssemblySummary {
     pub author: UserName,
     /// What the author says about it.
     pub description: String,
+}
+
+impl AssemblySummary {
+    /// The name of an assembly, who wrote it and what she says about it.
+    #[must_use]
+    pub const fn new(name: AssemblyName, author: UserName, description: String) -> Self {
+        Self {
+            name,
+            author,
+            description,
+        }
+    }
 }
 
 fn as_texts<S: serde::Serializer>(paths: &[Path], serializer: S) -> Result<S::Ok, S::Error> {
@@ -435,6 +483,7 @@ fn as_text<S: serde::Serializer>(name: &UserName, serializer: S) -> Result<S::Ok
 
 /// How many assemblies there are, from a user's point of view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AssemblyCounts {
     /// Written by the user.
     pub own: u64,

@@ -2,12 +2,13 @@ use async_trait::async_trait;
 
 use super::{
     Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary,
-    InstalledFunction,
+    FunctionName, InstalledFunction,
 };
-use crate::{clock::Timestamp, id::UserId, store::StoreError};
+use crate::{Page, clock::Timestamp, id::UserId, store::StoreError};
 
 /// How much one author may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuthorLimits {
     /// The most assemblies.
     pub assemblies: usize,
@@ -15,8 +16,17 @@ pub struct AuthorLimits {
     pub bytes: u64,
 }
 
+impl AuthorLimits {
+    /// So many assemblies, and so many bytes of all of them together.
+    #[must_use]
+    pub const fn new(assemblies: usize, bytes: u64) -> Self {
+        Self { assemblies, bytes }
+    }
+}
+
 /// What became of an assembly that was to be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SaveOutcome {
     /// A new assembly was made.
     Created,
@@ -32,6 +42,7 @@ pub enum SaveOutcome {
 
 /// What became of an assembly that was to be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InstallOutcome {
     /// The user has it installed now (or had already).
     Installed,
@@ -44,11 +55,10 @@ pub enum InstallOutcome {
 /// Where assemblies are kept, and who has installed which.
 #[async_trait]
 pub trait AssemblyRepository: Send + Sync {
-    /// Saves `source`, all or nothing: in the place of the author's assembly `original_name` if
+    /// Saves `source`, all or nothing: in the place of the author's assembly `replaces` if
     /// there is one (everything it listed is gone afterwards, it keeps its identity, so whoever
     /// installed it keeps it), otherwise as a new one unless the author has as many as
     /// `limits` allow; either way only if all of the author's then take no more bytes than allowed.
-    /// An `original_name` that could be no name simply names none.
     ///
     /// # Errors
     ///
@@ -56,7 +66,7 @@ pub trait AssemblyRepository: Send + Sync {
     async fn save(
         &self,
         author: UserId,
-        original_name: &str,
+        replaces: Option<&AssemblyName>,
         source: &AssemblySource,
         limits: AuthorLimits,
         at: Timestamp,
@@ -86,7 +96,7 @@ pub trait AssemblyRepository: Send + Sync {
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<Option<InstalledFunction>, StoreError>;
 
     /// The author's assemblies with everything they list, in the order they were made.
@@ -96,13 +106,12 @@ pub trait AssemblyRepository: Send + Sync {
     /// [`StoreError`] if the store failed.
     async fn list_of_author(&self, author: UserId) -> Result<Vec<AssemblySource>, StoreError>;
 
-    /// All assemblies of the store in the order they were made, from the one after `skip` others,
-    /// `count` at the most.
+    /// A page of all assemblies of the store, in the order they were made.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store failed.
-    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError>;
+    async fn list_all(&self, page: Page) -> Result<Vec<AssemblySummary>, StoreError>;
 
     /// The assemblies the user has installed, in the order they were made.
     ///

@@ -2,9 +2,10 @@ use tokio::task::JoinError;
 
 use super::{
     Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, CallAnswer, CallRequest,
-    InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
+    FunctionName, InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
 };
 use crate::{
+    Page,
     cloud::Cloud,
     error::Error,
     id::UserId,
@@ -16,7 +17,7 @@ use crate::{
 pub const MAX_LISTED: u64 = 1000;
 
 impl Cloud {
-    /// Saves an assembly of the user: in the place of the one named `original_name` if she has
+    /// Saves an assembly of the user: in the place of the one named `replaces` if she has
     /// it (whoever installed it keeps it, also under a new name), otherwise as a new one. What
     /// `source` doesn't list is gone afterwards.
     ///
@@ -28,19 +29,21 @@ impl Cloud {
     pub async fn save_assembly(
         &self,
         session: &Session,
-        original_name: &str,
+        replaces: Option<&AssemblyName>,
         source: &AssemblySource,
     ) -> Result<(), Error> {
         if self.runtime().is_some() {
             // In a task, because what it uses is booked also if the caller goes away.
             let (cloud, author, source) = (self.clone(), session.user.id, source.clone());
-            let checking = tokio::spawn(async move { cloud.check_code(author, &source).await });
+            let checking = self
+                .tasks()
+                .spawn(async move { cloud.check_code(author, &source).await });
             checking.await.map_err(broken_off)??;
         }
         let limits = self.settings().author_limits;
         let (assemblies, author) = (self.store().assemblies(), session.user.id);
         let saved = assemblies
-            .save(author, original_name, source, limits, self.now())
+            .save(author, replaces, source, limits, self.now())
             .await?;
         match saved {
             SaveOutcome::Created => Ok(()),
@@ -67,9 +70,9 @@ impl Cloud {
         };
         self.check_cpu_quota(author).await?;
         let functions = source.api_functions().iter();
-        let functions = functions.map(|part| ("function", &part.name, &part.code));
+        let functions = functions.map(|part| ("function", part.name.as_str(), &part.code));
         let jobs = source.jobs().iter();
-        let jobs = jobs.map(|part| ("job", &part.name, &part.code));
+        let jobs = jobs.map(|part| ("job", part.name.as_str(), &part.code));
         for (kind, name, code) in functions.chain(jobs) {
             let checked = runtime.check(author, code).await;
             self.book(author, checked.cpu_time);
@@ -77,7 +80,7 @@ impl Cloud {
                 CodeError::Busy { .. } | CodeError::Unavailable => error.into(),
                 error => Error::from(InvalidAssembly::InvalidCode {
                     kind,
-                    name: name.clone(),
+                    name: name.to_owned(),
                     reason: error.to_string().trim_end_matches('.').to_owned(),
                 }),
             })?;
@@ -121,8 +124,7 @@ impl Cloud {
         Ok(self.admitted(claim, read.await?).await?.1)
     }
 
-    /// All assemblies, oldest first, from the one after `skip` others, `count` (and
-    /// [`MAX_LISTED`]) at the most.
+    /// A page of all assemblies, oldest first; no more than [`MAX_LISTED`].
     ///
     /// # Errors
     ///
@@ -130,11 +132,10 @@ impl Cloud {
     pub async fn list_all_assemblies(
         &self,
         session: impl Into<SessionClaim> + Send,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<AssemblySummary>, Error> {
-        let (claim, count) = (session.into(), count.min(MAX_LISTED));
-        let read = self.store().reads().all_assemblies(claim.id, skip, count);
+        let (claim, page) = (session.into(), page.at_most(MAX_LISTED));
+        let read = self.store().reads().all_assemblies(claim.id, page);
         Ok(self.admitted(claim, read.await?).await?.1)
     }
 
@@ -232,20 +233,15 @@ impl Cloud {
         &self,
         session: impl Into<SessionClaim> + Send,
         assembly: &AssemblyRef,
-        function: &str,
+        function: &FunctionName,
         request: &CallRequest,
     ) -> Result<CallAnswer, Error> {
-        // What can't be a name is none of its functions, but first it has to be installed.
-        let name = AssemblyName::parse(function);
-        let looked_for = name.clone().unwrap_or_else(|_| assembly.name.clone());
         let reads = self.store().reads();
         let claim = session.into();
-        let read = reads.function(claim.id, assembly, &looked_for);
+        let read = reads.function(claim.id, assembly, function);
         let (session, found) = self.admitted(claim, read.await?).await?;
         let found = found.ok_or(Error::AssemblyNotInstalled)?;
-        let (Ok(name), Some(code)) = (name, found.code) else {
-            return Err(Error::UnknownFunction);
-        };
+        let code = found.code.ok_or(Error::UnknownFunction)?;
         let runtime = self.runtime().ok_or(Error::CodeExecutionDisabled)?.clone();
         self.check_quota(session.user.id).await?;
         let task = Task {
@@ -259,9 +255,10 @@ impl Cloud {
             request: request.clone(),
         };
         // In a task, because what it uses is booked also if the caller goes away.
-        let cloud = self.clone();
-        let running =
-            tokio::spawn(async move { cloud.run_function(runtime.as_ref(), name, task).await });
+        let (cloud, name) = (self.clone(), function.clone());
+        let running = self
+            .tasks()
+            .spawn(async move { cloud.run_function(runtime.as_ref(), name, task).await });
         running.await.map_err(broken_off)?
     }
 }

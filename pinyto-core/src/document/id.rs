@@ -21,6 +21,14 @@ pub struct DocumentId([u8; 12]);
 #[error("A document's _id has 24 hexadecimal digits.")]
 pub struct InvalidDocumentId;
 
+impl InvalidDocumentId {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_document_id"
+    }
+}
+
 impl DocumentId {
     /// The identifier with these bytes.
     #[must_use]

@@ -1,5 +1,7 @@
 //! Documents: what users keep.
 
+use std::fmt;
+
 mod id;
 mod repository;
 mod search;
@@ -25,7 +27,8 @@ use crate::{assembly::AssemblyRef, clock::Timestamp};
 ///
 /// What the server itself sets has a field here; everything else (`type`, `tags`, `data`, and
 /// whatever assemblies save beside them) is in [`Document::fields`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Document {
     /// Unique among the user's documents.
     pub id: DocumentId,
@@ -35,6 +38,36 @@ pub struct Document {
     pub time: Timestamp,
     /// All fields but `_id`, `assembly` and `time`.
     pub fields: Map<String, Value>,
+}
+
+/// Tells how many fields there are, not what they hold.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("id", &self.id)
+            .field("assembly", &self.assembly)
+            .field("time", &self.time)
+            .field("fields", &self.fields.len())
+            .finish()
+    }
+}
+
+impl Document {
+    /// A document with all fields but `_id`, `assembly` and `time`.
+    #[must_use]
+    pub const fn new(
+        id: DocumentId,
+        assembly: AssemblyRef,
+        time: Timestamp,
+        fields: Map<String, Value>,
+    ) -> Self {
+        Self {
+            id,
+            assembly,
+            time,
+            fields,
+        }
+    }
 }
 
 impl Document {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
@@ -65,7 +67,7 @@ pub struct QueuedJob {
 }
 
 /// What a stored document is to become.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Replacement {
     /// All fields but `_id`, `assembly` and `time`.
     pub fields: Map<String, Value>,
@@ -78,8 +80,21 @@ pub struct Replacement {
     pub max_bytes: Option<u64>,
 }
 
+/// Tells how many fields there are, not what they hold.
+impl fmt::Debug for Replacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replacement")
+            .field("fields", &self.fields.len())
+            .field("time", &self.time)
+            .field("at", &self.at)
+            .field("max_bytes", &self.max_bytes)
+            .finish()
+    }
+}
+
 /// What became of a document that was to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InsertOutcome {
     /// It is stored, and the user's usage says so.
     Inserted,
@@ -94,6 +109,7 @@ pub enum InsertOutcome {
 
 /// What became of a document that was to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SaveOutcome {
     /// It is as it was to be, and the user's usage says so.
     Saved,

@@ -62,6 +62,7 @@ impl ScanLimits {
 
 /// What a query was stopped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ScanLimit {
     /// [`ScanLimits::examined`].
     Examined,

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use super::{Document, DocumentId, InsertOutcome, NewEntry, QueuedJob};
@@ -11,11 +13,20 @@ use crate::{
 };
 
 /// What a client stores, checked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct NewDocument {
     kind: String,
     tags: Vec<Value>,
     data: Value,
+}
+
+/// Tells how many tags there are, and nothing of what it holds.
+impl fmt::Debug for NewDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewDocument")
+            .field("tags", &self.tags.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl NewDocument {
@@ -89,6 +100,7 @@ fn take_apart(value: Value) {
 
 /// What a user has used, and how many assemblies there are.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Statistics {
     /// What she has used up to now.
     pub usage: Usage,

@@ -34,6 +34,14 @@ pub fn document_text(
 #[error("not an object")]
 pub struct NoObject;
 
+impl NoObject {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "no_object"
+    }
+}
+
 /// How many bytes a JSON text takes as a tree of values, about and at most, told without building
 /// one.
 #[must_use]

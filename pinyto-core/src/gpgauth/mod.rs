@@ -76,8 +76,7 @@ impl GpgAuthError {
         match self {
             Self::UnknownKey => "gpgauth_unknown_key",
             Self::UnusableKey(_) => "gpgauth_unusable_key",
-            Self::InvalidMessage(InvalidMessage::NotArmored) => "gpgauth_not_armored",
-            Self::InvalidMessage(InvalidMessage::Undecryptable) => "gpgauth_undecryptable",
+            Self::InvalidMessage(error) => error.code(),
             Self::NoNonce => "gpgauth_no_nonce",
             Self::InvalidToken => "gpgauth_invalid_token",
         }

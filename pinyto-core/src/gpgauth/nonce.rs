@@ -31,6 +31,14 @@ pub struct Nonce {
 #[error("a nonce is gpgauthv1.3.0|36|<uuid>|gpgauthv1.3.0")]
 pub struct InvalidNonce;
 
+impl InvalidNonce {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_nonce"
+    }
+}
+
 const VERSION: &str = "gpgauthv1.3.0";
 
 /// The characters of a UUID with its hyphens (RFC 9562, 4).

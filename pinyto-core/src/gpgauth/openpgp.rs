@@ -177,6 +177,17 @@ pub enum InvalidMessage {
     Undecryptable,
 }
 
+impl InvalidMessage {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotArmored => "gpgauth_not_armored",
+            Self::Undecryptable => "gpgauth_undecryptable",
+        }
+    }
+}
+
 /// Why nothing could be encrypted for a user.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -189,10 +200,29 @@ pub enum EncryptionError {
     Failed(#[from] OpenPgpError),
 }
 
+impl EncryptionError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Key(error) => error.code(),
+            Self::Failed(error) => error.code(),
+        }
+    }
+}
+
 /// The OpenPGP library, or whatever has the server's key, failed in what it has to be able to do.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the OpenPGP operation failed: {operation}")]
 pub struct OpenPgpError {
     /// What was to be done; nothing secret.
     pub operation: &'static str,
+}
+
+impl OpenPgpError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "openpgp_failed"
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
 
 /// A login that was completed.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct GpgAuthLogin {
     /// Who has logged in.
     pub user: User,

@@ -16,11 +16,20 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why the last try failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobFailure {
     /// What went wrong.
     pub error: RunError,
     /// When.
     pub at: Timestamp,
+}
+
+impl JobFailure {
+    /// What went wrong, and when.
+    #[must_use]
+    pub const fn new(error: RunError, at: Timestamp) -> Self {
+        Self { error, at }
+    }
 }
 
 /// What became of a claimed run.

@@ -45,7 +45,7 @@ pub use service::MAX_LISTED;
 pub use turn::{Turn, claimable_at};
 
 use crate::{
-    assembly::{AssemblyName, AssemblyRef, Schedule},
+    assembly::{AssemblyName, AssemblyRef, JobName, Schedule},
     clock::Timestamp,
     document::DocumentId,
     egress::HostPattern,
@@ -61,7 +61,7 @@ pub struct JobRef {
     /// Its assembly.
     pub assembly: AssemblyRef,
     /// Its name, unique among the assembly's jobs.
-    pub name: AssemblyName,
+    pub name: JobName,
 }
 
 /// Why a document of type `job` queues none.
@@ -70,6 +70,14 @@ pub struct JobRef {
     "The data of a document of type job names a job by the texts assembly_user, assembly_name and job_name."
 )]
 pub struct InvalidJobDocument;
+
+impl InvalidJobDocument {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_job_document"
+    }
+}
 
 impl JobRef {
     /// The job that a document queues when it is stored: one of type `job` whose data has
@@ -92,19 +100,22 @@ impl JobRef {
         let [Some(author), Some(assembly), Some(job)] = names else {
             return Ok(None);
         };
-        let name = |value: &Value| {
-            let text = value.as_str().ok_or(InvalidJobDocument)?;
-            AssemblyName::parse(text).map_err(|_| InvalidJobDocument)
-        };
-        let author = author.as_str().ok_or(InvalidJobDocument)?;
         Ok(Some(Self {
             assembly: AssemblyRef {
-                author: UserName::parse(author).map_err(|_| InvalidJobDocument)?,
-                name: name(assembly)?,
+                author: parsed(author, UserName::parse)?,
+                name: parsed(assembly, AssemblyName::parse)?,
             },
-            name: name(job)?,
+            name: parsed(job, JobName::parse)?,
         }))
     }
+}
+
+fn parsed<N, E>(
+    value: &Value,
+    parse: impl FnOnce(&str) -> Result<N, E>,
+) -> Result<N, InvalidJobDocument> {
+    let text = value.as_str().ok_or(InvalidJobDocument)?;
+    parse(text).map_err(|_| InvalidJobDocument)
 }
 
 /// `author/assembly/job`.
@@ -150,7 +161,7 @@ pub struct Hold {
 }
 
 /// Names one claim; unguessable, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseId([u8; 16]);
 
 impl LeaseId {
@@ -170,6 +181,14 @@ impl LeaseId {
         let mut bytes = [0; 16];
         randomness.fill(&mut bytes)?;
         Ok(Self(bytes))
+    }
+}
+
+/// Tells the beginning only: who has all of it may complete the job.
+impl fmt::Debug for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second, ..] = self.0;
+        write!(f, "LeaseId({first:02x}{second:02x}..)")
     }
 }
 
@@ -211,6 +230,7 @@ pub struct ClaimedJob {
 
 /// How it stands with one job of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobState {
     /// The job.
     pub job: JobRef,

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
 use super::{ClaimedJob, Completion, JobRef, JobState, Lease, LeaseId};
-use crate::{clock::Timestamp, id::UserId, run::RunId, store::StoreError};
+use crate::{Page, clock::Timestamp, id::UserId, run::RunId, store::StoreError};
 
 /// Who wants to run what is due.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,7 @@ pub struct Claim {
 
 /// What became of a job that was to be queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EnqueueOutcome {
     /// It runs as soon as its turn comes.
     Queued,
@@ -114,9 +115,8 @@ pub trait JobRepository: Send + Sync {
     /// [`StoreError`] if the store failed; then nothing was changed.
     async fn release(&self, user: UserId, run: RunId, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// How it stands with the user's jobs at `now`, by assembly (in the order they were made) and
-    /// name, what is planned before what is queued; from the one after `skip` others, `count` at
-    /// the most.
+    /// A page of how it stands with the user's jobs at `now`, by assembly (in the order they were
+    /// made) and name, what is planned before what is queued.
     ///
     /// # Errors
     ///
@@ -125,7 +125,6 @@ pub trait JobRepository: Send + Sync {
         &self,
         user: UserId,
         now: Timestamp,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<JobState>, StoreError>;
 }

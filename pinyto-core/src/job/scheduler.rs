@@ -11,8 +11,8 @@ use crate::{
     clock::Timestamp,
     cloud::Cloud,
     error::Error,
-    run::{PartKind, Run, RunError, RunId, RunOutcome, RunPart},
-    runtime::{CodeError, CodeRuntime, Execution, Output},
+    run::{Run, RunError, RunId, RunOutcome, RunPart},
+    runtime::{CodeError, CodeRuntime, Execution},
 };
 
 /// How jobs are run.
@@ -261,21 +261,12 @@ impl Attempt {
 
     /// A run that took no time and printed nothing.
     fn run_of(&self, id: RunId, began: Timestamp, attempt: u32, outcome: RunOutcome) -> Run {
+        let assembly = (self.job.assembly, self.job.job.assembly.clone());
+        let part = RunPart::Job(self.job.job.name.clone());
         Run {
-            id,
-            user: self.job.user.id,
-            assembly: self.job.assembly,
-            assembly_name: self.job.job.assembly.clone(),
-            part: RunPart {
-                kind: PartKind::Job,
-                name: self.job.job.name.clone(),
-            },
-            started_at: began,
-            duration: Duration::ZERO,
-            cpu_time: Duration::ZERO,
             outcome,
-            output: Output::default(),
             attempt,
+            ..Run::new(id, self.job.user.id, assembly, part, began)
         }
     }
 

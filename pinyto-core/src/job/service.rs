@@ -1,5 +1,6 @@
 use super::{EnqueueOutcome, JobRef, JobState};
 use crate::{
+    Page,
     cloud::Cloud,
     error::Error,
     session::{Session, SessionClaim},
@@ -36,8 +37,8 @@ impl Cloud {
         }
     }
 
-    /// How it stands with the user's jobs, by assembly and name, from the one after `skip` others,
-    /// `count` (and [`MAX_LISTED`]) at the most.
+    /// A page of how it stands with the user's jobs, by assembly and name; no more than
+    /// [`MAX_LISTED`].
     ///
     /// # Errors
     ///
@@ -45,12 +46,11 @@ impl Cloud {
     pub async fn list_jobs(
         &self,
         session: impl Into<SessionClaim> + Send,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<JobState>, Error> {
-        let (claim, count) = (session.into(), count.min(MAX_LISTED));
+        let (claim, page) = (session.into(), page.at_most(MAX_LISTED));
         let reads = self.store().reads();
-        let read = reads.list_jobs(claim.id, self.now(), skip, count).await?;
+        let read = reads.list_jobs(claim.id, self.now(), page).await?;
         Ok(self.admitted(claim, read).await?.1)
     }
 }

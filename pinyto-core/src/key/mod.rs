@@ -28,6 +28,7 @@ pub struct NewKey {
 
 /// A registered key.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Key {
     /// The store's identifier.
     pub id: KeyId,
@@ -44,6 +45,27 @@ pub struct Key {
     /// When a session of it was last made or renewed, or its holder last
     /// [proved](KeyRepository::prove) to have it, if ever.
     pub last_used_at: Option<Timestamp>,
+}
+
+impl Key {
+    /// An active key without a label that was registered then, and not used since.
+    #[must_use]
+    pub const fn new(
+        id: KeyId,
+        user: UserId,
+        material: KeyMaterial,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            user,
+            material,
+            label: None,
+            active: true,
+            created_at,
+            last_used_at: None,
+        }
+    }
 }
 
 impl Key {
@@ -77,6 +99,14 @@ pub struct KeyLabel(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("A key's label has 1 to {max} characters, none of them a control character.", max = KeyLabel::MAX_LENGTH)]
 pub struct InvalidKeyLabel;
+
+impl InvalidKeyLabel {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_key_label"
+    }
+}
 
 impl KeyLabel {
     /// The most characters a label may have.

@@ -11,6 +11,7 @@ use crate::{
 
 /// What became of a key that was to be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AddKeyOutcome {
     /// The user has the key now; it is active, unless it
     /// [needs a proof](super::KeyMaterial::needs_proof).
@@ -31,6 +32,7 @@ pub enum AddKeyOutcome {
 
 /// What became of a proof that a user has a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ProveKeyOutcome {
     /// The key is active.
     Proved,
@@ -42,6 +44,7 @@ pub enum ProveKeyOutcome {
 
 /// What became of a change to one key of a user.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum KeyChange {
     /// Done; the key as it was before.
     Done(Box<Key>),

@@ -10,6 +10,7 @@ use crate::{
 
 /// A key as its owner sees it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ListedKey {
     /// The key.
     pub key: Key,
@@ -100,13 +101,25 @@ impl Cloud {
         }
     }
 
-    /// Activates or deactivates one of the user's keys. A deactivated key's session ends at once.
+    /// Activates one of the user's keys: one can log in with it again.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::LastActiveKey`],
-    /// [`Error::UnprovenKey`].
-    pub async fn set_key_active(
+    /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::UnprovenKey`].
+    pub async fn activate_key(&self, session: &Session, key_hash: &KeyHash) -> Result<(), Error> {
+        self.set_key_active(session, key_hash, true).await
+    }
+
+    /// Deactivates one of the user's keys. Its session ends at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::LastActiveKey`].
+    pub async fn deactivate_key(&self, session: &Session, key_hash: &KeyHash) -> Result<(), Error> {
+        self.set_key_active(session, key_hash, false).await
+    }
+
+    async fn set_key_active(
         &self,
         session: &Session,
         key_hash: &KeyHash,

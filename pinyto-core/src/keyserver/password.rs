@@ -30,6 +30,16 @@ pub enum InvalidPassword {
     TooLong,
 }
 
+impl InvalidPassword {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooShort | Self::TooLong => "invalid_password",
+        }
+    }
+}
+
 /// No text longer than this can have [`Password::MAX_LENGTH`] characters after NFKC, which at
 /// most composes four characters of four bytes to one.
 const MAX_BYTES: usize = 16 * Password::MAX_LENGTH;
@@ -140,6 +150,7 @@ pub(crate) enum HashError {
 
 /// What hashing a password costs (RFC 9106), always with one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HashCost {
     /// Memory in KiB, at least 8.
     pub memory_kib: u32,
@@ -159,6 +170,13 @@ impl Default for HashCost {
 }
 
 impl HashCost {
+    /// So much memory and so many passes over it. What is out of range is refused when the cloud
+    /// is built.
+    #[must_use]
+    pub const fn new(memory_kib: u32, passes: u32) -> Self {
+        Self { memory_kib, passes }
+    }
+
     pub(crate) fn is_possible(self) -> bool {
         self.params().is_ok()
     }

@@ -23,6 +23,7 @@ pub struct NewCredentials {
 
 /// What became of a change of password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ChangePasswordOutcome {
     /// The new password is in force.
     Changed,
@@ -34,6 +35,7 @@ pub enum ChangePasswordOutcome {
 
 /// What became of a change to whether a password opens an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PasswordLoginOutcome {
     /// It is as was asked for.
     Done,

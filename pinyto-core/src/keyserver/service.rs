@@ -172,17 +172,31 @@ impl Cloud {
         }
     }
 
-    /// Allows or forbids that the password opens the account. Forbidden, it is answered like a wrong
-    /// one, and the session that it opened, if there is one, ends at once; only the user's other
-    /// keys open the account then, and a session of theirs may allow it again. Only such a session
-    /// can forbid it: it shows that one of them does open the account.
+    /// Allows again that the password opens the account.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoKeyserverAccount`] if the user has none; [`Error::UnknownToken`] if the session has
+    /// ended.
+    pub async fn allow_password_login(&self, session: &Session) -> Result<(), Error> {
+        self.set_password_login(session, true).await
+    }
+
+    /// Forbids that the password opens the account. It is answered like a wrong one then, and the
+    /// session that it opened, if there is one, ends at once; only the user's other keys open the
+    /// account, and a session of theirs may [allow](Self::allow_password_login) it again. Only such
+    /// a session can forbid it: it shows that one of them does open the account.
     ///
     /// # Errors
     ///
     /// [`Error::NoKeyserverAccount`] if the user has none; [`Error::LastActiveKey`] if no other key
     /// could open her account; [`Error::PasswordSession`]; [`Error::UnknownToken`] if the session
     /// has ended.
-    pub async fn set_password_login(&self, session: &Session, allowed: bool) -> Result<(), Error> {
+    pub async fn forbid_password_login(&self, session: &Session) -> Result<(), Error> {
+        self.set_password_login(session, false).await
+    }
+
+    async fn set_password_login(&self, session: &Session, allowed: bool) -> Result<(), Error> {
         let (accounts, now) = (self.store().keyserver(), self.now());
         match accounts
             .set_password_login(session.into(), allowed, now)

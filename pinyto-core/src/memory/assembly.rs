@@ -2,9 +2,11 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, State};
 use crate::{
+    Page,
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
+        AssemblySummary, AuthorLimits, FunctionName, InstallOutcome, InstalledFunction,
+        SaveOutcome,
     },
     clock::Timestamp,
     id::{AssemblyId, UserId},
@@ -59,13 +61,13 @@ impl AssemblyRepository for MemoryStore {
     async fn save(
         &self,
         author: UserId,
-        original_name: &str,
+        replaces: Option<&AssemblyName>,
         source: &AssemblySource,
         limits: AuthorLimits,
         at: Timestamp,
     ) -> Result<SaveOutcome, StoreError> {
         let mut state = self.lock();
-        let original = state.assembly_of(author, original_name);
+        let original = replaces.and_then(|name| state.assembly_of(author, name.as_str()));
         let namesake = state.assembly_of(author, source.name().as_str());
         if namesake.is_some() && namesake != original {
             return Ok(SaveOutcome::NameTaken);
@@ -130,7 +132,7 @@ impl AssemblyRepository for MemoryStore {
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<Option<InstalledFunction>, StoreError> {
         let state = self.lock();
         Ok(state.installed(user, assembly).map(|assembly| {
@@ -155,14 +157,14 @@ impl AssemblyRepository for MemoryStore {
         Ok(own.map(|(_, assembly)| assembly.source.clone()).collect())
     }
 
-    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError> {
+    async fn list_all(&self, page: Page) -> Result<Vec<AssemblySummary>, StoreError> {
         let state = self.lock();
         let bound = |number| usize::try_from(number).unwrap_or(usize::MAX);
         let page = state
             .assemblies
             .values()
-            .skip(bound(skip))
-            .take(bound(count));
+            .skip(bound(page.skip))
+            .take(bound(page.count));
         Ok(page.map(|(_, assembly)| summary(assembly)).collect())
     }
 

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, State};
 use crate::{
-    assembly::{AssemblyName, AssemblyRef, AssemblySource, Schedule},
+    Page,
+    assembly::{AssemblyRef, AssemblySource, JobName, Schedule},
     clock::Timestamp,
     document::{DocumentId, QueuedJob},
     id::{AssemblyId, JobEntryId, UserId},
@@ -21,7 +22,7 @@ use crate::{
 pub(super) struct JobKey {
     user: UserId,
     assembly: AssemblyId,
-    name: AssemblyName,
+    name: JobName,
 }
 
 /// What is to be run, by identifier.
@@ -338,8 +339,7 @@ impl JobRepository for MemoryStore {
         &self,
         user: UserId,
         now: Timestamp,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<JobState>, StoreError> {
         let state = self.lock();
         let bound = |number| usize::try_from(number).unwrap_or(usize::MAX);
@@ -350,7 +350,10 @@ impl JobRepository for MemoryStore {
             .collect();
         // What is equal stays in the order it came.
         own.sort_by_key(|(key, _)| key);
-        let page = own.into_iter().skip(bound(skip)).take(bound(count));
+        let page = own
+            .into_iter()
+            .skip(bound(page.skip))
+            .take(bound(page.count));
         Ok(page
             .filter_map(|(key, entry)| Some(JobState::of(state.job_ref(key)?, entry, now)))
             .collect())

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, State};
 use crate::{
+    Page,
     assembly::{AssemblyName, AssemblyRef},
     clock::Timestamp,
     id::UserId,
@@ -63,9 +64,12 @@ impl State {
     }
 }
 
-fn page<'a>(runs: impl Iterator<Item = &'a Run>, skip: u64, count: u64) -> Vec<Run> {
+fn part<'a>(runs: impl Iterator<Item = &'a Run>, page: Page) -> Vec<Run> {
     let bound = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    runs.skip(bound(skip)).take(bound(count)).cloned().collect()
+    runs.skip(bound(page.skip))
+        .take(bound(page.count))
+        .cloned()
+        .collect()
 }
 
 #[async_trait]
@@ -117,22 +121,20 @@ impl RunRepository for MemoryStore {
         &self,
         user: UserId,
         assembly: Option<&AssemblyRef>,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<Run>, StoreError> {
         let state = self.lock();
         let runs = state
             .runs_of(user)
             .filter(|run| assembly.is_none_or(|assembly| run.assembly_name == *assembly));
-        Ok(page(runs, skip, count))
+        Ok(part(runs, page))
     }
 
     async fn list_of_author(
         &self,
         author: UserId,
         assembly: &AssemblyName,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Option<Vec<Run>>, StoreError> {
         let state = self.lock();
         let Some(assembly) = state.assembly_of(author, assembly.as_str()) else {
@@ -144,7 +146,7 @@ impl RunRepository for MemoryStore {
             .filter(|run| run.assembly == assembly)
             .collect();
         runs.sort_by_key(|run| std::cmp::Reverse(run.id));
-        Ok(Some(page(runs.into_iter(), skip, count)))
+        Ok(Some(part(runs.into_iter(), page)))
     }
 
     async fn sweep(&self, moment: Timestamp) -> Result<u64, StoreError> {

@@ -11,7 +11,10 @@ use super::{
 #[cfg(feature = "gpgauth")]
 use crate::gpgauth::InvalidOpenPgpKey;
 use crate::{
-    assembly::{AssemblyName, AssemblyRef, AssemblySource, Function, Job, Schedule},
+    assembly::{
+        AssemblyName, AssemblyRef, AssemblySource, DataAccess, Function, FunctionName,
+        InvalidAssemblyName, Job, JobName, Schedule,
+    },
     clock::Timestamp,
     document::{Document, NewDocument, is_deeper_than},
     egress::HostPattern,
@@ -308,8 +311,8 @@ fn field<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|error| sentence(&error))
 }
 
-fn name(text: &str) -> Result<AssemblyName, String> {
-    AssemblyName::parse(text).map_err(|error| error.to_string())
+fn name<N>(parsed: Result<N, InvalidAssemblyName>) -> Result<N, String> {
+    parsed.map_err(|error| error.to_string())
 }
 
 fn source(line: AssemblyLine) -> Result<AssemblySource, String> {
@@ -317,30 +320,26 @@ fn source(line: AssemblyLine) -> Result<AssemblySource, String> {
         if part.schedule.is_some() {
             return Err("functions have no schedule".to_owned());
         }
-        Ok(Function {
-            name: name(&part.name)?,
-            code: part.code,
-        })
+        let name = name(FunctionName::parse(&part.name))?;
+        Ok(Function::new(name, part.code))
     });
     let functions = functions.collect::<Result<Vec<_>, String>>()?;
     let jobs = line.jobs.into_iter().map(|part| {
         let schedule = part.schedule.and_then(Schedule::from_minutes);
-        Ok(Job {
-            name: name(&part.name)?,
-            code: part.code,
-            schedule: schedule.ok_or("a job has a schedule, of at most ten years")?,
-        })
+        let name = name(JobName::parse(&part.name))?;
+        let schedule = schedule.ok_or("a job has a schedule, of at most ten years")?;
+        Ok(Job::new(name, part.code).every(schedule))
     });
     let jobs = jobs.collect::<Result<Vec<_>, String>>()?;
     let indexes = line.indexes.iter().map(|path| Path::parse(path));
     let indexes = indexes.collect::<Result<_, _>>();
     let indexes = indexes.map_err(|error| error.to_string())?;
     AssemblySource::new(
-        name(&line.name)?,
+        name(AssemblyName::parse(&line.name))?,
         line.description,
         functions,
         jobs,
-        line.only_own_data,
+        DataAccess::from_only_own_data(line.only_own_data),
     )
     .and_then(|source| source.with_indexes(indexes))
     .and_then(|source| source.with_http_hosts(line.http_hosts))

@@ -115,3 +115,14 @@ pub enum ImportError {
         source: StoreError,
     },
 }
+
+impl ImportError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Line { .. } => "import_line_invalid",
+            Self::Store { source, .. } => source.code(),
+        }
+    }
+}

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde_json::Value;
 
 use super::{Path, Pattern};
@@ -27,7 +29,7 @@ pub enum Condition {
 /// Unless said otherwise: of all values that the path leads to, one has to fit; where it leads to
 /// an array, each member counts as a value beside the array itself; what is missing counts as
 /// null.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Predicate {
     /// `$eq`, or a value alone.
@@ -70,6 +72,33 @@ pub enum Predicate {
         /// What has to be left.
         remainder: i64,
     },
+}
+
+/// The operators without the values, which are a user's data.
+impl fmt::Debug for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let several = |f: &mut fmt::Formatter<'_>, name: &str, values: &[Value]| {
+            write!(f, "{name}({} values)", values.len())
+        };
+        match self {
+            Self::Eq(_) => f.write_str("$eq"),
+            Self::Ne(_) => f.write_str("$ne"),
+            Self::Gt(_) => f.write_str("$gt"),
+            Self::Gte(_) => f.write_str("$gte"),
+            Self::Lt(_) => f.write_str("$lt"),
+            Self::Lte(_) => f.write_str("$lte"),
+            Self::In(values) => several(f, "$in", values),
+            Self::Nin(values) => several(f, "$nin", values),
+            Self::All(values) => several(f, "$all", values),
+            Self::Exists(there) => write!(f, "$exists({there})"),
+            Self::Type(types) => f.debug_tuple("$type").field(types).finish(),
+            Self::Regex(_) => f.write_str("$regex"),
+            Self::Not(predicates) => f.debug_tuple("$not").field(predicates).finish(),
+            Self::Size(_) => f.write_str("$size"),
+            Self::ElemMatch(member) => f.debug_tuple("$elemMatch").field(member).finish(),
+            Self::Mod { .. } => f.write_str("$mod"),
+        }
+    }
 }
 
 /// What one member of an array has to be like.

@@ -143,6 +143,20 @@ pub enum InvalidPath {
     TooManySegments,
 }
 
+impl InvalidPath {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::EmptySegment => "path_empty_segment",
+            Self::Dollar => "path_dollar",
+            Self::Nul => "path_nul",
+            Self::TooLong => "path_too_long",
+            Self::TooManySegments => "path_too_many_segments",
+        }
+    }
+}
+
 /// Why a text is no [`Pattern`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -159,6 +173,19 @@ pub enum InvalidPattern {
     /// The syntax is wrong, or not supported.
     #[error("{0}.")]
     Syntax(String),
+}
+
+impl InvalidPattern {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong => "pattern_too_long",
+            Self::TooLarge => "pattern_too_large",
+            Self::UnknownOption(_) => "pattern_unknown_option",
+            Self::Syntax(_) => "pattern_syntax",
+        }
+    }
 }
 
 fn at(path: &str) -> String {

@@ -1,6 +1,6 @@
 //! The order of documents.
 
-use std::{borrow::Cow, cmp::Ordering, str::FromStr};
+use std::{borrow::Cow, cmp::Ordering, fmt, str::FromStr};
 
 use serde_json::Value;
 
@@ -20,6 +20,14 @@ pub enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("The direction of a sorting is asc or desc.")]
 pub struct InvalidDirection;
+
+impl InvalidDirection {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_direction"
+    }
+}
 
 /// `asc` or `desc`.
 impl FromStr for Direction {
@@ -62,12 +70,22 @@ impl Default for Sort {
 }
 
 /// What a document is sorted by.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum SortValue<'a> {
     /// An empty array comes before everything else.
     EmptyArray,
     /// This value.
     Value(Cow<'a, Value>),
+}
+
+/// Without the value, which is a user's.
+impl fmt::Debug for SortValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EmptyArray => "EmptyArray",
+            Self::Value(_) => "Value",
+        })
+    }
 }
 
 impl SortValue<'_> {

@@ -17,6 +17,17 @@ pub enum Stopped {
     LongSearch,
 }
 
+impl Stopped {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Interrupted => "query_interrupted",
+            Self::LongSearch => "query_long_search",
+        }
+    }
+}
+
 impl From<Infallible> for Stopped {
     fn from(never: Infallible) -> Self {
         match never {}

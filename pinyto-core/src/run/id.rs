@@ -12,6 +12,14 @@ pub struct RunId(DocumentId);
 #[error("A run's id has 24 hexadecimal digits.")]
 pub struct InvalidRunId;
 
+impl InvalidRunId {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_run_id"
+    }
+}
+
 impl RunId {
     /// The identifier with these bytes.
     #[must_use]

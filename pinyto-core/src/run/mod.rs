@@ -11,7 +11,7 @@ mod log;
 mod repository;
 mod service;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 pub use id::{InvalidRunId, RunId, WriterId};
 pub(crate) use log::RunLog;
@@ -21,7 +21,7 @@ pub use repository::{
 pub use service::MAX_LISTED;
 
 use crate::{
-    assembly::{AssemblyName, AssemblyRef},
+    assembly::{AssemblyRef, FunctionName, InvalidAssemblyName, JobName},
     clock::Timestamp,
     id::{AssemblyId, UserId},
     runtime::{CodeError, Output},
@@ -29,6 +29,7 @@ use crate::{
 
 /// One call of a function, or one run of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Run {
     /// Unique, time-ordered.
     pub id: RunId,
@@ -54,13 +55,73 @@ pub struct Run {
     pub attempt: u32,
 }
 
+impl Run {
+    /// A first try that began then, succeeded, took no time and printed nothing.
+    #[must_use]
+    pub fn new(
+        id: RunId,
+        user: UserId,
+        assembly: (AssemblyId, AssemblyRef),
+        part: RunPart,
+        started_at: Timestamp,
+    ) -> Self {
+        let (assembly, assembly_name) = assembly;
+        Self {
+            id,
+            user,
+            assembly,
+            assembly_name,
+            part,
+            started_at,
+            duration: Duration::ZERO,
+            cpu_time: Duration::ZERO,
+            outcome: RunOutcome::Succeeded,
+            output: Output::default(),
+            attempt: 1,
+        }
+    }
+}
+
 /// What of an assembly ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunPart {
+#[non_exhaustive]
+pub enum RunPart {
+    /// A function: answers a request.
+    Function(FunctionName),
+    /// A job: runs on its own.
+    Job(JobName),
+}
+
+impl RunPart {
+    /// The part of that kind and name.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAssemblyName`] if it can't have that name.
+    pub fn parse(kind: PartKind, name: &str) -> Result<Self, InvalidAssemblyName> {
+        match kind {
+            PartKind::Function => FunctionName::parse(name).map(Self::Function),
+            PartKind::Job => JobName::parse(name).map(Self::Job),
+        }
+    }
+
     /// A function or a job.
-    pub kind: PartKind,
+    #[must_use]
+    pub const fn kind(&self) -> PartKind {
+        match self {
+            Self::Function(_) => PartKind::Function,
+            Self::Job(_) => PartKind::Job,
+        }
+    }
+
     /// Its name.
-    pub name: AssemblyName,
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Function(name) => name.as_str(),
+            Self::Job(name) => name.as_str(),
+        }
+    }
 }
 
 /// A function or a job.
@@ -192,11 +253,21 @@ const REASONS: &[&str] = &[
 ];
 
 /// Why a run failed. Bounded, and free of NUL characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RunError {
     kind: String,
     message: String,
     line: Option<u32>,
+}
+
+/// Without the message, which may have a user's data.
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunError")
+            .field("kind", &self.kind)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RunError {
@@ -277,6 +348,7 @@ pub(crate) fn without_nul(text: String) -> String {
 /// What the author of an assembly sees of a run: when, how long, what became of it and at which
 /// line; neither for whom nor anything that may contain the user's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuthorRun {
     /// Unique, time-ordered.
     pub id: RunId,
@@ -297,7 +369,7 @@ pub struct AuthorRun {
 }
 
 /// What the author sees of an outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum AuthorOutcome {
     /// The code returned.
     Succeeded,
@@ -310,6 +382,20 @@ pub enum AuthorOutcome {
         /// What the exception says, if it ran for the author herself.
         message: Option<String>,
     },
+}
+
+/// Without the message, which may have a user's data.
+impl fmt::Debug for AuthorOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Succeeded => f.write_str("Succeeded"),
+            Self::Failed { kind, line, .. } => f
+                .debug_struct("Failed")
+                .field("kind", kind)
+                .field("line", line)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 impl AuthorRun {

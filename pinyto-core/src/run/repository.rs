@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{Run, RunId, WriterId};
 use crate::{
+    Page,
     assembly::{AssemblyName, AssemblyRef},
     clock::Timestamp,
     id::UserId,
@@ -71,11 +72,20 @@ pub struct HourUsage {
 
 /// How many runs are kept, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunRetention {
     /// The most runs of one user. Default: 1000.
     pub per_user: usize,
     /// How old they get. Default: 30 days.
     pub max_age: Duration,
+}
+
+impl RunRetention {
+    /// So many runs of one user, none older than that.
+    #[must_use]
+    pub const fn new(per_user: usize, max_age: Duration) -> Self {
+        Self { per_user, max_age }
+    }
 }
 
 impl Default for RunRetention {
@@ -131,8 +141,8 @@ pub trait RunRepository: Send + Sync {
     /// [`StoreError`] if the store failed.
     async fn find(&self, user: UserId, run: RunId) -> Result<Option<Run>, StoreError>;
 
-    /// The user's runs, newest first, from the one after `skip` others, `count` at the most; if
-    /// `assembly` is given only those of what was called that when it ran.
+    /// A page of the user's runs, newest first; if `assembly` is given only those of what was called
+    /// that when it ran.
     ///
     /// # Errors
     ///
@@ -141,8 +151,7 @@ pub trait RunRepository: Send + Sync {
         &self,
         user: UserId,
         assembly: Option<&AssemblyRef>,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<Run>, StoreError>;
 
     /// The runs of the author's assembly of that name (also from the time when it was called
@@ -157,8 +166,7 @@ pub trait RunRepository: Send + Sync {
         &self,
         author: UserId,
         assembly: &AssemblyName,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Option<Vec<Run>>, StoreError>;
 
     /// Deletes all runs that began before `moment`; says how many.

@@ -7,6 +7,7 @@ use tokio::{
 
 use super::{AuthorRun, Run, RunBatch, RunId, without_nul};
 use crate::{
+    Page,
     assembly::{AssemblyName, AssemblyRef},
     cloud::Cloud,
     error::Error,
@@ -210,9 +211,8 @@ impl Cloud {
         self.run_log().dropped()
     }
 
-    /// The runs for the user, newest first, from the one after `skip` others, `count` (and
-    /// [`MAX_LISTED`]) at the most; if `assembly` is given only those of what was called that when
-    /// it ran.
+    /// A page of the runs for the user, newest first, no more than [`MAX_LISTED`]; if `assembly` is
+    /// given only those of what was called that when it ran.
     ///
     /// # Errors
     ///
@@ -221,13 +221,12 @@ impl Cloud {
         &self,
         session: impl Into<SessionClaim> + Send,
         assembly: Option<&AssemblyRef>,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<Run>, Error> {
-        let (claim, count) = (session.into(), count.min(MAX_LISTED));
+        let (claim, page) = (session.into(), page.at_most(MAX_LISTED));
         self.try_flush().await;
         let reads = self.store().reads();
-        let read = reads.list_runs(claim.id, assembly, skip, count).await?;
+        let read = reads.list_runs(claim.id, assembly, page).await?;
         Ok(self.admitted(claim, read).await?.1)
     }
 
@@ -249,9 +248,8 @@ impl Cloud {
         found.ok_or(Error::UnknownRun)
     }
 
-    /// The runs of an assembly of the user's, whoever they were for, newest first, from the one
-    /// after `skip` others, `count` (and [`MAX_LISTED`]) at the most. Shows what an author needs,
-    /// and nothing of other users' data: see [`AuthorRun`].
+    /// A page of the runs of an assembly of the user's, whoever they were for, newest first; no more
+    /// than [`MAX_LISTED`]. Shows what an author needs, and nothing of other users' data: see [`AuthorRun`].
     ///
     /// # Errors
     ///
@@ -261,13 +259,12 @@ impl Cloud {
         &self,
         session: impl Into<SessionClaim> + Send,
         assembly: &AssemblyName,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<AuthorRun>, Error> {
-        let (claim, count) = (session.into(), count.min(MAX_LISTED));
+        let (claim, page) = (session.into(), page.at_most(MAX_LISTED));
         self.try_flush().await;
         let reads = self.store().reads();
-        let read = reads.runs_of_own_assembly(claim.id, assembly, skip, count);
+        let read = reads.runs_of_own_assembly(claim.id, assembly, page);
         let (session, found) = self.admitted(claim, read.await?).await?;
         let found = found.ok_or(Error::UnknownAssembly)?.into_iter();
         let author = session.user.id;

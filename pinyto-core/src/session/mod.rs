@@ -24,6 +24,7 @@ use crate::{
 /// Holding one means: at the time it was returned by [`Cloud::session`](crate::Cloud::session)
 /// the caller had proved to be this user.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Session {
     /// The store's identifier.
     pub id: SessionId,
@@ -37,6 +38,27 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it was last used, exact to [`Settings::session_renewal`](crate::Settings::session_renewal).
     pub last_used_at: Timestamp,
+}
+
+impl Session {
+    /// A session that was opened then, and not used since.
+    #[must_use]
+    pub const fn new(
+        id: SessionId,
+        user: User,
+        key: KeyId,
+        token_hash: SessionTokenHash,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            user,
+            key,
+            token_hash,
+            created_at,
+            last_used_at: created_at,
+        }
+    }
 }
 
 /// What a token claims to be: a session that lived when its token was decrypted, and may have ended

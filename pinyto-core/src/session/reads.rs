@@ -2,9 +2,10 @@ use async_trait::async_trait;
 
 use super::Session;
 use crate::{
+    Page,
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary,
-        InstalledFunction,
+        FunctionName, InstalledFunction,
     },
     clock::Timestamp,
     id::SessionId,
@@ -90,13 +91,12 @@ pub trait SessionReads: Send + Sync {
     async fn all_assemblies(
         &self,
         session: SessionId,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<ReadFor<Vec<AssemblySummary>>, StoreError> {
         let Some(session) = self.store().sessions().find(session).await? else {
             return Ok(None);
         };
-        let listed = self.store().assemblies().list_all(skip, count).await?;
+        let listed = self.store().assemblies().list_all(page).await?;
         Ok(Some((session, listed)))
     }
 
@@ -145,7 +145,7 @@ pub trait SessionReads: Send + Sync {
         &self,
         session: SessionId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<ReadFor<Option<InstalledFunction>>, StoreError> {
         let Some(session) = self.store().sessions().find(session).await? else {
             return Ok(None);
@@ -164,14 +164,13 @@ pub trait SessionReads: Send + Sync {
         &self,
         session: SessionId,
         now: Timestamp,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<ReadFor<Vec<JobState>>, StoreError> {
         let Some(session) = self.store().sessions().find(session).await? else {
             return Ok(None);
         };
         let (jobs, user) = (self.store().jobs(), session.user.id);
-        let listed = jobs.list_of_user(user, now, skip, count).await?;
+        let listed = jobs.list_of_user(user, now, page).await?;
         Ok(Some((session, listed)))
     }
 
@@ -184,14 +183,13 @@ pub trait SessionReads: Send + Sync {
         &self,
         session: SessionId,
         assembly: Option<&AssemblyRef>,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<ReadFor<Vec<Run>>, StoreError> {
         let Some(session) = self.store().sessions().find(session).await? else {
             return Ok(None);
         };
         let (runs, user) = (self.store().runs(), session.user.id);
-        let listed = runs.list_of_user(user, assembly, skip, count).await?;
+        let listed = runs.list_of_user(user, assembly, page).await?;
         Ok(Some((session, listed)))
     }
 
@@ -222,14 +220,13 @@ pub trait SessionReads: Send + Sync {
         &self,
         session: SessionId,
         assembly: &AssemblyName,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<ReadFor<Option<Vec<Run>>>, StoreError> {
         let Some(session) = self.store().sessions().find(session).await? else {
             return Ok(None);
         };
         let (runs, author) = (self.store().runs(), session.user.id);
-        let listed = runs.list_of_author(author, assembly, skip, count).await?;
+        let listed = runs.list_of_author(author, assembly, page).await?;
         Ok(Some((session, listed)))
     }
 }

@@ -23,6 +23,7 @@ pub struct NewSession {
 
 /// What became of a session that was to be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReplaceOutcome {
     /// The session lives; one that the key had before is dead.
     Opened(SessionId),

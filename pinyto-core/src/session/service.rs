@@ -192,7 +192,10 @@ impl Cloud {
                 }
                 // A task, so that it is judged even if the caller goes away.
                 Ok::<_, Error>(opened.map(|opened| {
-                    tokio::spawn(cloud.session_by_opened(sealed.digest(), opened.hash()))
+                    let judging = cloud
+                        .clone()
+                        .session_by_opened(sealed.digest(), opened.hash());
+                    cloud.tasks().spawn(judging)
                 }))
             })
             .await??;

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use super::keys;
 use crate::{
     assembly::{
-        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, Function, InstallOutcome, Job,
-        SaveOutcome, Schedule,
+        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, DataAccess, Function,
+        FunctionName, InstallOutcome, Job, JobName, SaveOutcome, Schedule,
     },
     challenge::SessionTokenHash,
     clock::Timestamp,
@@ -27,10 +27,7 @@ use crate::{
     key::{AddKeyOutcome, KeyHash, NewKey, OpenPgpKey, OpenPgpParts, ProveKeyOutcome},
     keyserver::{Account, NewCredentials, PasswordHash, SealedKey},
     query::{Direction, Path, Query, Sort},
-    run::{
-        BatchId, CpuBooking, PartKind, Run, RunBatch, RunId, RunOutcome, RunPart, RunRetention,
-        WriterId,
-    },
+    run::{BatchId, CpuBooking, Run, RunBatch, RunId, RunOutcome, RunPart, RunRetention, WriterId},
     runtime::Output,
     session::{LoginTokenHash, NewSession, ReplaceOutcome, Session},
     store::Store,
@@ -49,10 +46,22 @@ pub fn name(text: &str) -> UserName {
     UserName::parse(text).expect("a user name")
 }
 
-/// The name of an assembly, a function or a job.
+/// The name of an assembly.
 #[must_use]
 pub fn assembly_name(text: &str) -> AssemblyName {
     AssemblyName::parse(text).expect("an assembly name")
+}
+
+/// The name of a function.
+#[must_use]
+pub fn function_name(text: &str) -> FunctionName {
+    FunctionName::parse(text).expect("a function name")
+}
+
+/// The name of a job.
+#[must_use]
+pub fn job_name(text: &str) -> JobName {
+    JobName::parse(text).expect("a job name")
 }
 
 /// `author/name`.
@@ -198,10 +207,7 @@ pub fn run(n: u64, user: UserId, assembly: &str) -> Run {
         user,
         assembly: AssemblyId::new(1),
         assembly_name: assembly_ref(assembly),
-        part: RunPart {
-            kind: PartKind::Job,
-            name: assembly_name("tidy"),
-        },
+        part: RunPart::Job(job_name("tidy")),
         started_at: at(i64::try_from(n).expect("a small number")),
         duration: Duration::from_millis(20),
         cpu_time: Duration::from_millis(7),
@@ -308,21 +314,16 @@ pub fn source(name: &str) -> AssemblySource {
 /// An assembly with these functions (name and code) and a daily job `tidy`.
 #[must_use]
 pub fn source_with(name: &str, description: &str, functions: &[(&str, &str)]) -> AssemblySource {
-    let functions = functions.iter().map(|(name, code)| Function {
-        name: assembly_name(name),
-        code: (*code).to_owned(),
-    });
-    let job = Job {
-        name: assembly_name("tidy"),
-        code: "pass".to_owned(),
-        schedule: Schedule::from_minutes(24 * 60).expect("a day is not too long"),
-    };
+    let functions = functions.iter();
+    let functions = functions.map(|(name, code)| Function::new(function_name(name), *code));
+    let daily = Schedule::from_minutes(24 * 60).expect("a day is not too long");
+    let job = Job::new(job_name("tidy"), "pass").every(daily);
     AssemblySource::new(
         assembly_name(name),
         description.to_owned(),
         functions.collect(),
         vec![job],
-        true,
+        DataAccess::OwnOnly,
     )
     .expect("an assembly")
 }
@@ -330,17 +331,16 @@ pub fn source_with(name: &str, description: &str, functions: &[(&str, &str)]) ->
 /// An assembly without functions, with these jobs (name, code, minutes).
 #[must_use]
 pub fn source_with_jobs(name: &str, jobs: &[(&str, &str, u64)]) -> AssemblySource {
-    let jobs = jobs.iter().map(|(name, code, minutes)| Job {
-        name: assembly_name(name),
-        code: (*code).to_owned(),
-        schedule: Schedule::from_minutes(*minutes).expect("not too long"),
+    let jobs = jobs.iter().map(|(name, code, minutes)| {
+        let schedule = Schedule::from_minutes(*minutes).expect("not too long");
+        Job::new(job_name(name), *code).every(schedule)
     });
     AssemblySource::new(
         assembly_name(name),
         String::new(),
         Vec::new(),
         jobs.collect(),
-        false,
+        DataAccess::All,
     )
     .expect("an assembly")
 }
@@ -424,10 +424,10 @@ pub async fn assembly(store: &dyn Store, author: &User, name: &str) -> AssemblyR
 
 /// The assembly of the author, made or replaced at [`at`]`(0)`.
 pub async fn saved(store: &dyn Store, author: &User, source: &AssemblySource) -> AssemblyRef {
-    let name = source.name().as_str();
+    let name = source.name();
     let saved = store
         .assemblies()
-        .save(author.id, name, source, NO_LIMITS, at(0))
+        .save(author.id, Some(name), source, NO_LIMITS, at(0))
         .await;
     assert!(
         matches!(saved, Ok(SaveOutcome::Created | SaveOutcome::Replaced)),
@@ -457,7 +457,7 @@ pub async fn installed_as(
     user: &User,
     assembly: &AssemblyRef,
 ) -> Option<AssemblyId> {
-    let (assemblies, none) = (store.assemblies(), assembly_name("none"));
+    let (assemblies, none) = (store.assemblies(), function_name("none"));
     let found = assemblies.find_function(user.id, assembly, &none).await;
     found.expect("an answer").map(|found| found.assembly)
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::{
     id::UserId,
-    runtime::{Checked, CodeCall, CodeError, CodeRuntime, Execution, Output, Services},
+    runtime::{Checked, CodeCall, CodeError, CodeRuntime, Execution, Services},
 };
 
 type Script = Box<dyn Fn(&CodeCall) -> Execution + Send + Sync>;
@@ -33,9 +33,9 @@ impl ScriptedRuntime {
     }
 
     fn script(&self, code: &str) -> Result<&Script, CodeError> {
-        self.0.get(code).ok_or_else(|| CodeError::Syntax {
-            message: "there is no script for this code".to_owned(),
-            line: Some(1),
+        self.0.get(code).ok_or_else(|| {
+            let missing = CodeError::syntax("there is no script for this code");
+            missing.at_line(1)
         })
     }
 }
@@ -43,28 +43,18 @@ impl ScriptedRuntime {
 /// What has used 7 ms of CPU time and printed nothing.
 #[must_use]
 pub fn executed(outcome: Result<String, CodeError>) -> Execution {
-    Execution {
-        outcome,
-        cpu_time: Duration::from_millis(7),
-        output: Output::default(),
-    }
+    Execution::new(outcome, Duration::from_millis(7))
 }
 
 #[async_trait]
 impl CodeRuntime for ScriptedRuntime {
     async fn check(&self, _author: UserId, code: &str) -> Checked {
-        Checked {
-            outcome: self.script(code).map(|_| ()),
-            cpu_time: Duration::ZERO,
-        }
+        Checked::new(self.script(code).map(|_| ()), Duration::ZERO)
     }
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
         if let Err(refused) = services.begin().await {
-            return Execution {
-                cpu_time: Duration::ZERO,
-                ..executed(Err(refused))
-            };
+            return Execution::new(Err(refused), Duration::ZERO);
         }
         match self.script(&call.code) {
             Ok(script) => script(call),

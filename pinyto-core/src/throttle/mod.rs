@@ -34,6 +34,7 @@ pub struct ThrottleSettings {
 
 /// So many failed tries at once, then one every so often.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct FailureQuota {
     /// How many tries may fail in a row.
     pub burst: NonZeroU32,
@@ -66,6 +67,12 @@ impl Default for ThrottleSettings {
 /// The generic cell rate algorithm (ITU-T I.371): each failed try costs an interval, and what is
 /// owed is paid by time passing.
 impl FailureQuota {
+    /// So many failed tries at once, then one every so often.
+    #[must_use]
+    pub const fn new(burst: NonZeroU32, interval: Duration) -> Self {
+        Self { burst, interval }
+    }
+
     /// What a failed try costs: the interval, in whole milliseconds.
     #[must_use]
     pub fn price(&self) -> Duration {

@@ -22,6 +22,14 @@ pub struct UserName(String);
 #[error("A user name has 1 to {max} characters, each an ASCII letter, a digit or _.", max = UserName::MAX_LENGTH)]
 pub struct InvalidUserName;
 
+impl InvalidUserName {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "invalid_user_name"
+    }
+}
+
 /// The author of the assemblies that come with the server. It has no key: nobody logs in as it.
 pub const BUNDLED_AUTHOR: &str = "pinyto";
 
@@ -138,11 +146,20 @@ impl fmt::Debug for UserName {
 
 /// A registered user.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct User {
     /// The store's identifier.
     pub id: UserId,
     /// The name, unique in the store.
     pub name: UserName,
+}
+
+impl User {
+    /// The user whom the store knows under that identifier.
+    #[must_use]
+    pub const fn new(id: UserId, name: UserName) -> Self {
+        Self { id, name }
+    }
 }
 
 #[cfg(test)]

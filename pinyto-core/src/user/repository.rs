@@ -18,6 +18,7 @@ pub struct NewUser {
 
 /// What became of a registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RegisterOutcome {
     /// The user exists now, with her keys.
     Registered(User),

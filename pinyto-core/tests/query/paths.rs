@@ -144,15 +144,15 @@ fn distinct_takes_members_of_arrays_one_by_one() {
 }
 
 fn stored() -> Document {
-    Document {
-        id: DocumentId::from_bytes([7; 12]),
-        assembly: AssemblyRef::parse("ada/books").unwrap(),
-        time: Timestamp::from_unix_millis(1_800_000_000_000),
-        fields: json!({"type": "book", "data": {"isbn": "x"}, "_id": "not this"})
+    Document::new(
+        DocumentId::from_bytes([7; 12]),
+        AssemblyRef::parse("ada/books").unwrap(),
+        Timestamp::from_unix_millis(1_800_000_000_000),
+        json!({"type": "book", "data": {"isbn": "x"}, "_id": "not this"})
             .as_object()
             .unwrap()
             .clone(),
-    }
+    )
 }
 
 #[test]
@@ -180,10 +180,8 @@ fn a_document_is_seen_as_its_json_is() {
         panic!("it has an assembly")
     };
     assert_eq!(value.as_ref(), "ada/books");
-    let later = Document {
-        id: DocumentId::from_bytes([8; 12]),
-        ..stored()
-    };
+    let mut later = stored();
+    later.id = DocumentId::from_bytes([8; 12]);
     let sort = Sort::by("time", Direction::Descending).unwrap();
     assert!(sort.compare(&later, &document).is_lt());
 }

@@ -1,8 +1,9 @@
 //! Assemblies from their author's and their users' side.
 
 use pinyto_core::{
+    Page,
     assembly::{
-        AssemblyName, AssemblySource, CallRequest, Function, Job, Schedule, bundled_assemblies,
+        AssemblySource, CallRequest, DataAccess, Function, Job, Schedule, bundled_assemblies,
     },
     testing::given,
 };
@@ -17,12 +18,16 @@ async fn an_author_saves_renames_and_deletes_and_users_follow() {
     let erna = world.session_of_new("erna").await;
     let (cloud, notes) = (&world.cloud, given::assembly_ref("hugo/Notes"));
     cloud
-        .save_assembly(&hugo, "", &given::source("Notes"))
+        .save_assembly(&hugo, None, &given::source("Notes"))
         .await
         .unwrap();
     cloud.install_assembly(&erna, &notes).await.unwrap();
     cloud
-        .save_assembly(&hugo, "Notes", &given::source("Papers"))
+        .save_assembly(
+            &hugo,
+            Some(&given::assembly_name("Notes")),
+            &given::source("Papers"),
+        )
         .await
         .unwrap();
     let papers = given::assembly_ref("hugo/Papers");
@@ -38,7 +43,7 @@ async fn an_author_saves_renames_and_deletes_and_users_follow() {
     assert_eq!(code(deleted), "unknown_assembly", "it is not hers");
     cloud.delete_assembly(&hugo, &papers.name).await.unwrap();
     cloud
-        .save_assembly(&hugo, "", &given::source("Papers"))
+        .save_assembly(&hugo, None, &given::source("Papers"))
         .await
         .unwrap();
     let removed = cloud.uninstall_assembly(&erna, &papers).await;
@@ -58,17 +63,20 @@ async fn a_refused_save_changes_nothing() {
     for name in ["One", "Two"] {
         world
             .cloud
-            .save_assembly(&hugo, "", &given::source(name))
+            .save_assembly(&hugo, None, &given::source(name))
             .await
             .unwrap();
     }
     let before = world.cloud.list_own_assemblies(&hugo).await.unwrap();
     let other = given::source_with("Two", "other", &[("other", "")]);
-    let taken = world.cloud.save_assembly(&hugo, "One", &other).await;
+    let taken = world
+        .cloud
+        .save_assembly(&hugo, Some(&given::assembly_name("One")), &other)
+        .await;
     assert_eq!(code(taken), "assembly_name_taken");
     let third = world
         .cloud
-        .save_assembly(&hugo, "", &given::source("Three"))
+        .save_assembly(&hugo, None, &given::source("Three"))
         .await;
     assert_eq!(code(third), "limit_reached");
     assert_eq!(
@@ -86,7 +94,7 @@ async fn installing_has_a_limit_and_needs_an_assembly() {
     for name in ["One", "Two"] {
         world
             .cloud
-            .save_assembly(&hugo, "", &given::source(name))
+            .save_assembly(&hugo, None, &given::source(name))
             .await
             .unwrap();
     }
@@ -106,13 +114,16 @@ async fn calls_need_the_assembly_installed_and_the_function_in_it() {
     let hugo = world.session_of_new("hugo").await;
     world
         .cloud
-        .save_assembly(&hugo, "", &given::source("Notes"))
+        .save_assembly(&hugo, None, &given::source("Notes"))
         .await
         .unwrap();
     let notes = given::assembly_ref("hugo/Notes");
     let request = CallRequest::empty();
     let call = async |function| {
-        let called = world.cloud.call_function(&hugo, &notes, function, &request);
+        let function = given::function_name(function);
+        let called = world
+            .cloud
+            .call_function(&hugo, &notes, &function, &request);
         code(called.await)
     };
     assert_eq!(call("get").await, "assembly_not_installed");
@@ -127,12 +138,16 @@ async fn all_assemblies_are_listed_in_pages() {
     let hugo = world.session_of_new("hugo").await;
     for n in 0..5 {
         let source = given::source(&format!("A{n}"));
-        world.cloud.save_assembly(&hugo, "", &source).await.unwrap();
+        world
+            .cloud
+            .save_assembly(&hugo, None, &source)
+            .await
+            .unwrap();
     }
     let list = async |skip, count| {
         let page = world
             .cloud
-            .list_all_assemblies(&hugo, skip, count)
+            .list_all_assemblies(&hugo, Page::first(count).after(skip))
             .await
             .unwrap();
         page.iter()
@@ -150,7 +165,11 @@ async fn bundled_assemblies_are_there_once_and_as_this_version_has_them() {
     let hugo = world.session_of_new("hugo").await;
     for _ in 0..2 {
         world.cloud.install_bundled_assemblies().await.unwrap();
-        let all = world.cloud.list_all_assemblies(&hugo, 0, 10).await.unwrap();
+        let all = world
+            .cloud
+            .list_all_assemblies(&hugo, Page::first(10))
+            .await
+            .unwrap();
         let names: Vec<_> = all
             .iter()
             .map(|found| format!("{}/{}", found.author, found.name))
@@ -171,7 +190,13 @@ async fn bundled_assemblies_are_there_once_and_as_this_version_has_them() {
     let older = given::source_with("Todo", "older", &[("gone", "")]);
     let assemblies = world.store().assemblies();
     assemblies
-        .save(author.id, "Todo", &older, given::NO_LIMITS, given::at(0))
+        .save(
+            author.id,
+            Some(older.name()),
+            &older,
+            given::NO_LIMITS,
+            given::at(0),
+        )
         .await
         .unwrap();
     world.cloud.install_bundled_assemblies().await.unwrap();
@@ -182,8 +207,8 @@ async fn bundled_assemblies_are_there_once_and_as_this_version_has_them() {
     assert_eq!(installed.len(), 1, "who has it keeps it");
 }
 
-fn name() -> impl Strategy<Value = AssemblyName> {
-    "[A-Za-z0-9_]{1,42}".prop_map(|text| given::assembly_name(&text))
+fn name() -> impl Strategy<Value = String> {
+    "[A-Za-z0-9_]{1,42}"
 }
 
 /// Python, or anything else but NUL.
@@ -193,32 +218,43 @@ fn text() -> impl Strategy<Value = String> {
 
 fn parts<T: std::fmt::Debug>(
     part: impl Strategy<Value = T>,
-    name: fn(&T) -> &AssemblyName,
+    name: fn(&T) -> &str,
 ) -> impl Strategy<Value = Vec<T>> {
     prop::collection::vec(part, 0..6).prop_map(move |mut parts| {
         let mut seen = std::collections::HashSet::new();
-        parts.retain(|part| seen.insert(name(part).clone()));
+        parts.retain(|part| seen.insert(name(part).to_owned()));
         parts
     })
 }
 
 fn source() -> impl Strategy<Value = AssemblySource> {
-    let function = (name(), text()).prop_map(|(name, code)| Function { name, code });
-    let job = (name(), text(), 0..=Schedule::MAX_MINUTES).prop_map(|(name, code, minutes)| Job {
-        name,
-        code,
-        schedule: Schedule::from_minutes(minutes.into()).unwrap(),
+    let function = (name(), text());
+    let function =
+        function.prop_map(|(name, code)| Function::new(given::function_name(&name), code));
+    let job = (name(), text(), 0..=Schedule::MAX_MINUTES).prop_map(|(name, code, minutes)| {
+        let schedule = Schedule::from_minutes(minutes.into()).unwrap();
+        Job::new(given::job_name(&name), code).every(schedule)
     });
     (
         name(),
         text(),
-        parts(function, |function| &function.name),
-        parts(job, |job| &job.name),
+        parts(function, |function| function.name.as_str()),
+        parts(job, |job| job.name.as_str()),
         any::<bool>(),
     )
-        .prop_map(|(name, description, functions, jobs, own)| {
-            AssemblySource::new(name, description, functions, jobs, own).unwrap()
-        })
+        .prop_map(
+            |(name, description, functions, jobs, DataAccess::from_only_own_data(own))| {
+                let name = given::assembly_name(&name);
+                AssemblySource::new(
+                    name,
+                    description,
+                    functions,
+                    jobs,
+                    DataAccess::from_only_own_data(own),
+                )
+                .unwrap()
+            },
+        )
 }
 
 proptest! {
@@ -230,13 +266,13 @@ proptest! {
         runtime.block_on(async {
             let world = World::toy();
             let hugo = world.session_of_new("hugo").await;
-            let mut original_name = String::new();
+            let mut replaces = None;
             for source in &versions {
-                world.cloud.save_assembly(&hugo, &original_name, source).await.unwrap();
-                original_name = source.name().to_string();
+                world.cloud.save_assembly(&hugo, replaces, source).await.unwrap();
+                replaces = Some(source.name());
                 let own = world.cloud.list_own_assemblies(&hugo).await.unwrap();
                 assert_eq!(own, std::slice::from_ref(source));
-                let assembly = given::assembly_ref(&format!("hugo/{original_name}"));
+                let assembly = given::assembly_ref(&format!("hugo/{}", source.name()));
                 let read = world.cloud.assembly_source(&hugo, &assembly).await.unwrap();
                 assert_eq!(&read.source, source);
                 assert_eq!(read.author, given::name("hugo"));

@@ -131,9 +131,9 @@ async fn what_happens_to_keys_and_logins_is_logged() {
         .await
         .unwrap();
     log.assert_one("INFO", "key_added", "hugo", Some(&other));
-    cloud.set_key_active(&session, &hash, false).await.unwrap();
+    cloud.deactivate_key(&session, &hash).await.unwrap();
     log.assert_one("INFO", "key_deactivated", "hugo", Some(&other));
-    cloud.set_key_active(&session, &hash, true).await.unwrap();
+    cloud.activate_key(&session, &hash).await.unwrap();
     log.assert_one("INFO", "key_activated", "hugo", Some(&other));
     cloud.delete_key(&session, &hash).await.unwrap();
     log.assert_one("INFO", "key_removed", "hugo", Some(&other));
@@ -196,7 +196,7 @@ async fn whether_a_password_may_be_used_is_logged() {
     let token = attempt("correct horse").await.unwrap();
     let session = cloud.session(&token).await.unwrap();
     log.take();
-    let refused = cloud.set_password_login(&session, false).await;
+    let refused = cloud.forbid_password_login(&session).await;
     refused.unwrap_err();
     assert!(log.take().is_empty(), "nothing happened");
     let device = world.device();
@@ -205,11 +205,11 @@ async fn whether_a_password_may_be_used_is_logged() {
     let token = login(&cloud, "hugo", &device).await;
     let session = cloud.session(&token).await.unwrap();
     log.take();
-    cloud.set_password_login(&session, false).await.unwrap();
+    cloud.forbid_password_login(&session).await.unwrap();
     log.assert_one("INFO", "password_login_forbidden", "hugo", None);
     attempt("correct horse").await.unwrap_err();
     log.assert_one("WARN", "keyserver_login_failed", "hugo", None);
-    cloud.set_password_login(&session, true).await.unwrap();
+    cloud.allow_password_login(&session).await.unwrap();
     log.assert_one("INFO", "password_login_allowed", "hugo", None);
 }
 

@@ -7,13 +7,13 @@ use std::{
 
 use async_trait::async_trait;
 use pinyto_core::{
-    Cloud, Settings,
-    assembly::{AssemblySource, CallRequest, Function},
+    Cloud, Page, Settings,
+    assembly::{AssemblySource, CallRequest, DataAccess, Function},
     challenge::ServerKey,
     egress::{Egress, EgressError, EgressRequest, HostPattern},
     id::UserId,
     memory::MemoryStore,
-    runtime::{Checked, CodeCall, CodeRuntime, Execution, Output, Service, ServiceError, Services},
+    runtime::{Checked, CodeCall, CodeRuntime, Execution, Service, ServiceError, Services},
     session::Session,
     testing::{
         ManualClock, given,
@@ -31,10 +31,7 @@ struct Asking;
 #[async_trait]
 impl CodeRuntime for Asking {
     async fn check(&self, _author: UserId, _code: &str) -> Checked {
-        Checked {
-            outcome: Ok(()),
-            cpu_time: Duration::ZERO,
-        }
+        Checked::new(Ok(()), Duration::ZERO)
     }
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
@@ -55,11 +52,8 @@ impl CodeRuntime for Asking {
                 Err(error) => told.push(error.to_string().into()),
             }
         }
-        Execution {
-            outcome: ended.map_or_else(|| Ok(Value::from(told).to_string()), Err),
-            cpu_time: Duration::ZERO,
-            output: Output::default(),
-        }
+        let outcome = ended.map_or_else(|| Ok(Value::from(told).to_string()), Err);
+        Execution::new(outcome, Duration::ZERO)
     }
 }
 
@@ -109,16 +103,17 @@ impl Asked {
 
     async fn install(&self, source: &AssemblySource) {
         let cloud = &self.world.cloud;
-        cloud.save_assembly(&self.hugo, "", source).await.unwrap();
+        cloud.save_assembly(&self.hugo, None, source).await.unwrap();
         let assembly = given::assembly_ref(&format!("hugo/{}", source.name()));
         cloud.install_assembly(&self.hugo, &assembly).await.unwrap();
     }
 
     async fn call(&self, assembly: &str) -> Result<Value, pinyto_core::Error> {
+        let ask = given::function_name("ask");
         let assembly = given::assembly_ref(&format!("hugo/{assembly}"));
         let request = CallRequest::empty();
         let cloud = &self.world.cloud;
-        let answer = cloud.call_function(&self.hugo, &assembly, "ask", &request);
+        let answer = cloud.call_function(&self.hugo, &assembly, &ask, &request);
         Ok(serde_json::from_str(&answer.await?.body).unwrap())
     }
 
@@ -137,7 +132,11 @@ impl Asked {
 
     /// What stands in the log of the last run.
     async fn log(&self) -> String {
-        let runs = self.world.cloud.list_runs(&self.hugo, None, 0, 1).await;
+        let runs = self
+            .world
+            .cloud
+            .list_runs(&self.hugo, None, Page::first(1))
+            .await;
         runs.unwrap()[0].output.text.clone()
     }
 }
@@ -202,12 +201,9 @@ async fn an_assembly_queues_its_own_jobs_within_bounds() {
         queue("Other", "tidy"),
         queue("Other", "tidy"),
     ]);
-    let ask = Function {
-        name: given::assembly_name("ask"),
-        code: questions.to_string(),
-    };
+    let ask = Function::new(given::function_name("ask"), questions.to_string());
     let name = given::assembly_name("Wide");
-    let wide = AssemblySource::new(name, String::new(), vec![ask], Vec::new(), false);
+    let wide = AssemblySource::new(name, String::new(), vec![ask], Vec::new(), DataAccess::All);
     asked.install(&wide.unwrap()).await;
     let told = asked.call("Wide").await.unwrap();
     assert!(told[0].as_str().is_some_and(|id| id.len() == 24), "{told}");
@@ -309,7 +305,11 @@ async fn what_the_store_works_for_one_call_is_bounded_and_booked() {
         error.to_string(),
         "The code was stopped: the database worked for it for more than 0.00045 s."
     );
-    let runs = asked.world.cloud.list_runs(&asked.hugo, None, 0, 1).await;
+    let runs = asked
+        .world
+        .cloud
+        .list_runs(&asked.hugo, None, Page::first(1))
+        .await;
     let run = &runs.unwrap()[0];
     // As much as a change beyond the limit.
     assert!(run.cpu_time >= Duration::from_micros(450), "{run:?}");

@@ -56,7 +56,7 @@ async fn who_and_what_opens_no_account_gets_the_same_answer_after_the_same_work(
     world.cloud.register_new_key(&session, &new).await.unwrap();
     let deactivated = world
         .cloud
-        .set_key_active(&session, &unused.key_hash(), false)
+        .deactivate_key(&session, &unused.key_hash())
         .await;
     deactivated.unwrap();
     let openpgp = given::openpgp_key(1, None);

@@ -17,7 +17,7 @@ async fn hugo(world: &World) -> Session {
     let source = given::source("Notes");
     world
         .cloud
-        .save_assembly(&session, "", &source)
+        .save_assembly(&session, None, &source)
         .await
         .unwrap();
     let notes = given::assembly_ref("hugo/Notes");

@@ -13,7 +13,7 @@ use pinyto_core::{
     egress::{Egress, EgressError, EgressRequest},
     id::{AssemblyId, UserId},
     memory::MemoryStore,
-    runtime::{Checked, CodeCall, CodeRuntime, Execution, Output, Service, ServiceError, Services},
+    runtime::{Checked, CodeCall, CodeRuntime, Execution, Service, ServiceError, Services},
     testing::{
         ManualClock, given,
         rsa::{Counting, Toy},
@@ -46,10 +46,7 @@ struct Fetching(Mutex<Vec<(UserId, AssemblyId)>>);
 #[async_trait]
 impl CodeRuntime for Fetching {
     async fn check(&self, _author: UserId, _code: &str) -> Checked {
-        Checked {
-            outcome: Ok(()),
-            cpu_time: Duration::ZERO,
-        }
+        Checked::new(Ok(()), Duration::ZERO)
     }
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
@@ -65,11 +62,7 @@ impl CodeRuntime for Fetching {
                 Err(other) => other.to_string().into(),
             });
         }
-        Execution {
-            outcome: Ok(Value::from(fetched).to_string()),
-            cpu_time: Duration::ZERO,
-            output: Output::default(),
-        }
+        Execution::new(Ok(Value::from(fetched).to_string()), Duration::ZERO)
     }
 }
 
@@ -104,7 +97,11 @@ async fn every_request_of_a_call_counts_redirects_included() {
     ];
     for name in ["Notes", "Papers"] {
         let source = given::source_with(name, "", &functions);
-        world.cloud.save_assembly(&hugo, "", &source).await.unwrap();
+        world
+            .cloud
+            .save_assembly(&hugo, None, &source)
+            .await
+            .unwrap();
         let assembly = given::assembly_ref(&format!("hugo/{name}"));
         world
             .cloud
@@ -113,11 +110,14 @@ async fn every_request_of_a_call_counts_redirects_included() {
             .unwrap();
     }
     let call = async |assembly: &str, function: &str| {
-        let assembly = given::assembly_ref(assembly);
+        let (assembly, function) = (
+            given::assembly_ref(assembly),
+            given::function_name(function),
+        );
         let request = CallRequest::empty();
         let answer = world
             .cloud
-            .call_function(&hugo, &assembly, function, &request);
+            .call_function(&hugo, &assembly, &function, &request);
         serde_json::from_str::<Value>(&answer.await.unwrap().body).unwrap()
     };
     let spent = "RuntimeError: One call may send 5 requests by Http, redirects included.";

@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     assembly::{AssemblyName, AssemblyRef, AssemblyRepository},
     challenge::{ServerKey, SessionTokenHash},
     clock::Timestamp,
@@ -208,7 +209,10 @@ impl SessionRepository for FaultyStore {
         match given_again {
             Some((id, other)) if id == session => {
                 let found = self.store.sessions().find(other).await?;
-                Ok(found.map(|found| Session { id, ..found }))
+                Ok(found.map(|mut found| {
+                    found.id = id;
+                    found
+                }))
             }
             _ => self.store.sessions().find(session).await,
         }
@@ -341,22 +345,20 @@ impl RunRepository for FaultyStore {
         &self,
         user: UserId,
         assembly: Option<&AssemblyRef>,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<Run>, StoreError> {
         let runs = self.store.runs();
-        runs.list_of_user(user, assembly, skip, count).await
+        runs.list_of_user(user, assembly, page).await
     }
 
     async fn list_of_author(
         &self,
         author: UserId,
         assembly: &AssemblyName,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Option<Vec<Run>>, StoreError> {
         let runs = self.store.runs();
-        runs.list_of_author(author, assembly, skip, count).await
+        runs.list_of_author(author, assembly, page).await
     }
 
     async fn sweep(&self, moment: Timestamp) -> Result<u64, StoreError> {
@@ -410,11 +412,10 @@ impl JobRepository for FaultyStore {
         &self,
         user: UserId,
         now: Timestamp,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<JobState>, StoreError> {
         let jobs = self.store.jobs();
-        jobs.list_of_user(user, now, skip, count).await
+        jobs.list_of_user(user, now, page).await
     }
 }
 

@@ -135,7 +135,7 @@ async fn who_holds_a_registered_key_gets_an_ordinary_session() {
     assert_eq!(openpgp.user_ids(), ["Ada <ada@example.org>"]);
     // Deactivating the key ends it, as it does any other.
     let hash = client.hash();
-    let deactivated = place.cloud.set_key_active(&session, &hash, false);
+    let deactivated = place.cloud.deactivate_key(&session, &hash);
     deactivated.await.unwrap();
     assert!(!place.world.lives(&login.token).await);
     assert_eq!(
@@ -276,7 +276,7 @@ async fn a_key_that_nobody_has_is_answered_like_any_other() {
         assert!(nobody.gpg.decrypt(&unknown).is_err());
     }
     let hash = ada.hash();
-    let deactivated = place.cloud.set_key_active(&session, &hash, false);
+    let deactivated = place.cloud.deactivate_key(&session, &hash);
     deactivated.await.unwrap();
     let message = place.cloud.gpgauth_begin(&ada.fingerprint).await.unwrap();
     assert!(ada.gpg.decrypt(&message).is_err());
@@ -301,10 +301,7 @@ async fn nobody_has_another_ones_logins_end_in_his_account() {
     let names = format!("the Pinyto account mallory at the server with the key {server}.");
     assert!(challenge.contains(&names), "{challenge}");
     assert_eq!(code(ada.begin(&place.cloud).await), "gpgauth_unknown_key");
-    let activated = place
-        .cloud
-        .set_key_active(&mallory, &ada.hash(), true)
-        .await;
+    let activated = place.cloud.activate_key(&mallory, &ada.hash()).await;
     assert_eq!(code(activated), "unproven_key");
 
     let session = place.world.session_of_new("ada").await;
@@ -319,7 +316,7 @@ async fn nobody_has_another_ones_logins_end_in_his_account() {
     ada.challenge(&place.cloud, &eve).await.unwrap().unwrap();
     assert_eq!(opened().await.unwrap().user, session.user);
     let hash = ada.hash();
-    let deactivated = place.cloud.set_key_active(&session, &hash, false);
+    let deactivated = place.cloud.deactivate_key(&session, &hash);
     deactivated.await.unwrap();
     assert_eq!(code(opened().await), "gpgauth_unknown_key");
     place.cloud.delete_key(&session, &hash).await.unwrap();

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use pinyto_core::{
+    Page,
     job::{JobRef, JobState, MAX_ATTEMPTS},
-    run::RunOutcome,
+    run::{RunOutcome, RunPart},
     runtime::{CodeError, CodeLimit},
     session::Session,
     testing::given,
@@ -21,12 +22,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn job(name: &str) -> JobRef {
     JobRef {
         assembly: given::assembly_ref("hugo/Notes"),
-        name: given::assembly_name(name),
+        name: given::job_name(name),
     }
 }
 
 async fn state(world: &World, user: &Session) -> JobState {
-    let mut states = world.cloud.list_jobs(user, 0, 9).await.unwrap();
+    let mut states = world.cloud.list_jobs(user, Page::first(9)).await.unwrap();
     assert_eq!(states.len(), 1, "{states:?}");
     states.remove(0)
 }
@@ -66,10 +67,14 @@ async fn a_run_leaves_its_history_and_its_bill() {
     let world = World::scripted(&script);
     let hugo = world.hugo_with_jobs(&[("tidy", "tidy up", 10)]).await;
     assert_eq!(world.run_due().await, 1);
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 1);
     assert_eq!(runs[0].outcome, RunOutcome::Succeeded);
-    assert_eq!(runs[0].part.name, given::assembly_name("tidy"));
+    assert_eq!(runs[0].part, RunPart::Job(given::job_name("tidy")));
     assert_eq!(runs[0].output.text, "for hugo");
     assert_eq!(runs[0].attempt, 1);
     let statistics = world.cloud.statistics(&hugo).await.unwrap();
@@ -107,7 +112,11 @@ async fn failing_runs_are_tried_again_after_growing_pauses_then_parked_with_the_
     }
     world.clock.advance(MINUTE * 10_000);
     assert_eq!(world.run_due().await, 0);
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     let attempts: Vec<u32> = runs.iter().map(|run| run.attempt).collect();
     assert_eq!(attempts, [5, 4, 3, 2, 1]);
 
@@ -131,7 +140,14 @@ async fn what_was_not_run_for_want_of_a_place_is_no_failure() {
         assert_eq!((state.attempts, state.last_failure), (0, None));
         world.clock.set(state.next_run.unwrap());
     }
-    assert_eq!(world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap(), []);
+    assert_eq!(
+        world
+            .cloud
+            .list_runs(&hugo, None, Page::first(9))
+            .await
+            .unwrap(),
+        []
+    );
     script.fails(
         "busy",
         CodeError::LimitReached {
@@ -158,7 +174,11 @@ async fn what_loses_its_place_while_it_runs_has_failed_and_is_billed() {
         assert_eq!(state.last_failure.unwrap().error.kind(), kind);
         world.clock.set(state.next_run.unwrap());
     }
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 2);
     let statistics = world.cloud.statistics(&hugo).await.unwrap();
     assert_eq!(statistics.usage.cpu_time, crate::scripted::CPU * 2);
@@ -231,7 +251,11 @@ async fn a_run_that_breaks_off_leaves_its_lease_to_expire() {
     let state = state(&world, &hugo).await;
     assert_eq!(state.attempts, 2);
     assert_eq!(state.last_failure.unwrap().error.kind(), "lost");
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 1, "the second one is not known to be lost yet");
     let RunOutcome::Failed(error) = &runs[0].outcome else {
         panic!("{runs:?}");
@@ -284,7 +308,11 @@ async fn a_run_whose_job_is_uninstalled_goes_on_to_its_end_and_is_billed() {
     script.permits.add_permits(1);
     assert_eq!(running.await.unwrap().unwrap(), 1);
     assert_eq!(script.running(), 0);
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 1);
     let statistics = world.cloud.statistics(&hugo).await.unwrap();
     assert_eq!(statistics.usage.cpu_time, crate::scripted::CPU);
@@ -357,7 +385,7 @@ async fn at_shutdown_runs_may_finish_and_the_rest_is_put_back_at_once() {
     serving.await.unwrap();
     assert_eq!(before.elapsed(), settings().scheduler.grace);
     assert_eq!(script.running(), 0);
-    let states = world.cloud.list_jobs(&hugo, 0, 9).await.unwrap();
+    let states = world.cloud.list_jobs(&hugo, Page::first(9)).await.unwrap();
     let waiting: Vec<_> = states.iter().filter(|s| s.next_run.is_some()).collect();
     assert_eq!(waiting.len(), 2, "{states:?}");
     for state in waiting {

@@ -81,7 +81,7 @@ async fn a_deactivated_keys_session_is_dead_at_once_and_for_good() {
     assert!(world.lives(&phone_token).await);
     let set = async |session: &Session, device: &DeviceKey, active| {
         let hash = device.key_hash();
-        code(world.cloud.set_key_active(session, &hash, active).await)
+        code(crate::support::set_key_active(&world.cloud, session, &hash, active).await)
     };
     assert_eq!(set(&session, &phone, false).await, "ok");
     assert!(!world.lives(&phone_token).await);
@@ -137,7 +137,8 @@ async fn nobody_touches_the_key_of_another_user() {
             let deleted = world.cloud.delete_key(&mallory, &hash).await;
             assert_eq!(code(deleted), "unknown_key");
             for active in [true, false] {
-                let changed = world.cloud.set_key_active(&mallory, &hash, active).await;
+                let changed =
+                    crate::support::set_key_active(&world.cloud, &mallory, &hash, active).await;
                 assert_eq!(code(changed), "unknown_key");
             }
         }
@@ -155,7 +156,7 @@ async fn an_ambiguous_hash_asks_for_more_digits() {
         world.cloud.register_new_key(&session, &new).await.unwrap();
     }
     let short = given::key_hash(keys::COLLIDING_HASH);
-    let refused = world.cloud.set_key_active(&session, &short, false).await;
+    let refused = world.cloud.deactivate_key(&session, &short).await;
     assert_eq!(code(refused), "ambiguous_key_hash");
     let refused = world.cloud.delete_key(&session, &short).await;
     assert_eq!(code(refused), "ambiguous_key_hash");
@@ -176,7 +177,7 @@ async fn a_key_that_has_expired_does_not_let_the_last_other_one_go() {
     given::added(&*world.store, &session.user, &openpgp).await;
     let (cloud, hash) = (&world.cloud, device.key_hash());
     world.clock.set(given::at(100));
-    let off = cloud.set_key_active(&session, &hash, false).await;
+    let off = cloud.deactivate_key(&session, &hash).await;
     assert_eq!(code(off), "last_active_key");
     let gone = cloud.delete_key(&session, &hash).await;
     assert_eq!(code(gone), "last_active_key");

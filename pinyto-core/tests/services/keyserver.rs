@@ -89,11 +89,7 @@ async fn unknown_account_wrong_password_and_deactivated_key_get_the_same_answer(
             .as_rsa()
             .unwrap(),
     );
-    world
-        .cloud
-        .set_key_active(&session, &hash, false)
-        .await
-        .unwrap();
+    world.cloud.deactivate_key(&session, &hash).await.unwrap();
 
     let mut texts = Vec::new();
     for (name, attempt) in [
@@ -208,7 +204,7 @@ async fn a_forbidden_password_is_answered_like_a_wrong_one_until_it_is_allowed_a
     world.cloud.register_new_key(&session, &new).await.unwrap();
     let by_device = world.login("hugo", &device).await.unwrap();
     let session = world.cloud.session(&by_device).await.unwrap();
-    let forbidden = world.cloud.set_password_login(&session, false).await;
+    let forbidden = world.cloud.forbid_password_login(&session).await;
     assert_eq!(code(forbidden), "ok");
     assert!(!world.lives(&by_password).await, "it was opened with it");
     assert!(world.lives(&by_device).await);
@@ -229,7 +225,7 @@ async fn a_forbidden_password_is_answered_like_a_wrong_one_until_it_is_allowed_a
         (false, "wrong_password"),
         (false, "wrong_password"),
     ] {
-        let set = world.cloud.set_password_login(&session, allowed).await;
+        let set = crate::support::set_password_login(&world.cloud, &session, allowed).await;
         assert_eq!(code(set), "ok");
         assert_eq!(code(login(&world.cloud, "hugo", OLD).await), expected);
         assert!(world.lives(&token).await);
@@ -248,7 +244,7 @@ async fn a_new_password_of_an_account_that_forbids_it_is_forbidden() {
     let token = world.login("hugo", &device).await.unwrap();
     let session = world.cloud.session(&token).await.unwrap();
     let cloud = &world.cloud;
-    cloud.set_password_login(&session, false).await.unwrap();
+    cloud.forbid_password_login(&session).await.unwrap();
     cloud
         .change_password(&session, password(NEW))
         .await
@@ -256,7 +252,7 @@ async fn a_new_password_of_an_account_that_forbids_it_is_forbidden() {
     for text in [OLD, NEW] {
         assert_eq!(code(login(cloud, "hugo", text).await), "wrong_password");
     }
-    cloud.set_password_login(&session, true).await.unwrap();
+    cloud.allow_password_login(&session).await.unwrap();
     assert_eq!(code(login(cloud, "hugo", OLD).await), "wrong_password");
     assert_eq!(code(login(cloud, "hugo", NEW).await), "ok");
 }
@@ -267,7 +263,7 @@ async fn a_password_is_forbidden_only_if_another_key_opens_the_account() {
     register(&world, "hugo").await.unwrap();
     let token = login(&world.cloud, "hugo", OLD).await.unwrap();
     let session = world.cloud.session(&token).await.unwrap();
-    let forbid = async || code(world.cloud.set_password_login(&session, false).await);
+    let forbid = async || code(world.cloud.forbid_password_login(&session).await);
     assert_eq!(forbid().await, "last_active_key");
     let expiring = given::openpgp_key(1, Some(100));
     given::added(&*world.store, &session.user, &expiring).await;
@@ -282,7 +278,7 @@ async fn a_password_is_forbidden_only_if_another_key_opens_the_account() {
     let device = world.device();
     let new = new_key(device.public_key(), None);
     world.cloud.register_new_key(&session, &new).await.unwrap();
-    let forbidden = world.cloud.set_password_login(&session, false).await;
+    let forbidden = world.cloud.forbid_password_login(&session).await;
     assert_eq!(
         code(forbidden),
         "password_session",
@@ -290,7 +286,7 @@ async fn a_password_is_forbidden_only_if_another_key_opens_the_account() {
     );
     let by_device = world.login("hugo", &device).await.unwrap();
     let by_device = world.cloud.session(&by_device).await.unwrap();
-    let forbidden = world.cloud.set_password_login(&by_device, false).await;
+    let forbidden = world.cloud.forbid_password_login(&by_device).await;
     assert_eq!(code(forbidden), "ok");
     assert!(!world.lives(&token).await);
 }
@@ -300,11 +296,11 @@ async fn without_account_there_is_no_password_to_forbid() {
     let world = World::toy();
     let session = world.session_of_new("hugo").await;
     for allowed in [false, true] {
-        let refused = world.cloud.set_password_login(&session, allowed).await;
+        let refused = crate::support::set_password_login(&world.cloud, &session, allowed).await;
         assert_eq!(code(refused), "no_keyserver_account");
     }
     world.cloud.logout(&session).await.unwrap();
-    let refused = world.cloud.set_password_login(&session, false).await;
+    let refused = world.cloud.forbid_password_login(&session).await;
     assert_eq!(code(refused), "unknown_token");
 }
 
@@ -341,10 +337,7 @@ async fn a_login_raises_the_cost_of_an_old_hash_and_the_account_stays_the_same()
     let server_key = ServerKey::generate(rsa.clone()).unwrap();
     let old = World::build(rsa, server_key.clone(), settings());
     let mut dearer = settings();
-    dearer.hash_cost = HashCost {
-        memory_kib: 16,
-        passes: 2,
-    };
+    dearer.hash_cost = HashCost::new(16, 2);
     let new = old.another_process(server_key, dearer);
     register(&old, "hugo").await.unwrap();
     let before = account(&old, "hugo").await;
@@ -406,7 +399,7 @@ async fn a_login_that_fails_half_way_leaves_the_former_session_alone() {
 fn an_impossible_cost_of_hashing_is_refused_at_once() {
     for (memory_kib, passes) in [(7, 1), (8, 0), (0, 0)] {
         let mut settings = settings();
-        settings.hash_cost = HashCost { memory_kib, passes };
+        settings.hash_cost = HashCost::new(memory_kib, passes);
         let server_key = ServerKey::generate(Toy::new()).unwrap();
         let built = Cloud::builder(Arc::new(MemoryStore::new()), server_key)
             .settings(settings)

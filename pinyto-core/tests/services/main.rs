@@ -8,6 +8,7 @@
 
 mod assemblies;
 mod audit;
+mod background;
 mod call_services;
 mod challenge_login;
 mod documents;

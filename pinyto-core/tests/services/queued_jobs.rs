@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use pinyto_core::session::Session;
+use pinyto_core::{Page, session::Session};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -46,7 +46,7 @@ async fn a_queued_job_runs_right_after_the_run_that_queued_it() {
     script.permits.add_permits(1);
     assert_eq!(running.await.unwrap(), 3);
     assert_eq!(later(&script), 1);
-    let states = world.cloud.list_jobs(&hugo, 0, 9).await.unwrap();
+    let states = world.cloud.list_jobs(&hugo, Page::first(9)).await.unwrap();
     assert!(states.iter().all(|state| state.next_run.is_none()));
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use pinyto_core::{assembly::CallRequest, testing::given};
+use pinyto_core::{Page, assembly::CallRequest, testing::given};
 
 use crate::{
     scripted::{CPU, Scripted},
@@ -34,14 +34,19 @@ async fn calls_that_wait_are_refused_when_those_before_them_have_used_up_the_quo
     let world = world(&script);
     let hugo = world.session_of_new("hugo").await;
     let source = given::source_with("Notes", "", &[("slow", WAITS)]);
-    world.cloud.save_assembly(&hugo, "", &source).await.unwrap();
+    world
+        .cloud
+        .save_assembly(&hugo, None, &source)
+        .await
+        .unwrap();
     world.install(&hugo).await;
     let calls: Vec<_> = (0..6)
         .map(|_| {
             let (cloud, hugo) = (world.cloud.clone(), hugo.clone());
             tokio::spawn(async move {
                 let (notes, request) = (given::assembly_ref("hugo/Notes"), CallRequest::empty());
-                cloud.call_function(&hugo, &notes, "slow", &request).await
+                let slow = given::function_name("slow");
+                cloud.call_function(&hugo, &notes, &slow, &request).await
             })
         })
         .collect();
@@ -68,10 +73,15 @@ async fn calls_that_wait_are_refused_when_those_before_them_have_used_up_the_quo
     assert_eq!(script.calls().len(), 2);
     let usage = world.cloud.statistics(&hugo).await.unwrap().usage;
     assert_eq!(usage.cpu_time, CPU * 2);
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 2, "what was refused is no run");
     let (notes, request) = (given::assembly_ref("hugo/Notes"), CallRequest::empty());
-    let tried = world.cloud.call_function(&hugo, &notes, "slow", &request);
+    let slow = given::function_name("slow");
+    let tried = world.cloud.call_function(&hugo, &notes, &slow, &request);
     assert_eq!(code(tried.await), "quota_exceeded");
 }
 
@@ -96,7 +106,7 @@ async fn jobs_that_wait_are_put_back_when_those_before_them_have_used_up_the_quo
     }
     assert_eq!(running.await.unwrap(), 4);
     assert_eq!(script.calls().len(), 2);
-    let states = world.cloud.list_jobs(&hugo, 0, 9).await.unwrap();
+    let states = world.cloud.list_jobs(&hugo, Page::first(9)).await.unwrap();
     let waiting = states.iter().filter(|state| state.next_run.is_some());
     let waiting: Vec<_> = waiting.collect();
     assert_eq!(waiting.len(), 2);

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use pinyto_core::{
-    Cloud,
+    Cloud, Page,
     run::{AuthorOutcome, RunId, RunOutcome},
     session::Session,
     testing::given,
@@ -32,7 +32,11 @@ async fn ran_for_both() -> (World, Session, Session) {
 #[tokio::test]
 async fn a_user_sees_all_of_her_runs_and_no_others() {
     let (world, hugo, erna) = ran_for_both().await;
-    let runs = world.cloud.list_runs(&erna, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&erna, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 1);
     assert_eq!(runs[0].output.text, "for erna");
     let RunOutcome::Failed(error) = &runs[0].outcome else {
@@ -48,7 +52,10 @@ async fn a_user_sees_all_of_her_runs_and_no_others() {
         assert_eq!(code(world.cloud.find_run(user, run).await), "unknown_run");
     }
     let other = given::assembly_ref("hugo/Other");
-    let none = world.cloud.list_runs(&erna, Some(&other), 0, 9).await;
+    let none = world
+        .cloud
+        .list_runs(&erna, Some(&other), Page::first(9))
+        .await;
     assert_eq!(none.unwrap(), []);
 }
 
@@ -58,7 +65,11 @@ async fn an_author_sees_the_error_and_its_line_but_nothing_of_others_data() {
     let notes = given::assembly_name("Notes");
     let list = |cloud: &Cloud, user: &Session| {
         let (cloud, user, notes) = (cloud.clone(), user.clone(), notes.clone());
-        async move { cloud.list_runs_of_own_assembly(&user, &notes, 0, 9).await }
+        async move {
+            cloud
+                .list_runs_of_own_assembly(&user, &notes, Page::first(9))
+                .await
+        }
     };
     let runs = list(&world.cloud, &hugo).await.unwrap();
     let [of_erna, own] = &*runs else {
@@ -97,7 +108,11 @@ async fn only_so_many_runs_are_kept_and_only_so_long() {
     let world = World::scripted_with(&script, few);
     let hugo = world.hugo_with_jobs(&[("tidy", "tidy up", 1)]).await;
     let count = async || {
-        let runs = world.cloud.list_runs(&hugo, None, 0, 99).await.unwrap();
+        let runs = world
+            .cloud
+            .list_runs(&hugo, None, Page::first(99))
+            .await
+            .unwrap();
         runs.len()
     };
     for n in 1..6 {
@@ -124,7 +139,7 @@ async fn runs_are_written_every_second_and_at_the_end() {
     });
     let written = async || {
         let runs = world.store().runs();
-        let listed = runs.list_of_user(hugo.user.id, None, 0, 9).await;
+        let listed = runs.list_of_user(hugo.user.id, None, Page::first(9)).await;
         listed.unwrap().len()
     };
     world.run_due().await;
@@ -159,7 +174,11 @@ async fn runs_that_end_while_others_are_written_gather_for_the_next_time() {
     drop(held_up);
     writing.await.unwrap().unwrap();
     assert_eq!(*store.batches.lock().unwrap(), [1], "it is not chased");
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 3);
     assert_eq!(*store.batches.lock().unwrap(), [1, 2]);
 }
@@ -175,11 +194,19 @@ async fn what_could_not_be_written_waits_for_the_store_to_be_back() {
         world.clock.advance(Duration::from_secs(60));
         let usage = world.cloud.statistics(&hugo).await.unwrap().usage;
         assert_eq!(usage.cpu_time, Duration::ZERO);
-        let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+        let runs = world
+            .cloud
+            .list_runs(&hugo, None, Page::first(9))
+            .await
+            .unwrap();
         assert_eq!(runs, [], "what is there can be read");
     }
     store.record.set(false);
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 3);
     let usage = world.cloud.statistics(&hugo).await.unwrap().usage;
     assert_eq!(usage.cpu_time, CPU * 3, "each booked once");
@@ -201,7 +228,11 @@ async fn what_was_written_though_it_seemed_not_is_booked_once() {
     store.recorded.set(false);
     let usage = world.cloud.statistics(&hugo).await.unwrap().usage;
     assert_eq!(usage.cpu_time, CPU * 3);
-    let runs = world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap();
+    let runs = world
+        .cloud
+        .list_runs(&hugo, None, Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(runs.len(), 3);
 }
 
@@ -217,7 +248,11 @@ async fn nobody_waits_long_for_runs_that_cannot_be_written() {
     for user in [&hugo, &erna, &erna] {
         let begun = tokio::time::Instant::now();
         world.cloud.statistics(user).await.unwrap();
-        world.cloud.list_runs(user, None, 0, 9).await.unwrap();
+        world
+            .cloud
+            .list_runs(user, None, Page::first(9))
+            .await
+            .unwrap();
         assert!(begun.elapsed() < Duration::from_millis(600));
     }
 }
@@ -250,7 +285,14 @@ async fn a_user_who_is_busy_keeps_back_her_own_runs_only_until_a_batch_has_waite
         assert_eq!(written(&hugo).await, Duration::ZERO);
         // Her own list is shown at once, with what is there.
         let begun = tokio::time::Instant::now();
-        assert_eq!(world.cloud.list_runs(&hugo, None, 0, 9).await.unwrap(), []);
+        assert_eq!(
+            world
+                .cloud
+                .list_runs(&hugo, None, Page::first(9))
+                .await
+                .unwrap(),
+            []
+        );
         assert!(begun.elapsed() < Duration::from_millis(300));
     }
     let waited = store.waited.load(Ordering::SeqCst);

@@ -86,11 +86,7 @@ impl Scripted {
 }
 
 pub(crate) fn exception() -> CodeError {
-    CodeError::Exception {
-        kind: "ValueError".to_owned(),
-        message: "her secret".to_owned(),
-        line: Some(3),
-    }
+    CodeError::exception("ValueError", "her secret").at_line(3)
 }
 
 /// Counts down also if its future is dropped.
@@ -105,10 +101,7 @@ impl Drop for Running<'_> {
 #[async_trait]
 impl CodeRuntime for Scripted {
     async fn check(&self, _author: UserId, _code: &str) -> Checked {
-        Checked {
-            outcome: Ok(()),
-            cpu_time: Duration::ZERO,
-        }
+        Checked::new(Ok(()), Duration::ZERO)
     }
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
@@ -118,11 +111,7 @@ impl CodeRuntime for Scripted {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
         }
         if let Err(refused) = services.begin().await {
-            return Execution {
-                outcome: Err(refused),
-                cpu_time: Duration::ZERO,
-                output: Output::default(),
-            };
+            return Execution::new(Err(refused), Duration::ZERO);
         }
         let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         let _running = Running(self);
@@ -146,14 +135,9 @@ impl CodeRuntime for Scripted {
         }
         let outcome = self.outcomes.lock().unwrap().get(&*call.code).cloned();
         let is_run = &*call.code != "busy" || outcome.is_none();
-        Execution {
-            outcome: outcome.map_or_else(|| Ok(String::new()), Err),
-            cpu_time: if is_run { CPU } else { Duration::ZERO },
-            output: Output {
-                text: format!("for {user}"),
-                truncated: false,
-            },
-        }
+        let outcome = outcome.map_or_else(|| Ok(String::new()), Err);
+        let cpu_time = if is_run { CPU } else { Duration::ZERO };
+        Execution::new(outcome, cpu_time).with_output(Output::new(format!("for {user}")))
     }
 }
 
@@ -202,7 +186,10 @@ impl World {
     pub(crate) async fn hugo_with_jobs(&self, jobs: &[(&str, &str, u64)]) -> Session {
         let hugo = self.session_of_new("hugo").await;
         let source = given::source_with_jobs("Notes", jobs);
-        self.cloud.save_assembly(&hugo, "", &source).await.unwrap();
+        self.cloud
+            .save_assembly(&hugo, None, &source)
+            .await
+            .unwrap();
         self.install(&hugo).await;
         hugo
     }

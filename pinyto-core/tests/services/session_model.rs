@@ -192,11 +192,8 @@ impl Model {
 
     async fn set_active(&mut self, session: &Session, device: usize, active: bool) {
         let hash = self.devices[device].key_hash();
-        let result = self
-            .world
-            .cloud
-            .set_key_active(session, &hash, active)
-            .await;
+        let cloud = &self.world.cloud;
+        let result = crate::support::set_key_active(cloud, session, &hash, active).await;
         if self.keys[device] == KeyState::Absent {
             assert_eq!(code(result), "unknown_key");
         } else if !active && self.is_last_active(device) {

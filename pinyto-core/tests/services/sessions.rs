@@ -1,6 +1,7 @@
 //! How long sessions live, what ends them, and what they cost.
 
 use pinyto_core::{
+    Page,
     challenge::{DeviceKey, RequestToken, ServerKey},
     testing::{
         given,
@@ -249,9 +250,9 @@ async fn who_gets_the_identifier_of_a_lost_session_is_not_taken_for_its_user() {
             code(world.cloud.list_keys(claim).await),
             code(world.cloud.statistics(claim).await),
             code(world.cloud.list_own_assemblies(claim).await),
-            code(world.cloud.list_all_assemblies(claim, 0, 9).await),
-            code(world.cloud.list_jobs(claim, 0, 9).await),
-            code(world.cloud.list_runs(claim, None, 0, 9).await),
+            code(world.cloud.list_all_assemblies(claim, Page::first(9)).await),
+            code(world.cloud.list_jobs(claim, Page::first(9)).await),
+            code(world.cloud.list_runs(claim, None, Page::first(9)).await),
         ];
         assert_eq!(refused, ["unknown_token"; 7]);
     }

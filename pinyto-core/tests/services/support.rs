@@ -33,10 +33,7 @@ pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.session_idle = IDLE;
     settings.session_renewal = Some(RENEWAL);
-    settings.hash_cost = HashCost {
-        memory_kib: 8,
-        passes: 1,
-    };
+    settings.hash_cost = HashCost::new(8, 1);
     settings
 }
 
@@ -148,6 +145,31 @@ impl World {
 
 pub(crate) fn password(text: &str) -> Password {
     Password::choose(text).unwrap()
+}
+
+pub(crate) async fn set_key_active(
+    cloud: &Cloud,
+    session: &Session,
+    hash: &KeyHash,
+    active: bool,
+) -> Result<(), Error> {
+    if active {
+        cloud.activate_key(session, hash).await
+    } else {
+        cloud.deactivate_key(session, hash).await
+    }
+}
+
+pub(crate) async fn set_password_login(
+    cloud: &Cloud,
+    session: &Session,
+    allowed: bool,
+) -> Result<(), Error> {
+    if allowed {
+        cloud.allow_password_login(session).await
+    } else {
+        cloud.forbid_password_login(session).await
+    }
 }
 
 pub(crate) fn full_hash(key: &PublicKey) -> KeyHash {

@@ -17,10 +17,7 @@ pub(crate) const WRONG: &str = "wrong horses";
 pub(crate) const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(crate) fn strict() -> Settings {
-    let quota = |burst, interval| FailureQuota {
-        burst: NonZeroU32::new(burst).unwrap(),
-        interval,
-    };
+    let quota = |burst, interval| FailureQuota::new(NonZeroU32::new(burst).unwrap(), interval);
     let mut settings = settings();
     settings.throttle.account = quota(3, INTERVAL);
     settings.throttle.address = quota(6, Duration::from_secs(10));
@@ -76,7 +73,7 @@ async fn a_right_password_that_is_forbidden_counts_like_a_wrong_one() {
     world.cloud.register_new_key(&session, &new).await.unwrap();
     let token = world.login("hugo", &device).await.unwrap();
     let session = world.cloud.session(&token).await.unwrap();
-    let forbidden = world.cloud.set_password_login(&session, false).await;
+    let forbidden = world.cloud.forbid_password_login(&session).await;
     forbidden.unwrap();
     for text in [RIGHT, WRONG, RIGHT] {
         assert_eq!(
@@ -90,7 +87,7 @@ async fn a_right_password_that_is_forbidden_counts_like_a_wrong_one() {
     // Keys have nothing to do with it.
     let token = world.login("hugo", &device).await.unwrap();
     let session = world.cloud.session(&token).await.unwrap();
-    let allowed = world.cloud.set_password_login(&session, true).await;
+    let allowed = world.cloud.allow_password_login(&session).await;
     allowed.unwrap();
     assert_eq!(
         code(attempt(&world.cloud, "hugo", RIGHT).await),

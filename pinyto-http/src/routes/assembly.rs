@@ -1,7 +1,7 @@
 //! `/save_assembly`, `/list_own_assemblies`, `/install_assembly` and their like.
 
 use pinyto_core::{
-    Error,
+    Error, Page,
     assembly::{AssemblyName, AssemblyRef, MAX_LISTED},
     user::UserName,
 };
@@ -59,10 +59,11 @@ pub fn assemblies(api: Api) -> BoxedFilter<(Response,)> {
 async fn save(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.authenticate::<SaveAssembly>().await?;
     let source = asked.request.data.0.into_source().map_err(Error::from)?;
-    let original_name = &asked.request.original_name;
+    // What can't be a name names none.
+    let replaces = AssemblyName::parse(&asked.request.original_name).ok();
     asked
         .cloud
-        .save_assembly(&asked.session, original_name, &source)
+        .save_assembly(&asked.session, replaces.as_ref(), &source)
         .await?;
     Ok(reply::success())
 }
@@ -82,12 +83,9 @@ async fn list_own(incoming: Incoming) -> Result<Response, ApiError> {
 
 async fn list_all(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.claim_for::<ListAllAssemblies>().await?;
-    let skip = asked.request.skip.unwrap_or(0);
-    let count = asked.request.count.unwrap_or(MAX_LISTED);
-    let listed = asked
-        .cloud
-        .list_all_assemblies(asked.session, skip, count)
-        .await?;
+    let page = Page::first(asked.request.count.unwrap_or(MAX_LISTED));
+    let page = page.after(asked.request.skip.unwrap_or(0));
+    let listed = asked.cloud.list_all_assemblies(asked.session, page).await?;
     Ok(reply::json(&listed))
 }
 

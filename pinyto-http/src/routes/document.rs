@@ -5,7 +5,7 @@ use std::{convert::Infallible, str::FromStr};
 use percent_encoding::percent_decode_str;
 use pinyto_core::{
     Error,
-    assembly::{AssemblyName, AssemblyRef},
+    assembly::{AssemblyName, AssemblyRef, FunctionName},
     document::NewDocument,
     user::UserName,
 };
@@ -76,13 +76,18 @@ async fn call(
     function: &str,
     incoming: Incoming,
 ) -> Result<Response, ApiError> {
+    let asked = incoming.call().await?;
+    // What can't be a name names none.
+    let Ok(function) = FunctionName::parse(function) else {
+        return Err(asked.refusal(Error::UnknownFunction).await);
+    };
     let Asked {
         cloud,
         session,
         request,
-    } = incoming.call().await?;
+    } = asked;
     let answer = cloud
-        .call_function(session, &assembly, function, &request)
+        .call_function(session, &assembly, &function, &request)
         .await?;
     Ok(reply::of_function(answer))
 }

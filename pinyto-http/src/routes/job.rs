@@ -1,8 +1,8 @@
 //! `/list_jobs`, `/run_job`.
 
 use pinyto_core::{
-    Error,
-    assembly::{AssemblyName, AssemblyRef},
+    Error, Page,
+    assembly::{AssemblyName, AssemblyRef, JobName},
     job::{JobRef, MAX_LISTED},
     user::UserName,
 };
@@ -47,9 +47,9 @@ pub fn jobs(api: Api) -> BoxedFilter<(Response,)> {
 
 async fn list(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.claim_for::<ListJobs>().await?;
-    let skip = asked.request.skip.unwrap_or(0);
-    let count = asked.request.count.unwrap_or(MAX_LISTED);
-    let jobs = asked.cloud.list_jobs(asked.session, skip, count).await?;
+    let page = Page::first(asked.request.count.unwrap_or(MAX_LISTED));
+    let page = page.after(asked.request.skip.unwrap_or(0));
+    let jobs = asked.cloud.list_jobs(asked.session, page).await?;
     let jobs: Vec<JobStateAnswer<'_>> = jobs.iter().map(JobStateAnswer::from).collect();
     Ok(reply::json(&jobs))
 }
@@ -62,7 +62,7 @@ async fn run(incoming: Incoming) -> Result<Response, ApiError> {
         author: UserName::parse(author).map_err(|_| Error::AssemblyNotInstalled)?,
         name: AssemblyName::parse(name).map_err(|_| Error::AssemblyNotInstalled)?,
     };
-    let name = AssemblyName::parse(job).map_err(|_| Error::UnknownJob)?;
+    let name = JobName::parse(job).map_err(|_| Error::UnknownJob)?;
     let job = JobRef { assembly, name };
     asked.cloud.run_job_now(&asked.session, &job).await?;
     Ok(reply::success())

@@ -97,7 +97,11 @@ async fn set_key_active(incoming: Incoming) -> Result<Response, ApiError> {
     let key_hash = KeyHash::parse(&asked.request.key_hash).map_err(Error::from)?;
     let active = asked.request.active_state;
     let (cloud, session) = (asked.cloud, asked.session);
-    cloud.set_key_active(&session, &key_hash, active).await?;
+    if active {
+        cloud.activate_key(&session, &key_hash).await?;
+    } else {
+        cloud.deactivate_key(&session, &key_hash).await?;
+    }
     Ok(reply::success())
 }
 

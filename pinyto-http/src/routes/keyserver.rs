@@ -84,6 +84,10 @@ async fn set_password_login(incoming: Incoming) -> Result<Response, ApiError> {
     let asked = incoming.authenticate::<SetPasswordLogin>().await?;
     let allowed = asked.request.allowed;
     let (cloud, session) = (asked.cloud, asked.session);
-    cloud.set_password_login(&session, allowed).await?;
+    if allowed {
+        cloud.allow_password_login(&session).await?;
+    } else {
+        cloud.forbid_password_login(&session).await?;
+    }
     Ok(reply::success())
 }

@@ -1,7 +1,7 @@
 //! `/list_runs`, `/get_run`, `/list_assembly_runs`.
 
 use pinyto_core::{
-    Error,
+    Error, Page,
     assembly::{AssemblyName, AssemblyRef},
     run::MAX_LISTED,
     user::UserName,
@@ -61,12 +61,10 @@ async fn list(incoming: Incoming) -> Result<Response, ApiError> {
             }
         },
     };
-    let skip = asked.request.skip.unwrap_or(0);
-    let count = asked.request.count.unwrap_or(MAX_LISTED);
+    let page = Page::first(asked.request.count.unwrap_or(MAX_LISTED));
+    let page = page.after(asked.request.skip.unwrap_or(0));
     let (cloud, session) = (asked.cloud, asked.session);
-    let runs = cloud
-        .list_runs(session, named.as_ref(), skip, count)
-        .await?;
+    let runs = cloud.list_runs(session, named.as_ref(), page).await?;
     let runs: Vec<RunAnswer<'_>> = runs.iter().map(RunAnswer::from).collect();
     Ok(reply::json(&runs))
 }
@@ -85,11 +83,11 @@ async fn list_of_assembly(incoming: Incoming) -> Result<Response, ApiError> {
     let Ok(name) = AssemblyName::parse(&asked.request.name) else {
         return Err(asked.refusal(Error::UnknownAssembly).await);
     };
-    let skip = asked.request.skip.unwrap_or(0);
-    let count = asked.request.count.unwrap_or(MAX_LISTED);
+    let page = Page::first(asked.request.count.unwrap_or(MAX_LISTED));
+    let page = page.after(asked.request.skip.unwrap_or(0));
     let (cloud, session) = (asked.cloud, asked.session);
     let runs = cloud
-        .list_runs_of_own_assembly(session, &name, skip, count)
+        .list_runs_of_own_assembly(session, &name, page)
         .await?;
     let runs: Vec<AuthorRunAnswer<'_>> = runs.iter().map(AuthorRunAnswer::from).collect();
     Ok(reply::json(&runs))

@@ -2,7 +2,10 @@
 
 use pinyto_core::{
     Error,
-    assembly::{AssemblyName, AssemblySource, Function, InvalidAssembly, InvalidAssemblyName, Job},
+    assembly::{
+        AssemblyName, AssemblySource, DataAccess, Function, FunctionName, InvalidAssembly,
+        InvalidAssemblyName, Job, JobName,
+    },
     egress::HostPattern,
     query::Path,
 };
@@ -166,19 +169,13 @@ impl AssemblyData {
     ///
     /// [`NoAssembly`] tells which rule it breaks.
     pub fn into_source(self) -> Result<AssemblySource, NoAssembly> {
-        let name = |text: &str| AssemblyName::parse(text).map_err(NoAssembly::Name);
         let function = |Object(data): Object<FunctionData>| {
-            Ok(Function {
-                name: name(&data.name)?,
-                code: data.code,
-            })
+            let name = FunctionName::parse(&data.name).map_err(NoAssembly::Name)?;
+            Ok(Function::new(name, data.code))
         };
         let job = |Object(data): Object<JobData>| {
-            Ok(Job {
-                name: name(&data.name)?,
-                code: data.code,
-                schedule: data.schedule.0,
-            })
+            let name = JobName::parse(&data.name).map_err(NoAssembly::Name)?;
+            Ok(Job::new(name, data.code).every(data.schedule.0))
         };
         let index = |text: &String| {
             let path = Path::parse(text).map_err(InvalidAssembly::from);
@@ -195,7 +192,7 @@ impl AssemblyData {
             None => None,
         };
         let source = AssemblySource::new(
-            name(&self.name)?,
+            AssemblyName::parse(&self.name).map_err(NoAssembly::Name)?,
             self.description,
             self.api_functions
                 .into_iter()
@@ -205,7 +202,7 @@ impl AssemblyData {
                 .into_iter()
                 .map(job)
                 .collect::<Result<_, NoAssembly>>()?,
-            self.only_own_data,
+            DataAccess::from_only_own_data(self.only_own_data),
         );
         source
             .and_then(|source| source.with_indexes(indexes))

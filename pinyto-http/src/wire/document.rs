@@ -63,7 +63,11 @@ pub struct StatisticsAnswer {
 }
 
 impl From<Statistics> for StatisticsAnswer {
-    fn from(Statistics { usage, assemblies }: Statistics) -> Self {
+    fn from(
+        Statistics {
+            usage, assemblies, ..
+        }: Statistics,
+    ) -> Self {
         Self {
             time_budget: usage.cpu_time.as_secs_f64(),
             storage_budget: usage.byte_seconds,

@@ -198,7 +198,7 @@ pub struct KeyList(pub Vec<ListedKey>);
 impl Serialize for KeyList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for ListedKey { key, current } in &self.0 {
+        for ListedKey { key, current, .. } in &self.0 {
             let fingerprint = key.material.fingerprint();
             let (digits, length) = hex(fingerprint.as_bytes());
             // Only ASCII digits, so neither can fail.

@@ -163,8 +163,8 @@ impl<'a> From<&'a Run> for RunAnswer<'a> {
         Self {
             id: run.id,
             assembly: &run.assembly_name,
-            kind: run.part.kind.name(),
-            name: run.part.name.as_str(),
+            kind: run.part.kind().name(),
+            name: run.part.name(),
             started: run.started_at,
             duration: run.duration,
             cpu: run.cpu_time,
@@ -232,8 +232,8 @@ impl<'a> From<&'a AuthorRun> for AuthorRunAnswer<'a> {
         };
         Self {
             id: run.id,
-            kind: run.part.kind.name(),
-            name: run.part.name.as_str(),
+            kind: run.part.kind().name(),
+            name: run.part.name(),
             started: run.started_at,
             duration: run.duration,
             cpu: run.cpu_time,

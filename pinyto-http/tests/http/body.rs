@@ -24,10 +24,9 @@ async fn listen(settings: HttpSettings) -> (Server, SocketAddr) {
 }
 
 fn small() -> HttpSettings {
-    HttpSettings {
-        max_body_bytes: LIMIT,
-        ..HttpSettings::default()
-    }
+    let mut settings = HttpSettings::default();
+    settings.max_body_bytes = LIMIT;
+    settings
 }
 
 /// The status and the JSON of one answer.
@@ -112,11 +111,9 @@ async fn the_content_type_does_not_matter() {
 
 #[tokio::test]
 async fn a_client_that_dribbles_is_cut_off() {
-    let (_, address) = listen(HttpSettings {
-        body_timeout: Duration::from_millis(300),
-        ..small()
-    })
-    .await;
+    let mut settings = small();
+    settings.body_timeout = Duration::from_millis(300);
+    let (_, address) = listen(settings).await;
     let started = Instant::now();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "POST /list_keys HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n{";
@@ -153,12 +150,10 @@ async fn a_client_that_goes_away_harms_nobody() {
 
 #[tokio::test]
 async fn all_bodies_together_take_no_more_memory_than_allowed() {
-    let (_, address) = listen(HttpSettings {
-        max_body_bytes: 100_000,
-        body_memory: 1,
-        ..HttpSettings::default()
-    })
-    .await;
+    let mut settings = HttpSettings::default();
+    settings.max_body_bytes = 100_000;
+    settings.body_memory = 1;
+    let (_, address) = listen(settings).await;
     let mut unfinished = TcpStream::connect(address).await.unwrap();
     let head = "POST /logout HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
     unfinished.write_all(head.as_bytes()).await.unwrap();

@@ -82,11 +82,8 @@ async fn any_json_is_an_answer_and_one_with_an_error_has_the_status_for_that() {
 
 #[tokio::test]
 async fn an_exception_is_told_with_its_type_message_and_line() {
-    let exception = |line| CodeError::Exception {
-        kind: "ValueError".into(),
-        message: "not \"that\" <one>".into(),
-        line,
-    };
+    let exception =
+        |line: Option<u32>| CodeError::exception("ValueError", "not \"that\" <one>").at_line(line);
     let answer = call(Err(exception(Some(3)))).await;
     assert_eq!(answer.error(), (400, "code_exception"));
     let sentence = "ValueError: not \"that\" <one> (line 3)";
@@ -102,10 +99,7 @@ async fn code_that_can_not_be_run_to_its_end_says_why() {
     let second = Duration::from_secs(1);
     for (error, code, part) in [
         (
-            CodeError::Syntax {
-                message: "there are no classes".into(),
-                line: Some(2),
-            },
+            CodeError::syntax("there are no classes").at_line(2),
             "code_invalid",
             "there are no classes (line 2)",
         ),

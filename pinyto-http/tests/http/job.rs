@@ -28,11 +28,7 @@ async fn world_with(settings: Settings) -> (Server, String) {
     let runtime = ScriptedRuntime::default()
         .on("fine", |_| executed(Ok("null".into())))
         .on("fails", |_| {
-            executed(Err(CodeError::Exception {
-                kind: "KeyError".into(),
-                message: "'isbn'".into(),
-                line: Some(2),
-            }))
+            executed(Err(CodeError::exception("KeyError", "'isbn'").at_line(2)))
         });
     let server = Server::over(running(runtime, settings));
     let token = server.user("alice", 0).await;

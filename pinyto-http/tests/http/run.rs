@@ -14,20 +14,13 @@ use crate::support::{Server, quick_settings, running};
 /// `bad` raises it.
 async fn world() -> (Server, String, String) {
     let runtime = ScriptedRuntime::default()
-        .on("good", |call| Execution {
-            cpu_time: Duration::from_micros(12_500),
-            output: Output {
-                text: call.body.to_string(),
-                truncated: true,
-            },
-            ..executed(Ok("1".into()))
+        .on("good", |call| {
+            let printed = Output::new(call.body.to_string()).truncated();
+            Execution::new(Ok("1".into()), Duration::from_micros(12_500)).with_output(printed)
         })
         .on("bad", |call| {
-            executed(Err(CodeError::Exception {
-                kind: "ValueError".into(),
-                message: call.body.to_string(),
-                line: Some(4),
-            }))
+            let raised = CodeError::exception("ValueError", call.body.to_string());
+            executed(Err(raised.at_line(4)))
         });
     let server = Server::over(running(runtime, quick_settings()));
     let (alice, bob) = (server.user("alice", 0).await, server.user("bob", 1).await);

@@ -23,10 +23,7 @@ pub(crate) fn cloud() -> Cloud {
 pub(crate) fn quick_settings() -> Settings {
     let mut settings = Settings::default();
     settings.throttle.enabled = false;
-    settings.hash_cost = HashCost {
-        memory_kib: 64,
-        passes: 1,
-    };
+    settings.hash_cost = HashCost::new(64, 1);
     settings
 }
 

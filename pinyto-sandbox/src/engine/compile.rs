@@ -94,10 +94,7 @@ pub(super) fn compile(code: &str) -> Result<Compiled, CodeError> {
 }
 
 fn syntax(message: impl Into<String>, line: Option<u32>) -> CodeError {
-    CodeError::Syntax {
-        message: message.into(),
-        line,
-    }
+    CodeError::syntax(message).at_line(line)
 }
 
 fn parse(text: &str, function: &str, place: Place, prefix: &Prefix) -> Result<Findings, CodeError> {

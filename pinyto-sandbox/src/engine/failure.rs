@@ -31,11 +31,8 @@ pub(super) fn of_run(
     } else {
         (kind(exception.exc_type()), said(exception))
     };
-    CodeError::Exception {
-        kind,
-        message: compiled.prefix.hidden(&message).into_owned(),
-        line: line(exception, &compiled.place),
-    }
+    let message = compiled.prefix.hidden(&message);
+    CodeError::exception(kind, message).at_line(line(exception, &compiled.place))
 }
 
 const NOT_FROM_WITHIN: &str = "db and Http can't be called from within list.sort, itertools, \
@@ -50,10 +47,7 @@ pub(super) fn of_compilation(exception: &MontyException, place: &Place) -> CodeE
             || message.to_owned(),
             |what| format!("{what} can't be used here"),
         );
-    CodeError::Syntax {
-        message,
-        line: line(exception, place),
-    }
+    CodeError::syntax(message).at_line(line(exception, place))
 }
 
 pub(super) fn limit(limit: CodeLimit) -> CodeError {

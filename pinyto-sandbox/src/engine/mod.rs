@@ -332,10 +332,9 @@ fn answer(value: &MontyObject, limits: &CodeLimits) -> Result<String, CodeError>
     match json::write(&mut text, value.as_ref(), Purpose::Answer, limits.answer) {
         Ok(()) => Ok(text),
         Err(WriteError::TooLong) => Err(too_long()),
-        Err(WriteError::Raise(kind, message)) => Err(CodeError::Exception {
-            kind: kind.to_owned(),
-            message: format!("the returned value: {message}"),
-            line: None,
-        }),
+        Err(WriteError::Raise(kind, message)) => {
+            let message = format!("the returned value: {message}");
+            Err(CodeError::exception(kind, message))
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Runtimes, calls and services for the tests.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use libtest_mimic::Trial;
@@ -10,7 +10,7 @@ use pinyto_core::{
         CodeCall, CodeError, CodeLimits, CodeRuntime, Execution, Service, ServiceError,
         ServiceException, Services,
     },
-    user::UserName,
+    user::{User, UserName},
 };
 use pinyto_sandbox::{PythonRuntime, PythonRuntimeBuilder};
 use serde_json::{Value, json};
@@ -51,14 +51,10 @@ pub(crate) async fn runtime() -> PythonRuntime {
 }
 
 pub(crate) fn call(user: i64, code: &str) -> CodeCall {
-    CodeCall {
-        code: Arc::from(code),
-        user: UserId::new(user),
-        assembly: AssemblyId::new(1),
-        user_name: UserName::parse("alice").unwrap(),
-        body: Arc::from("{}"),
-        limits: limits(),
-    }
+    let alice = User::new(UserId::new(user), UserName::parse("alice").unwrap());
+    let mut call = CodeCall::new(code, alice, AssemblyId::new(1));
+    call.limits = limits();
+    call
 }
 
 /// With so little CPU time that what computes for ever ends quickly.

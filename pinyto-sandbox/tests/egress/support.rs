@@ -179,15 +179,10 @@ pub(crate) async fn fetch_within(
     (user, budget): (i64, &Arc<RequestBudget>),
 ) -> Result<String, EgressError> {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    egress
-        .fetch(&EgressRequest {
-            user: UserId::new(user),
-            requests: Arc::clone(budget),
-            url: url.to_owned(),
-            form: form.map(|form| form.iter().map(owned).collect()),
-            allowed_hosts: declared.map(|hosts| hosts.iter().map(|host| pattern(host)).collect()),
-        })
-        .await
+    let mut request = EgressRequest::get(UserId::new(user), url, Arc::clone(budget));
+    request.form = form.map(|form| form.iter().map(owned).collect());
+    request.allowed_hosts = declared.map(|hosts| hosts.iter().map(|host| pattern(host)).collect());
+    egress.fetch(&request).await
 }
 
 /// Names with one list of addresses for each time they are asked for; the last one stays.

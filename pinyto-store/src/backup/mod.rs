@@ -152,6 +152,21 @@ pub enum BackupError {
     },
 }
 
+impl BackupError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "database_not_opened",
+            Self::Nothing => "backup_nothing",
+            Self::Outdated { .. } => "backup_outdated",
+            Self::Read(_) => "database_unavailable",
+            Self::Write(_) => "backup_not_written",
+            Self::Damaged { .. } | Self::Miscounted { .. } => "database_inconsistent",
+        }
+    }
+}
+
 /// Why a backup is not restored: one sentence for the operator. The database is as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -216,6 +231,23 @@ pub enum RestoreError {
     /// The database can't be written.
     #[error("The database can't be written: {0}.")]
     Database(#[source] BoxError),
+}
+
+impl RestoreError {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "database_not_opened",
+            Self::NotEmpty { .. } => "database_not_empty",
+            Self::Read(_) => "backup_not_read",
+            Self::Version { .. } => "backup_version",
+            Self::Invalid { .. } => "backup_invalid",
+            Self::Refused { .. } => "database_refused",
+            Self::Miscounted { .. } => "database_inconsistent",
+            Self::Database(_) => "database_unavailable",
+        }
+    }
 }
 
 /// That there are tables of which a backup can be made.

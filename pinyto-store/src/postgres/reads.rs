@@ -5,9 +5,10 @@
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary,
-        InstalledFunction,
+        FunctionName, InstalledFunction,
     },
     clock::Timestamp,
     id::SessionId,
@@ -213,13 +214,12 @@ impl SessionReads for PostgresStore {
     async fn all_assemblies(
         &self,
         session: SessionId,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<ReadFor<Vec<AssemblySummary>>, StoreError> {
         let list = || {
             query::<SummaryRow>(ALL_ASSEMBLIES, session)
-                .bind(number(skip))
-                .bind(number(count))
+                .bind(number(page.skip))
+                .bind(number(page.count))
         };
         self.read_for(list, summaries).await
     }
@@ -249,7 +249,7 @@ impl SessionReads for PostgresStore {
         &self,
         session: SessionId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<ReadFor<Option<InstalledFunction>>, StoreError> {
         let find = || {
             query::<InstalledRow>(FUNCTION, session)
@@ -264,13 +264,12 @@ impl SessionReads for PostgresStore {
         &self,
         session: SessionId,
         now: Timestamp,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<ReadFor<Vec<JobState>>, StoreError> {
         let list = || {
             query::<StateRow>(JOBS, session)
-                .bind(number(skip))
-                .bind(number(count))
+                .bind(number(page.skip))
+                .bind(number(page.count))
         };
         self.read_for(list, |rows| states(rows, now)).await
     }
@@ -279,14 +278,13 @@ impl SessionReads for PostgresStore {
         &self,
         session: SessionId,
         assembly: Option<&AssemblyRef>,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<ReadFor<Vec<Run>>, StoreError> {
         let list = || {
             query::<RunRow>(RUNS, session)
                 .bind(assembly.map(ToString::to_string))
-                .bind(number(skip))
-                .bind(number(count))
+                .bind(number(page.skip))
+                .bind(number(page.count))
         };
         self.read_for(list, runs).await
     }
@@ -304,14 +302,13 @@ impl SessionReads for PostgresStore {
         &self,
         session: SessionId,
         assembly: &AssemblyName,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<ReadFor<Option<Vec<Run>>>, StoreError> {
         let list = || {
             query::<Joined<RunRow>>(RUNS_OF_OWN_ASSEMBLY, session)
                 .bind(assembly.as_str())
-                .bind(number(skip))
-                .bind(number(count))
+                .bind(number(page.skip))
+                .bind(number(page.count))
         };
         let read = |rows: Vec<Joined<RunRow>>| {
             let is_hers = !rows.is_empty();

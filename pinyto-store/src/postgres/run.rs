@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     assembly::{AssemblyName, AssemblyRef},
     clock::Timestamp,
     id::UserId,
@@ -337,15 +338,14 @@ impl RunRepository for PostgresStore {
         &self,
         user: UserId,
         assembly: Option<&AssemblyRef>,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<Run>, StoreError> {
         let list = || {
             sqlx::query_as::<_, RunRow>(LIST_OF_USER)
                 .bind(user.get())
                 .bind(assembly.map(ToString::to_string))
-                .bind(number(skip))
-                .bind(number(count))
+                .bind(number(page.skip))
+                .bind(number(page.count))
         };
         runs(self.database.all(list).await?)
     }
@@ -354,8 +354,7 @@ impl RunRepository for PostgresStore {
         &self,
         author: UserId,
         assembly: &AssemblyName,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Option<Vec<Run>>, StoreError> {
         let find = || {
             sqlx::query_as::<_, (i64,)>(OWN_ASSEMBLY)
@@ -369,8 +368,8 @@ impl RunRepository for PostgresStore {
         let list = || {
             sqlx::query_as::<_, RunRow>(LIST_OF_ASSEMBLY)
                 .bind(assembly)
-                .bind(number(skip))
-                .bind(number(count))
+                .bind(number(page.skip))
+                .bind(number(page.count))
         };
         runs(self.database.all(list).await?).map(Some)
     }

@@ -1,7 +1,7 @@
 use pinyto_core::{
     assembly::{
-        Assembly, AssemblyName, AssemblySource, AssemblySummary, Function, InstalledFunction, Job,
-        Schedule,
+        Assembly, AssemblyName, AssemblySource, AssemblySummary, DataAccess, Function,
+        FunctionName, InstalledFunction, Job, JobName, Schedule,
     },
     egress::HostPattern,
     id::AssemblyId,
@@ -23,11 +23,9 @@ impl TryFrom<SummaryRow> for AssemblySummary {
     type Error = Corrupt;
 
     fn try_from(row: SummaryRow) -> Result<Self, Corrupt> {
-        Ok(Self {
-            name: AssemblyName::parse(&row.name).map_err(corrupt("pinyto_assemblies.name"))?,
-            author: UserName::parse(&row.author).map_err(corrupt("pinyto_users.name"))?,
-            description: row.description,
-        })
+        let name = AssemblyName::parse(&row.name).map_err(corrupt("pinyto_assemblies.name"))?;
+        let author = UserName::parse(&row.author).map_err(corrupt("pinyto_users.name"))?;
+        Ok(Self::new(name, author, row.description))
     }
 }
 
@@ -80,8 +78,8 @@ impl TryFrom<FunctionRow> for Function {
     type Error = Corrupt;
 
     fn try_from(FunctionRow(name, code): FunctionRow) -> Result<Self, Corrupt> {
-        let name = AssemblyName::parse(&name).map_err(corrupt("pinyto_functions.name"))?;
-        Ok(Self { name, code })
+        let name = FunctionName::parse(&name).map_err(corrupt("pinyto_functions.name"))?;
+        Ok(Self::new(name, code))
     }
 }
 
@@ -93,11 +91,9 @@ impl TryFrom<JobRow> for Job {
 
     fn try_from(JobRow(name, code, schedule): JobRow) -> Result<Self, Corrupt> {
         let schedule = Schedule::from_minutes(schedule).ok_or("too long");
-        Ok(Self {
-            name: AssemblyName::parse(&name).map_err(corrupt("pinyto_jobs.name"))?,
-            code,
-            schedule: schedule.map_err(corrupt("pinyto_jobs.schedule"))?,
-        })
+        let schedule = schedule.map_err(corrupt("pinyto_jobs.schedule"))?;
+        let name = JobName::parse(&name).map_err(corrupt("pinyto_jobs.name"))?;
+        Ok(Self::new(name, code).every(schedule))
     }
 }
 
@@ -132,18 +128,17 @@ impl TryFrom<AssemblyRow> for Assembly {
             name,
             author,
             description,
+            ..
         } = row.summary.try_into()?;
         let functions = gathered::<FunctionRow, _>("pinyto_functions", &row.functions)?;
         let jobs = gathered::<JobRow, _>("pinyto_jobs", &row.jobs)?;
         let indexes = gathered::<IndexRow, _>("pinyto_assembly_indexes", &row.indexes)?;
         let hosts = hosts(row.http_hosts.as_deref())?;
-        let source = AssemblySource::new(name, description, functions, jobs, row.only_own_data)
+        let access = DataAccess::from_only_own_data(row.only_own_data);
+        let source = AssemblySource::new(name, description, functions, jobs, access)
             .and_then(|source| source.with_indexes(indexes))
             .and_then(|source| source.with_http_hosts(hosts));
-        Ok(Self {
-            id: AssemblyId::new(row.id),
-            author,
-            source: source.map_err(corrupt("pinyto_assemblies"))?,
-        })
+        let source = source.map_err(corrupt("pinyto_assemblies"))?;
+        Ok(Self::new(AssemblyId::new(row.id), author, source))
     }
 }

@@ -50,12 +50,9 @@ impl DocumentRow {
     }
 
     pub(crate) fn document(&self) -> Result<Document, Corrupt> {
-        Ok(Document {
-            id: document_id(&self.id)?,
-            assembly: self.assembly()?,
-            time: self.time(),
-            fields: json::object(&self.body).map_err(corrupt(BODY))?,
-        })
+        let (id, fields) = (document_id(&self.id)?, json::object(&self.body));
+        let fields = fields.map_err(corrupt(BODY))?;
+        Ok(Document::new(id, self.assembly()?, self.time(), fields))
     }
 
     /// The whole document as JSON.

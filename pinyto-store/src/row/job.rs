@@ -1,5 +1,5 @@
 use pinyto_core::{
-    assembly::{AssemblyName, AssemblyRef, Schedule},
+    assembly::{AssemblyName, AssemblyRef, JobName, Schedule},
     clock::Timestamp,
     document::DocumentId,
     id::{AssemblyId, JobEntryId, UserId},
@@ -51,10 +51,11 @@ impl TryFrom<EntryRow> for JobEntry {
         let held_by = held_by.transpose();
         let held_by = held_by.map_err(corrupt("pinyto_job_entries.held_by"))?;
         let failure = match (&row.failure_kind, row.failed_at) {
-            (Some(kind), Some(at)) => Some(JobFailure {
-                error: run_error(kind, row.failure_message.as_deref(), row.failure_line)?,
-                at: moment(at),
-            }),
+            (Some(kind), Some(at)) => {
+                let message = row.failure_message.as_deref();
+                let error = run_error(kind, message, row.failure_line)?;
+                Some(JobFailure::new(error, moment(at)))
+            }
             _ => None,
         };
         Ok(Self {
@@ -91,7 +92,7 @@ impl TryFrom<NameRow> for JobRef {
                 name: AssemblyName::parse(&row.assembly)
                     .map_err(corrupt("pinyto_assemblies.name"))?,
             },
-            name: AssemblyName::parse(&row.job).map_err(corrupt("pinyto_job_entries.job"))?,
+            name: JobName::parse(&row.job).map_err(corrupt("pinyto_job_entries.job"))?,
         })
     }
 }

@@ -138,15 +138,14 @@ impl TryFrom<KeyRow> for Key {
 
     fn try_from(mut row: KeyRow) -> Result<Self, Corrupt> {
         let label = row.label.as_deref().map(KeyLabel::parse).transpose();
-        Ok(Self {
-            id: KeyId::new(row.id),
-            user: UserId::new(row.user_id),
-            material: row.material()?,
-            label: label.map_err(corrupt("pinyto_keys.label"))?,
-            active: row.active,
-            created_at: Timestamp::from_unix_millis(row.created_at),
-            last_used_at: row.last_used_at.map(Timestamp::from_unix_millis),
-        })
+        let label = label.map_err(corrupt("pinyto_keys.label"))?;
+        let (id, user) = (KeyId::new(row.id), UserId::new(row.user_id));
+        let created_at = Timestamp::from_unix_millis(row.created_at);
+        let mut key = Self::new(id, user, row.material()?, created_at);
+        key.label = label;
+        key.active = row.active;
+        key.last_used_at = row.last_used_at.map(Timestamp::from_unix_millis);
+        Ok(key)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use pinyto_core::{
-    assembly::{AssemblyName, AssemblyRef},
+    assembly::AssemblyRef,
     clock::Timestamp,
     id::{AssemblyId, UserId},
     run::{HourUsage, PartKind, Run, RunError, RunId, RunOutcome, RunPart},
@@ -48,6 +48,7 @@ impl TryFrom<RunRow> for Run {
         let id = <[u8; 12]>::try_from(row.id.as_slice()).map_err(corrupt("pinyto_runs.id"))?;
         let assembly_name = AssemblyRef::parse(&row.assembly).ok_or("not author/name");
         let kind = PartKind::from_name(&row.part_kind).ok_or("unknown");
+        let kind = kind.map_err(corrupt("pinyto_runs.part_kind"))?;
         let duration = u64::try_from(row.duration_nanos);
         let cpu_time = u64::try_from(row.cpu_nanos);
         let outcome = match &row.failure_kind {
@@ -57,27 +58,23 @@ impl TryFrom<RunRow> for Run {
                 RunOutcome::Failed(run_error(kind, message, row.failure_line)?)
             }
         };
-        Ok(Self {
-            id: RunId::from_bytes(id),
-            user: UserId::new(row.user_id),
-            assembly: AssemblyId::new(row.assembly_id),
-            assembly_name: assembly_name.map_err(corrupt("pinyto_runs.assembly"))?,
-            part: RunPart {
-                kind: kind.map_err(corrupt("pinyto_runs.part_kind"))?,
-                name: AssemblyName::parse(&row.part).map_err(corrupt("pinyto_runs.part"))?,
-            },
-            started_at: Timestamp::from_unix_millis(row.started_at),
-            duration: Duration::from_nanos(
-                duration.map_err(corrupt("pinyto_runs.duration_nanos"))?,
-            ),
-            cpu_time: Duration::from_nanos(cpu_time.map_err(corrupt("pinyto_runs.cpu_nanos"))?),
-            outcome,
-            output: Output {
-                text: row.output,
-                truncated: row.truncated,
-            },
-            attempt: u32::try_from(row.attempt).map_err(corrupt("pinyto_runs.attempt"))?,
-        })
+        let assembly_name = assembly_name.map_err(corrupt("pinyto_runs.assembly"))?;
+        let mut run = Self::new(
+            RunId::from_bytes(id),
+            UserId::new(row.user_id),
+            (AssemblyId::new(row.assembly_id), assembly_name),
+            RunPart::parse(kind, &row.part).map_err(corrupt("pinyto_runs.part"))?,
+            Timestamp::from_unix_millis(row.started_at),
+        );
+        let duration = duration.map_err(corrupt("pinyto_runs.duration_nanos"))?;
+        run.duration = Duration::from_nanos(duration);
+        let cpu_time = cpu_time.map_err(corrupt("pinyto_runs.cpu_nanos"))?;
+        run.cpu_time = Duration::from_nanos(cpu_time);
+        run.outcome = outcome;
+        run.output = Output::new(row.output);
+        run.output.truncated = row.truncated;
+        run.attempt = u32::try_from(row.attempt).map_err(corrupt("pinyto_runs.attempt"))?;
+        Ok(run)
     }
 }
 
@@ -116,8 +113,8 @@ impl<'a> From<&'a Run> for NewRun<'a> {
             user: run.user.get(),
             assembly_id: run.assembly.get(),
             assembly: run.assembly_name.to_string(),
-            part_kind: run.part.kind.name(),
-            part: run.part.name.as_str(),
+            part_kind: run.part.kind().name(),
+            part: run.part.name(),
             started_at: run.started_at.unix_millis(),
             duration: nanos(run.duration),
             cpu: nanos(run.cpu_time),

@@ -24,13 +24,14 @@ impl TryFrom<SessionRow> for Session {
     fn try_from(row: SessionRow) -> Result<Self, Corrupt> {
         let token_hash = <[u8; 32]>::try_from(row.token_hash.as_slice())
             .map_err(corrupt("pinyto_sessions.token_hash"))?;
-        Ok(Self {
-            id: SessionId::new(row.id),
-            user: user(row.user_id, &row.user_name)?,
-            key: KeyId::new(row.key_id),
-            token_hash: SessionTokenHash::from_bytes(token_hash),
-            created_at: Timestamp::from_unix_millis(row.created_at),
-            last_used_at: Timestamp::from_unix_millis(row.last_used_at),
-        })
+        let mut session = Self::new(
+            SessionId::new(row.id),
+            user(row.user_id, &row.user_name)?,
+            KeyId::new(row.key_id),
+            SessionTokenHash::from_bytes(token_hash),
+            Timestamp::from_unix_millis(row.created_at),
+        );
+        session.last_used_at = Timestamp::from_unix_millis(row.last_used_at);
+        Ok(session)
     }
 }

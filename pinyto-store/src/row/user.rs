@@ -25,10 +25,8 @@ impl TryFrom<UserRow> for User {
 
 /// The user whom a row of `pinyto_users` describes.
 pub(crate) fn user(id: i64, name: &str) -> Result<User, Corrupt> {
-    Ok(User {
-        id: UserId::new(id),
-        name: UserName::parse(name).map_err(corrupt("pinyto_users.name"))?,
-    })
+    let name = UserName::parse(name).map_err(corrupt("pinyto_users.name"))?;
+    Ok(User::new(UserId::new(id), name))
 }
 
 #[derive(sqlx::FromRow)]

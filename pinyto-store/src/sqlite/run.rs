@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     assembly::{AssemblyName, AssemblyRef},
     clock::Timestamp,
     id::UserId,
@@ -215,14 +216,13 @@ impl RunRepository for SqliteStore {
         &self,
         user: UserId,
         assembly: Option<&AssemblyRef>,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<Run>, StoreError> {
         let query = sqlx::query_as::<_, RunRow>(LIST_OF_USER)
             .bind(user.get())
             .bind(assembly.map(ToString::to_string))
-            .bind(number(skip))
-            .bind(number(count));
+            .bind(number(page.skip))
+            .bind(number(page.count));
         runs(self.readers.all(query).await?)
     }
 
@@ -230,8 +230,7 @@ impl RunRepository for SqliteStore {
         &self,
         author: UserId,
         assembly: &AssemblyName,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Option<Vec<Run>>, StoreError> {
         let query = sqlx::query_as::<_, (i64,)>(OWN_ASSEMBLY)
             .bind(author.get())
@@ -242,8 +241,8 @@ impl RunRepository for SqliteStore {
         };
         let query = sqlx::query_as::<_, RunRow>(LIST_OF_ASSEMBLY)
             .bind(assembly)
-            .bind(number(skip))
-            .bind(number(count));
+            .bind(number(page.skip))
+            .bind(number(page.count));
         runs(self.readers.all(query).await?).map(Some)
     }
 

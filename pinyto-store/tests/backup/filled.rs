@@ -35,7 +35,7 @@ pub(crate) fn document(n: u64) -> Document {
 pub(crate) fn job(assembly: &str, name: &str) -> JobRef {
     JobRef {
         assembly: given::assembly_ref(assembly),
-        name: given::assembly_name(name),
+        name: given::job_name(name),
     }
 }
 

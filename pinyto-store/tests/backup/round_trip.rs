@@ -1,6 +1,7 @@
 //! From one database to another and back.
 
 use pinyto_core::{
+    Page,
     document::{Scope, Searched},
     job::JobState,
     query::Query,
@@ -156,7 +157,11 @@ async fn a_restored_store_answers_as_before_and_goes_on() {
         // Jobs: what ran when the backup was made counts as lost; the rest is as it was.
         let now = given::at(MOMENT + 1);
         let states = |store: std::sync::Arc<dyn Store>| async move {
-            store.jobs().list_of_user(ann.id, now, 0, 99).await.unwrap()
+            store
+                .jobs()
+                .list_of_user(ann.id, now, Page::first(99))
+                .await
+                .unwrap()
         };
         let shown = |states: Vec<JobState>| -> Vec<_> {
             let names = states.into_iter();

@@ -46,7 +46,13 @@ pub async fn save(store: &dyn Store, author: &User, indexes: &[&str]) -> Assembl
     let source = given::source("Books").with_indexes(indexes).unwrap();
     let saved = store
         .assemblies()
-        .save(author.id, "Books", &source, given::NO_LIMITS, given::at(0))
+        .save(
+            author.id,
+            Some(source.name()),
+            &source,
+            given::NO_LIMITS,
+            given::at(0),
+        )
         .await;
     saved.unwrap();
     given::assembly_ref(&format!("{}/Books", author.name))

@@ -1,8 +1,4 @@
-use pinyto_core::{
-    document::{Document, Scope},
-    store::Store,
-    testing::given,
-};
+use pinyto_core::{document::Scope, store::Store, testing::given};
 use pinyto_store::sqlite::SqliteStore;
 use proptest::{
     prelude::*,
@@ -54,10 +50,8 @@ async fn assert_unchanged(store: &SqliteStore, fields: Vec<Map<String, Value>>) 
     let notes = given::assembly(store, &ann, "Notes").await;
     given::installed(store, &ann, &notes).await;
     for (n, fields) in fields.into_iter().enumerate() {
-        let document = Document {
-            fields,
-            ..given::document(n as u64, &notes, Value::Null)
-        };
+        let mut document = given::document(n as u64, &notes, Value::Null);
+        document.fields = fields;
         given::stored(store, &ann, &document).await;
         let found = store
             .documents()

@@ -1,6 +1,7 @@
 //! What the tables take, seen by another program.
 
 use pinyto_core::{
+    Page,
     document::InsertOutcome,
     job::{JobRef, Trigger},
     store::Store as _,
@@ -22,7 +23,7 @@ async fn a_document_says_which_assembly_stored_it_whatever_that_is_called_later(
     let (source, at) = (given::source("Diary"), given::at(1));
     store
         .assemblies()
-        .save(ann.id, "Notes", &source, given::NO_LIMITS, at)
+        .save(ann.id, Some(&notes.name), &source, given::NO_LIMITS, at)
         .await
         .unwrap();
 
@@ -89,7 +90,7 @@ async fn a_queued_job_goes_with_its_document() {
     given::installed(&store, &ann, &notes).await;
     let job = JobRef {
         assembly: notes.clone(),
-        name: given::assembly_name("tidy"),
+        name: given::job_name("tidy"),
     };
     let (jobs, at) = (store.jobs(), given::at(0));
     for n in 1..=2 {
@@ -100,7 +101,7 @@ async fn a_queued_job_goes_with_its_document() {
     place
         .meddle("PRAGMA foreign_keys = ON; DELETE FROM pinyto_documents WHERE hex(id) LIKE '%01'")
         .await;
-    let left = jobs.list_of_user(ann.id, at, 0, 9).await.unwrap();
+    let left = jobs.list_of_user(ann.id, at, Page::first(9)).await.unwrap();
     let triggers: Vec<_> = left.into_iter().map(|state| state.trigger).collect();
     let second = Trigger::Document(given::document_id(2));
     assert_eq!(triggers, [Trigger::Schedule, second]);

@@ -270,10 +270,7 @@ async fn failed_tries_at_two_stores_count_together() {
     let place = Place::new();
     let stores = [place.store().await, place.store().await];
     let stores = stores.map(Arc::new);
-    let quota = FailureQuota {
-        burst: NonZeroU32::new(10).unwrap(),
-        interval: Duration::from_secs(30),
-    };
+    let quota = FailureQuota::new(NonZeroU32::new(10).unwrap(), Duration::from_secs(30));
     let attempt = move |failed| Attempt {
         subjects: vec![(Subject::from_bytes([1; 16]), quota)],
         failed,

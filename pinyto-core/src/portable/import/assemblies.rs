@@ -1,7 +1,7 @@
 //! The assemblies of the user, and those that are installed.
 
 use super::{Fate, ImportError, UserImport};
-use crate::assembly::{AssemblyRef, AssemblySource, InstallOutcome, SaveOutcome};
+use crate::assembly::{AssemblyRef, AssemblySource, FunctionName, InstallOutcome, SaveOutcome};
 
 impl UserImport {
     pub(super) async fn assembly(&mut self, source: &AssemblySource) -> Result<(), ImportError> {
@@ -16,8 +16,8 @@ impl UserImport {
             Some(_) => self.imported.kept.assemblies += 1,
             None => {
                 let limits = self.settings.author_limits;
-                let (original, at) = (source.name().as_str(), self.now);
-                let saved = assemblies.save(user.id, original, source, limits, at).await;
+                let (replaces, at) = (Some(source.name()), self.now);
+                let saved = assemblies.save(user.id, replaces, source, limits, at).await;
                 match saved.map_err(self.failed())? {
                     SaveOutcome::LimitReached | SaveOutcome::TooManyBytes => {
                         return Err(self.wrong("the user has as many assemblies as she may have"));
@@ -43,7 +43,9 @@ impl UserImport {
         let user = self.owner().await?;
         let assemblies = self.store.assemblies();
         // Any function would do: what counts is whether there is an answer.
-        let found = assemblies.find_function(user.id, assembly, &assembly.name);
+        let any = FunctionName::parse(assembly.name.as_str());
+        let any = any.map_err(|error| self.wrong(error.to_string()))?;
+        let found = assemblies.find_function(user.id, assembly, &any);
         if found.await.map_err(self.failed())?.is_some() {
             return Ok(Some(Fate::Known));
         }

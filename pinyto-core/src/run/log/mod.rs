@@ -172,7 +172,7 @@ impl RunLog {
     }
 
     /// How many users there are for whom a batch has to wait.
-    pub(super) fn to_wait_for(&self) -> usize {
+    pub(crate) fn to_wait_for(&self) -> usize {
         let state = self.lock();
         state.gathered.to_wait_for() + usize::from(state.of_one.taken.is_some())
     }

@@ -209,7 +209,13 @@ pub async fn documents_outlive_installation_name_and_assembly(store: Arc<dyn Sto
     let (assemblies, before) = (store.assemblies(), usage(&*store, &hugo).await);
     let papers = given::source("Papers");
     let renamed = assemblies
-        .save(hugo.id, "Notes", &papers, given::NO_LIMITS, given::at(1))
+        .save(
+            hugo.id,
+            Some(&notes.name),
+            &papers,
+            given::NO_LIMITS,
+            given::at(1),
+        )
         .await;
     renamed.unwrap();
     let is_there = async || {

@@ -171,7 +171,7 @@ pub async fn an_assemblys_documents_stay_its_own_under_another_name(store: Arc<d
         .assemblies()
         .save(
             hugo.id,
-            "Notes",
+            Some(&notes.name),
             &given::source("Diary"),
             given::NO_LIMITS,
             given::at(1),

@@ -63,7 +63,7 @@ pub async fn a_function_is_found_by_those_who_have_installed_its_assembly(store:
     let source = source.with_http_hosts(Some(hosts.clone())).unwrap();
     let notes = given::saved(&*store, &hugo, &source).await;
     let find = async |user: &User, function| {
-        let function = given::assembly_name(function);
+        let function = given::function_name(function);
         let found = store.assemblies().find_function(user.id, &notes, &function);
         found.await.unwrap()
     };

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    Page,
     assembly::AssemblyRef,
     clock::Timestamp,
     document::{InsertOutcome, Scope},
@@ -55,7 +56,9 @@ pub(super) async fn runs(store: &dyn Store, second: i64) -> Option<ClaimedJob> {
 
 pub(super) async fn states(store: &dyn Store, user: &User, second: i64) -> Vec<JobState> {
     let jobs = store.jobs();
-    let states = jobs.list_of_user(user.id, given::at(second), 0, ALL).await;
+    let states = jobs
+        .list_of_user(user.id, given::at(second), Page::first(ALL))
+        .await;
     states.unwrap()
 }
 
@@ -75,7 +78,13 @@ pub(super) async fn save(
 ) -> AssemblyRef {
     let source = given::source_with_jobs(name, jobs);
     let (assemblies, at) = (store.assemblies(), given::at(second));
-    let saved = assemblies.save(author.id, name, &source, given::NO_LIMITS, at);
+    let saved = assemblies.save(
+        author.id,
+        Some(source.name()),
+        &source,
+        given::NO_LIMITS,
+        at,
+    );
     saved.await.unwrap();
     AssemblyRef {
         author: author.name.clone(),
@@ -94,7 +103,7 @@ pub(super) async fn hugo(store: &dyn Store, jobs: &[(&str, &str, u64)]) -> (User
 pub(super) fn job(assembly: &AssemblyRef, name: &str) -> JobRef {
     JobRef {
         assembly: assembly.clone(),
-        name: given::assembly_name(name),
+        name: given::job_name(name),
     }
 }
 
@@ -229,10 +238,10 @@ pub async fn another_schedule_leaves_a_running_job_alone(store: Arc<dyn Store>) 
 }
 
 pub async fn a_job_follows_its_assembly_to_another_name(store: Arc<dyn Store>) {
-    let (hugo, _) = hugo(&*store, &[("tidy", "old", 60)]).await;
+    let (hugo, notes) = hugo(&*store, &[("tidy", "old", 60)]).await;
     let source = given::source_with_jobs("Diary", &[("tidy", "new", 60)]);
     let (assemblies, at) = (store.assemblies(), given::at(0));
-    let saved = assemblies.save(hugo.id, "Notes", &source, given::NO_LIMITS, at);
+    let saved = assemblies.save(hugo.id, Some(&notes.name), &source, given::NO_LIMITS, at);
     saved.await.unwrap();
     let claimed = claim_one(&*store, 1, 0).await.unwrap();
     assert_eq!(claimed.job.to_string(), "hugo/Diary/tidy");
@@ -401,7 +410,10 @@ pub async fn a_list_tells_how_it_stands_with_each_job(store: Arc<dyn Store>) {
         assert!(!state.parked && state.last_failure.is_none());
     }
     let (jobs, now) = (store.jobs(), given::at(6));
-    let page = jobs.list_of_user(hugo.id, now, 1, 1).await.unwrap();
+    let page = jobs
+        .list_of_user(hugo.id, now, Page::first(1).after(1))
+        .await
+        .unwrap();
     assert_eq!(page, [running[1].clone()]);
     for job in &claimed {
         assert!(complete(&*store, job, &Completion::Succeeded, 7).await);

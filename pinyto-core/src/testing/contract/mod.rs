@@ -208,7 +208,6 @@ macro_rules! __store_contract {
                 a_replaced_assembly_keeps_its_identity_and_nothing_else
                 a_renamed_assembly_keeps_its_users_and_frees_its_name
                 a_save_under_the_name_of_another_assembly_changes_nothing
-                an_original_name_that_could_be_none_makes_a_new_assembly
                 authors_use_the_same_names_without_meeting
                 no_more_assemblies_are_made_than_the_limit
                 an_authors_assemblies_take_no_more_bytes_than_the_limit

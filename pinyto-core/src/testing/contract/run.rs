@@ -2,11 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::race;
 use crate::{
+    Page,
     assembly::AssemblyRef,
     id::{AssemblyId, UserId},
     run::{
-        CpuBooking, HourUsage, PartKind, Run, RunBatch, RunError, RunOutcome, RunPart,
-        RunRetention, WRITER_MEMORY,
+        CpuBooking, HourUsage, Run, RunBatch, RunError, RunOutcome, RunPart, RunRetention,
+        WRITER_MEMORY,
     },
     runtime::Output,
     store::Store,
@@ -26,7 +27,10 @@ async fn record_within(store: &dyn Store, runs: &[Run], retention: RunRetention,
 }
 
 async fn ids(store: &dyn Store, user: &User) -> Vec<crate::run::RunId> {
-    let runs = store.runs().list_of_user(user.id, None, 0, ALL).await;
+    let runs = store
+        .runs()
+        .list_of_user(user.id, None, Page::first(ALL))
+        .await;
     runs.unwrap().into_iter().map(|run| run.id).collect()
 }
 
@@ -40,10 +44,7 @@ pub async fn a_recorded_run_comes_back_exactly(store: Arc<dyn Store>) {
     let plain = given::run(1, hugo.id, "hugo/Notes");
     let failed = Run {
         assembly: AssemblyId::new(i64::MAX),
-        part: RunPart {
-            kind: PartKind::Function,
-            name: given::assembly_name("get"),
-        },
+        part: RunPart::Function(given::function_name("get")),
         duration: Duration::from_nanos(1_234_567_891),
         cpu_time: Duration::from_nanos(7),
         outcome: RunOutcome::Failed(RunError::new(
@@ -68,7 +69,10 @@ pub async fn a_recorded_run_comes_back_exactly(store: Arc<dyn Store>) {
         let found = store.runs().find(hugo.id, run.id).await.unwrap();
         assert_eq!(found.as_ref(), Some(run));
     }
-    let listed = store.runs().list_of_user(hugo.id, None, 1, 1).await;
+    let listed = store
+        .runs()
+        .list_of_user(hugo.id, None, Page::first(1).after(1))
+        .await;
     assert_eq!(listed.unwrap(), [runs[1].clone()]);
 }
 
@@ -86,9 +90,17 @@ pub async fn runs_are_listed_newest_first_for_their_user_alone(store: Arc<dyn St
     assert_eq!(ids(&*store, &erna).await, [given::run_id(3)]);
     let runs = store.runs();
     assert_eq!(runs.find(hugo.id, given::run_id(3)).await.unwrap(), None);
-    let page = runs.list_of_user(hugo.id, None, 2, ALL).await.unwrap();
+    let page = runs
+        .list_of_user(hugo.id, None, Page::first(ALL).after(2))
+        .await
+        .unwrap();
     assert_eq!(page, [of_hugo(1)]);
-    assert_eq!(runs.list_of_user(hugo.id, None, 3, 1).await.unwrap(), []);
+    assert_eq!(
+        runs.list_of_user(hugo.id, None, Page::first(1).after(3))
+            .await
+            .unwrap(),
+        []
+    );
 }
 
 pub async fn a_list_of_runs_may_be_of_one_assembly(store: Arc<dyn Store>) {
@@ -103,7 +115,9 @@ pub async fn a_list_of_runs_may_be_of_one_assembly(store: Arc<dyn Store>) {
     let notes = given::assembly_ref("hugo/Notes");
     let listed = async |skip, count| {
         let runs = store.runs();
-        let listed = runs.list_of_user(hugo.id, Some(&notes), skip, count).await;
+        let listed = runs
+            .list_of_user(hugo.id, Some(&notes), Page::first(count).after(skip))
+            .await;
         listed.unwrap()
     };
     assert_eq!(listed(0, ALL).await, [runs[2].clone(), runs[0].clone()]);
@@ -167,12 +181,15 @@ pub async fn an_author_lists_the_runs_of_her_assembly_alone(store: Arc<dyn Store
     record(&*store, &runs).await;
     // Also under another name.
     let (renamed, at) = (given::source("Diary"), given::at(1));
+    let old = given::assembly_name("Notes");
     let assemblies = store.assemblies();
-    let saved = assemblies.save(hugo.id, "Notes", &renamed, given::NO_LIMITS, at);
+    let saved = assemblies.save(hugo.id, Some(&old), &renamed, given::NO_LIMITS, at);
     saved.await.unwrap();
     let listed = async |author: &User, name, skip| {
         let (runs, name) = (store.runs(), given::assembly_name(name));
-        let listed = runs.list_of_author(author.id, &name, skip, ALL).await;
+        let listed = runs
+            .list_of_author(author.id, &name, Page::first(ALL).after(skip))
+            .await;
         listed.unwrap()
     };
     let both = Some(vec![runs[1].clone(), runs[0].clone()]);

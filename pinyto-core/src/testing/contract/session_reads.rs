@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::{
+    Page,
     id::SessionId,
     session::{ReadFor, Session},
     store::{Store, StoreError},
@@ -13,7 +14,8 @@ use crate::{
 /// says whether the session lives.
 async fn read_all(store: &dyn Store, session: &Session) -> bool {
     let (reads, id, user) = (store.reads(), session.id, session.user.id);
-    let (notes, name) = (given::assembly_ref("ann/Notes"), given::assembly_name("f"));
+    let (notes, name) = (given::assembly_ref("ann/Notes"), given::function_name("f"));
+    let (other, another) = (given::assembly_name("f"), given::function_name("Notes"));
     let (own, run) = (given::assembly_name("Notes"), given::run_id(1));
     let mut lives = Vec::new();
     macro_rules! same {
@@ -30,8 +32,14 @@ async fn read_all(store: &dyn Store, session: &Session) -> bool {
         Ok::<_, StoreError>((usage, assemblies.counts(user).await?))
     });
     same!(reads.own_assemblies(id), assemblies.list_of_author(user));
-    same!(reads.all_assemblies(id, 0, 9), assemblies.list_all(0, 9));
-    same!(reads.all_assemblies(id, 1, 1), assemblies.list_all(1, 1));
+    same!(
+        reads.all_assemblies(id, Page::first(9)),
+        assemblies.list_all(Page::first(9))
+    );
+    same!(
+        reads.all_assemblies(id, Page::first(1).after(1)),
+        assemblies.list_all(Page::first(1).after(1))
+    );
     same!(
         reads.installed_assemblies(id),
         assemblies.list_installed(user)
@@ -42,29 +50,29 @@ async fn read_all(store: &dyn Store, session: &Session) -> bool {
         assemblies.find_function(user, &notes, &name)
     );
     same!(
-        reads.function(id, &notes, &own),
-        assemblies.find_function(user, &notes, &own)
+        reads.function(id, &notes, &another),
+        assemblies.find_function(user, &notes, &another)
     );
     for (skip, count) in [(0, 9), (1, 1), (9, 9)] {
         let now = given::at(1);
         same!(
-            reads.list_jobs(id, now, skip, count),
-            jobs.list_of_user(user, now, skip, count)
+            reads.list_jobs(id, now, Page::first(count).after(skip)),
+            jobs.list_of_user(user, now, Page::first(count).after(skip))
         );
         for assembly in [None, Some(&notes)] {
             same!(
-                reads.list_runs(id, assembly, skip, count),
-                runs.list_of_user(user, assembly, skip, count)
+                reads.list_runs(id, assembly, Page::first(count).after(skip)),
+                runs.list_of_user(user, assembly, Page::first(count).after(skip))
             );
         }
         same!(
-            reads.runs_of_own_assembly(id, &own, skip, count),
-            runs.list_of_author(user, &own, skip, count)
+            reads.runs_of_own_assembly(id, &own, Page::first(count).after(skip)),
+            runs.list_of_author(user, &own, Page::first(count).after(skip))
         );
     }
     same!(
-        reads.runs_of_own_assembly(id, &name, 0, 9),
-        runs.list_of_author(user, &name, 0, 9)
+        reads.runs_of_own_assembly(id, &other, Page::first(9)),
+        runs.list_of_author(user, &other, Page::first(9))
     );
     same!(reads.find_run(id, run), runs.find(user, run));
     let all = lives.iter().all(|lives| *lives);

@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     path::Path,
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,48 +30,37 @@ use crate::{
     say, say_more,
 };
 
-/// How often expired sessions are deleted. They are dead without that.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
-
 /// How long code may go on when the server ends. Calls whose clients still wait have ended before.
 const CODE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long what nobody waits for may take to end. Code has ended before.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A cloud with everything that runs in the background for it.
 pub(crate) struct RunningCloud {
     pub(crate) cloud: Cloud,
     database: Database,
     key_stock: Option<KeyStockRefill>,
-    sweeper: JoinHandle<()>,
-    runs: Background,
-    code: Option<RunningCode>,
+    background: Background,
+    runtime: Option<PythonRuntime>,
 }
 
-/// What runs code, and what starts jobs.
-pub(crate) struct RunningCode {
-    pub(crate) runtime: PythonRuntime,
-    jobs: Background,
-}
-
-/// A task that ends in an orderly way when it is told to.
+/// The task that runs in the background, and ends in an orderly way when it is told to.
 struct Background {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Background {
-    /// Spawns what `task` makes of the signal that tells it to end.
-    fn spawn<F>(task: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
+    fn spawn(cloud: &Cloud) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let stopped = Box::pin(async {
+        let run = cloud.background().run(async {
             // Also if nobody is there any more to tell.
             let _ = stopped.await;
         });
         Self {
             stop,
-            task: tokio::spawn(task(stopped)),
+            task: tokio::spawn(run),
         }
     }
 
@@ -129,41 +118,29 @@ impl RunningCloud {
                     .map_err(|error| format!("The key stock's thread can't start: {error}."))?,
             ),
         };
-        let sweeper = tokio::spawn(sweep(cloud.clone()));
-        let runs = Background::spawn({
-            let cloud = cloud.clone();
-            |stopped| async move { cloud.keep_runs(stopped).await }
-        });
-        let code = runtime.map(|runtime| RunningCode {
-            runtime,
-            jobs: Background::spawn(|stopped| cloud.scheduler().run(stopped)),
-        });
         Ok(Self {
+            background: Background::spawn(&cloud),
             cloud,
             database,
             key_stock,
-            sweeper,
-            runs,
-            code,
+            runtime,
         })
     }
 
     /// What the metrics tell about what runs code.
     pub(crate) fn code_source(&self) -> Option<CodeSource> {
-        let code = self.code.as_ref()?;
-        let runtime = code.runtime.clone();
+        let runtime = self.runtime.clone()?;
         Some(Box::new(move || code::figures(&runtime)))
     }
 
     /// Ends what runs in the background and closes the database once all writes are done.
     pub(crate) async fn close(self) {
         drop(self.key_stock);
-        self.sweeper.abort();
-        if let Some(code) = self.code {
-            code.jobs.end().await;
-            code.runtime.close(CODE_PATIENCE).await;
+        self.background.end().await;
+        if let Some(runtime) = self.runtime {
+            runtime.close(CODE_PATIENCE).await;
         }
-        self.runs.end().await;
+        self.cloud.close(PATIENCE).await;
         drop(self.cloud);
         self.database.close().await;
     }
@@ -191,10 +168,7 @@ pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {
     rules.quotas.calls_per_minute = settings.quota_calls;
     rules.quotas.bytes = settings.quota_storage;
     rules.http_requests = settings.egress_requests;
-    rules.run_retention = RunRetention {
-        per_user: settings.run_log_count,
-        max_age: settings.run_log_age,
-    };
+    rules.run_retention = RunRetention::new(settings.run_log_count, settings.run_log_age);
     rules.scheduler.concurrent = settings.job_concurrency;
     rules.scheduler.lease = settings.job_lease;
     rules
@@ -276,22 +250,6 @@ fn make_server_key(path: &Path) -> Result<ServerKey, String> {
         Err(KeyFileError::Exists { .. }) => read_server_key(path)?
             .ok_or_else(|| format!("The server key {} came and went.", path.display())),
         Err(error) => Err(of_key_file(WHAT, &error)),
-    }
-}
-
-async fn sweep(cloud: Cloud) {
-    loop {
-        match cloud.sweep_sessions().await {
-            Ok(0) => {}
-            Ok(ended) => tracing::info!(ended, "expired sessions deleted"),
-            Err(error) => tracing::warn!(%error, "expired sessions can't be deleted now"),
-        }
-        match cloud.sweep_runs().await {
-            Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "old runs deleted"),
-            Err(error) => tracing::warn!(%error, "old runs can't be deleted now"),
-        }
-        tokio::time::sleep(SWEEP_INTERVAL).await;
     }
 }
 

@@ -13,11 +13,10 @@ pub(crate) struct Routes {
 }
 
 pub(crate) fn of(cloud: Cloud, metrics: &Metrics, settings: &Settings) -> Routes {
-    let api = Api::new(cloud).settings(HttpSettings {
-        max_body_bytes: settings.max_body_bytes,
-        body_timeout: settings.body_timeout,
-        ..HttpSettings::default()
-    });
+    let mut limits = HttpSettings::default();
+    limits.max_body_bytes = settings.max_body_bytes;
+    limits.body_timeout = settings.body_timeout;
+    let api = Api::new(cloud).settings(limits);
     #[cfg(feature = "gpgauth")]
     let api = api.gpgauth(crate::openpgp::http_settings(settings));
     let admin = metrics

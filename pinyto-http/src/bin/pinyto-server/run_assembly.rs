@@ -6,10 +6,10 @@ use std::{fs, future, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use pinyto_core::{
-    Cloud,
+    Cloud, Page,
     assembly::{
-        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, CallRequest, Function,
-        InstallOutcome,
+        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, CallRequest, DataAccess, Function,
+        FunctionName, InstallOutcome, JobName,
     },
     challenge::SessionTokenHash,
     clock::{Clock as _, SystemClock, Timestamp},
@@ -165,7 +165,7 @@ impl Trial {
         }
         let cloud = builder.build().map_err(|error| error.to_string())?;
         // As on a server, which refuses what can't be run; only then it gets this far.
-        let saved = cloud.save_assembly(&session, source.name().as_str(), &source);
+        let saved = cloud.save_assembly(&session, Some(source.name()), &source);
         if let Err(error) = saved.await {
             runtime.close(Duration::ZERO).await;
             complain(&error.to_string());
@@ -184,14 +184,11 @@ impl Trial {
         let text = fs::read_to_string(&self.file)
             .map_err(|error| format!("{shown} can't be read: {error}."))?;
         if self.file.extension().is_some_and(|end| end == "py") {
-            let name = |text| AssemblyName::parse(text).map_err(|error| error.to_string());
-            let function = Function {
-                name: name("main")?,
-                code: text,
-            };
-            let description = String::new();
+            let main = FunctionName::parse("main").map_err(|error| error.to_string())?;
+            let name = AssemblyName::parse("Trial").map_err(|error| error.to_string())?;
+            let (functions, description) = (vec![Function::new(main, text)], String::new());
             let source =
-                AssemblySource::new(name("Trial")?, description, vec![function], vec![], true);
+                AssemblySource::new(name, description, functions, vec![], DataAccess::OwnOnly);
             return source.map_err(|error| error.to_string());
         }
         let data = self.with_code(&text)?;
@@ -231,13 +228,10 @@ impl Trial {
         let session = self.session(store, key, now).await.map_err(failed)?;
         let session = session.ok_or("There is no session in an empty store.")?;
         let user = &session.user;
-        let limits = AuthorLimits {
-            assemblies: 1,
-            bytes: u64::MAX,
-        };
+        let limits = AuthorLimits::new(1, u64::MAX);
         let assemblies = store.assemblies();
         assemblies
-            .save(user.id, "", source, limits, now)
+            .save(user.id, None, source, limits, now)
             .await
             .map_err(failed)?;
         let assembly = AssemblyRef {
@@ -297,7 +291,7 @@ impl Trial {
         };
         match store.sessions().replace(&new).await? {
             ReplaceOutcome::Opened(session) => store.sessions().find(session).await,
-            ReplaceOutcome::KeyNotActive => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -310,23 +304,23 @@ impl Trial {
     ) -> Result<bool, String> {
         let function = match &self.part {
             Part::Job(name) => {
-                let name = AssemblyName::parse(name).map_err(|error| error.to_string())?;
+                let name = JobName::parse(name).map_err(|error| error.to_string())?;
                 if !source.jobs().iter().any(|job| job.name == name) {
                     let listed = listed(source);
                     return Err(format!("The assembly has no job {name}. {listed}"));
                 }
                 return self.run_job(cloud, session, assembly, name).await;
             }
-            Part::Function(name) => name.as_str(),
+            Part::Function(name) => FunctionName::parse(name).map_err(|error| error.to_string())?,
             Part::Only => match source.api_functions() {
-                [only] => only.name.as_str(),
+                [only] => only.name.clone(),
                 _ => return Err(format!("Which one? {}", listed(source))),
             },
         };
         let request =
             CallRequest::from_json(&self.request).map_err(|error| format!("--request: {error}"))?;
         let answer = cloud
-            .call_function(session, assembly, function, &request)
+            .call_function(session, assembly, &function, &request)
             .await;
         if let Some(run) = last_run(cloud, session).await? {
             report(&run);
@@ -352,7 +346,7 @@ impl Trial {
         cloud: &Cloud,
         session: &Session,
         assembly: &AssemblyRef,
-        name: AssemblyName,
+        name: JobName,
     ) -> Result<bool, String> {
         let job = JobRef {
             assembly: assembly.clone(),
@@ -382,7 +376,7 @@ fn listed(source: &AssemblySource) -> String {
 }
 
 async fn last_run(cloud: &Cloud, session: &Session) -> Result<Option<Run>, String> {
-    let runs = cloud.list_runs(session, None, 0, 1).await;
+    let runs = cloud.list_runs(session, None, Page::first(1)).await;
     Ok(runs.map_err(|error| error.to_string())?.pop())
 }
 
@@ -402,8 +396,8 @@ fn report(run: &Run) {
     };
     complain(&format!(
         "{} {} {outcome} ({:.1} ms of CPU time)",
-        run.part.kind.name(),
-        run.part.name,
+        run.part.kind().name(),
+        run.part.name(),
         run.cpu_time.as_secs_f64() * 1000.0
     ));
 }

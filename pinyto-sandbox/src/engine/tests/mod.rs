@@ -76,6 +76,7 @@ fn raised(code: &str) -> (String, String, Option<u32>) {
             kind,
             message,
             line,
+            ..
         }) => (kind, message, line),
         other => panic!("{code}\nraised nothing: {other:?}"),
     }
@@ -84,7 +85,7 @@ fn raised(code: &str) -> (String, String, Option<u32>) {
 /// The text and line of what is refused about code.
 fn refused(code: &str) -> (String, Option<u32>) {
     match Engine::new().check(code) {
-        Err(CodeError::Syntax { message, line }) => (message, line),
+        Err(CodeError::Syntax { message, line, .. }) => (message, line),
         other => panic!("{code}\nwas not refused: {other:?}"),
     }
 }

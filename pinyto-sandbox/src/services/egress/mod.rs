@@ -120,6 +120,14 @@ pub struct HttpEgressBuilder {
 #[error("TLS for fetching from other servers can't be set up.")]
 pub struct EgressUnavailable(#[source] rustls::Error);
 
+impl EgressUnavailable {
+    /// A stable name of the error for programs, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "egress_unavailable"
+    }
+}
+
 impl HttpEgressBuilder {
     /// Decides otherwise than the defaults.
     #[must_use]

@@ -2,9 +2,11 @@ mod save;
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
+        AssemblySummary, AuthorLimits, FunctionName, InstallOutcome, InstalledFunction,
+        SaveOutcome,
     },
     clock::Timestamp,
     id::UserId,
@@ -158,11 +160,11 @@ pub(super) struct CountsRow {
 
 impl From<CountsRow> for AssemblyCounts {
     fn from(row: CountsRow) -> Self {
-        Self {
-            own: count(row.own),
-            installed: count(row.installed),
-            all: count(row.all_there_are),
-        }
+        let mut counts = Self::default();
+        counts.own = count(row.own);
+        counts.installed = count(row.installed);
+        counts.all = count(row.all_there_are);
+        counts
     }
 }
 
@@ -273,15 +275,14 @@ impl AssemblyRepository for PostgresStore {
     async fn save(
         &self,
         author: UserId,
-        original_name: &str,
+        replaces: Option<&AssemblyName>,
         source: &AssemblySource,
         limits: AuthorLimits,
         at: Timestamp,
     ) -> Result<SaveOutcome, StoreError> {
         let saved = self.write(Save {
             author,
-            // PostgreSQL takes no text with it, and no name has it.
-            original_name: original_name.replace('\0', "?"),
+            replaces: replaces.cloned(),
             source: source.clone(),
             limits,
             at,
@@ -311,7 +312,7 @@ impl AssemblyRepository for PostgresStore {
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<Option<InstalledFunction>, StoreError> {
         let find = || {
             sqlx::query_as::<_, InstalledRow>(FIND_FUNCTION)
@@ -330,12 +331,12 @@ impl AssemblyRepository for PostgresStore {
         sources(self.database.all(list).await?)
     }
 
-    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError> {
+    async fn list_all(&self, page: Page) -> Result<Vec<AssemblySummary>, StoreError> {
         let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
         let list = || {
             sqlx::query_as::<_, SummaryRow>(LIST_ALL)
-                .bind(number(skip))
-                .bind(number(count))
+                .bind(number(page.skip))
+                .bind(number(page.count))
         };
         summaries(self.database.all(list).await?)
     }

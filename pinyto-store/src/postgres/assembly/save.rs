@@ -46,7 +46,7 @@ async fn lock_users(
 
 pub(super) struct Save {
     pub(super) author: UserId,
-    pub(super) original_name: String,
+    pub(super) replaces: Option<AssemblyName>,
     pub(super) source: AssemblySource,
     pub(super) limits: AuthorLimits,
     pub(super) at: Timestamp,
@@ -97,11 +97,13 @@ impl Intent for Save {
 
     async fn run(&self, db: &mut PgConnection) -> Result<SaveOutcome, Failure> {
         let source = &self.source;
-        let installers = lock_users(db, self.author, &self.original_name).await?;
+        // No assembly has an empty name.
+        let replaces = self.replaces.as_ref().map_or("", AssemblyName::as_str);
+        let installers = lock_users(db, self.author, replaces).await?;
         type Namesakes = (Option<i64>, Option<i64>, i64, i64);
         let (original, namesake, own, others_bytes): Namesakes = sqlx::query_as(NAMESAKES)
             .bind(self.author.get())
-            .bind(self.original_name.as_str())
+            .bind(replaces)
             .bind(source.name().as_str())
             .fetch_one(&mut *db)
             .await?;

@@ -5,6 +5,7 @@ mod row;
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     clock::Timestamp,
     document::Scope,
     id::UserId,
@@ -165,14 +166,13 @@ impl JobRepository for PostgresStore {
         &self,
         user: UserId,
         now: Timestamp,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<JobState>, StoreError> {
         let list = || {
             sqlx::query_as::<_, StateRow>(LIST_OF_USER)
                 .bind(user.get())
-                .bind(number(skip))
-                .bind(number(count))
+                .bind(number(page.skip))
+                .bind(number(page.count))
         };
         states(self.database.all(list).await?, now)
     }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use pinyto_core::{
+    Page,
     document::{DocumentRepository, InsertOutcome},
     job::JobRepository,
     key::KeyRepository,
@@ -154,7 +155,7 @@ async fn record(store: &PostgresStore, batch: &RunBatch) -> Recorded {
 
 /// Her runs, and what is booked for her.
 async fn recorded_of(store: &PostgresStore, user: &User) -> (Vec<RunId>, u128) {
-    let runs = RunRepository::list_of_user(store, user.id, None, 0, 9).await;
+    let runs = RunRepository::list_of_user(store, user.id, None, Page::first(9)).await;
     let runs = runs.unwrap();
     let usage = store.hour_usage(user.id).await.unwrap();
     let millis = usage.map_or(0, |usage| usage.used.as_millis());

@@ -200,7 +200,7 @@ async fn looking_at_large_documents_locks_nobody() {
         job: Some(QueuedJob {
             job: JobRef {
                 assembly: notes.clone(),
-                name: given::assembly_name("tidy"),
+                name: given::job_name("tidy"),
             },
             limit: 9,
             hold: None,

@@ -56,15 +56,21 @@ impl Task {
         let scope = Scope::all_of(user.id);
         let job = JobRef {
             assembly: self.notes.clone(),
-            name: given::assembly_name("tidy"),
+            name: given::job_name("tidy"),
         };
         let hash = given::hash_of(user.id.get().unsigned_abs());
         match self.dice.roll(16) {
             0 => {
                 let source = source(self.dice.roll(2));
                 let author = self.users[0].id;
-                let saved =
-                    AssemblyRepository::save(store, author, "Notes", &source, given::NO_LIMITS, at);
+                let saved = AssemblyRepository::save(
+                    store,
+                    author,
+                    Some(source.name()),
+                    &source,
+                    given::NO_LIMITS,
+                    at,
+                );
                 saved.await.unwrap();
             }
             1 | 2 => {
@@ -156,10 +162,7 @@ impl Task {
                 });
                 let runs = vec![given::run(unique, other.id, "ann/Notes")];
                 let batch: RunBatch = given::batch(runs, cpu.to_vec());
-                let retention = RunRetention {
-                    per_user: 3,
-                    ..RunRetention::default()
-                };
+                let retention = RunRetention::new(3, RunRetention::default().max_age);
                 store.record(&batch, retention, at).await.unwrap();
             }
             _ => {
@@ -186,7 +189,7 @@ async fn whatever_two_servers_do_at_once_there_is_no_deadlock() {
         users.push(user);
     }
     let (first, limits, at) = (source(0), given::NO_LIMITS, given::at(0));
-    let saved = AssemblyRepository::save(store.as_ref(), users[0].id, "", &first, limits, at);
+    let saved = AssemblyRepository::save(store.as_ref(), users[0].id, None, &first, limits, at);
     saved.await.unwrap();
     let tasks: Vec<_> = (0..TASKS)
         .map(|number| {

@@ -53,7 +53,8 @@ async fn save(store: &PostgresStore, author: &User, name: &str, paths: &[&str]) 
     let paths = paths.iter().map(|path| given::path(path)).collect();
     let source = given::source(name).with_indexes(paths).unwrap();
     let (limits, at) = (given::NO_LIMITS, given::at(0));
-    let saved = AssemblyRepository::save(store, author.id, name, &source, limits, at);
+    let saved =
+        AssemblyRepository::save(store, author.id, Some(source.name()), &source, limits, at);
     saved.await.unwrap();
     let assembly = given::assembly_ref(&format!("{}/{name}", author.name));
     let found = AssemblyRepository::find(store, &assembly).await.unwrap();

@@ -23,10 +23,8 @@ use super::{
     settled,
 };
 
-const QUOTA: FailureQuota = FailureQuota {
-    burst: NonZeroU32::MIN.saturating_add(9),
-    interval: Duration::from_secs(30),
-};
+const QUOTA: FailureQuota =
+    FailureQuota::new(NonZeroU32::MIN.saturating_add(9), Duration::from_secs(30));
 
 /// Each call is made twice, since each statement has to be prepared once per connection; the second
 /// one is counted.
@@ -47,7 +45,7 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
     let notes = given::assembly(&store, &ann, "Notes").await;
     given::installed(&store, &ann, &notes).await;
     let (scope, limits) = (Scope::all_of(ann.id), given::NO_SCAN_LIMITS);
-    let function = given::assembly_name("search");
+    let function = given::function_name("search");
     let entry = |n| NewEntry {
         max_bytes: Some(1_000_000),
         ..given::entry(&given::document(n, &notes, json!(n)))

@@ -15,10 +15,10 @@ use super::{super::PostgresStore, number, store};
 
 const BURST: u32 = 10;
 
-const QUOTA: FailureQuota = FailureQuota {
-    burst: NonZeroU32::MIN.saturating_add(BURST - 1),
-    interval: Duration::from_secs(30),
-};
+const QUOTA: FailureQuota = FailureQuota::new(
+    NonZeroU32::MIN.saturating_add(BURST - 1),
+    Duration::from_secs(30),
+);
 
 fn subject(n: u8) -> Subject {
     Subject::from_bytes([n; 16])
@@ -50,10 +50,7 @@ async fn failures_at_two_servers_count_together_and_nobody_waits_in_a_circle() {
     let before = deadlocks(&database).await;
     let other = PostgresStore::open(database.url()).await.unwrap();
     let stores = [one, Arc::new(other)];
-    let generous = FailureQuota {
-        burst: NonZeroU32::MAX,
-        ..QUOTA
-    };
+    let generous = FailureQuota::new(NonZeroU32::MAX, QUOTA.interval);
     for round in 0..20 {
         let mut tries = JoinSet::new();
         for n in 0..40 {

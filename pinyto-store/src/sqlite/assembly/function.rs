@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use pinyto_core::{
-    assembly::{AssemblyName, AssemblyRef, InstalledFunction},
+    assembly::{AssemblyRef, FunctionName, InstalledFunction},
     id::UserId,
 };
 
@@ -16,7 +16,7 @@ use crate::row::assembly::InstalledRow;
 pub(in super::super) struct Wanted {
     pub(super) user: UserId,
     pub(super) assembly: AssemblyRef,
-    pub(super) function: AssemblyName,
+    pub(super) function: FunctionName,
 }
 
 /// The key of what is wanted, then what there is of it.

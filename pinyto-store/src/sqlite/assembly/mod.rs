@@ -2,9 +2,11 @@ mod function;
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     assembly::{
         Assembly, AssemblyCounts, AssemblyName, AssemblyRef, AssemblyRepository, AssemblySource,
-        AssemblySummary, AuthorLimits, InstallOutcome, InstalledFunction, SaveOutcome,
+        AssemblySummary, AuthorLimits, FunctionName, InstallOutcome, InstalledFunction,
+        SaveOutcome,
     },
     clock::Timestamp,
     id::UserId,
@@ -89,7 +91,7 @@ fn reached(number: i64, limit: usize) -> bool {
 
 struct Save {
     author: UserId,
-    original_name: String,
+    replaces: Option<AssemblyName>,
     source: AssemblySource,
     limits: AuthorLimits,
     at: Timestamp,
@@ -132,7 +134,8 @@ impl Intent for Save {
         type Namesakes = (Option<i64>, Option<i64>, i64, i64);
         let (original, namesake, own, others_bytes): Namesakes = sqlx::query_as(NAMESAKES)
             .bind(self.author.get())
-            .bind(self.original_name.as_str())
+            // No assembly has an empty name.
+            .bind(self.replaces.as_ref().map_or("", AssemblyName::as_str))
             .bind(source.name().as_str())
             .fetch_one(&mut *db)
             .await?;
@@ -298,16 +301,15 @@ impl AssemblyRepository for SqliteStore {
     async fn save(
         &self,
         author: UserId,
-        original_name: &str,
+        replaces: Option<&AssemblyName>,
         source: &AssemblySource,
         limits: AuthorLimits,
         at: Timestamp,
     ) -> Result<SaveOutcome, StoreError> {
-        let (original_name, source) = (original_name.to_owned(), source.clone());
         let saved = self.write(Save {
             author,
-            original_name,
-            source,
+            replaces: replaces.cloned(),
+            source: source.clone(),
             limits,
             at,
         });
@@ -331,7 +333,7 @@ impl AssemblyRepository for SqliteStore {
         &self,
         user: UserId,
         assembly: &AssemblyRef,
-        function: &AssemblyName,
+        function: &FunctionName,
     ) -> Result<Option<InstalledFunction>, StoreError> {
         let (assembly, function) = (assembly.clone(), function.clone());
         let wanted = Wanted {
@@ -351,11 +353,11 @@ impl AssemblyRepository for SqliteStore {
         Ok(sources.collect::<Result<_, Corrupt>>()?)
     }
 
-    async fn list_all(&self, skip: u64, count: u64) -> Result<Vec<AssemblySummary>, StoreError> {
+    async fn list_all(&self, page: Page) -> Result<Vec<AssemblySummary>, StoreError> {
         let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
         let query = sqlx::query_as::<_, SummaryRow>(LIST_ALL)
-            .bind(number(skip))
-            .bind(number(count));
+            .bind(number(page.skip))
+            .bind(number(page.count));
         summaries(self.readers.all(query).await?)
     }
 
@@ -368,11 +370,11 @@ impl AssemblyRepository for SqliteStore {
         let query = sqlx::query_as::<_, (i64, i64, i64)>(COUNTS).bind(user.get());
         let counts = self.readers.one(query).await?;
         let (own, installed, all) = counts.unwrap_or_default();
-        Ok(AssemblyCounts {
-            own: count(own),
-            installed: count(installed),
-            all: count(all),
-        })
+        let mut counts = AssemblyCounts::default();
+        counts.own = count(own);
+        counts.installed = count(installed);
+        counts.all = count(all);
+        Ok(counts)
     }
 
     async fn install(

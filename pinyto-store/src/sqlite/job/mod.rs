@@ -5,6 +5,7 @@ mod row;
 
 use async_trait::async_trait;
 use pinyto_core::{
+    Page,
     clock::Timestamp,
     id::UserId,
     job::{
@@ -111,14 +112,13 @@ impl JobRepository for SqliteStore {
         &self,
         user: UserId,
         now: Timestamp,
-        skip: u64,
-        count: u64,
+        page: Page,
     ) -> Result<Vec<JobState>, StoreError> {
         let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
         let query = sqlx::query_as::<_, StateRow>(LIST_OF_USER)
             .bind(user.get())
-            .bind(number(skip))
-            .bind(number(count));
+            .bind(number(page.skip))
+            .bind(number(page.count));
         let rows = self.readers.all(query).await?;
         let states = rows.into_iter().map(|row| {
             let (job, entry) = (JobRef::try_from(row.name)?, JobEntry::try_from(row.entry)?);

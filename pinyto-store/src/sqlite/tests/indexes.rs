@@ -67,7 +67,7 @@ async fn save(store: &SqliteStore, author: &User, name: &str, paths: &[&str]) {
     let saved = AssemblyRepository::save(
         store,
         author.id,
-        name,
+        Some(source.name()),
         &source,
         given::NO_LIMITS,
         given::at(0),

@@ -34,7 +34,8 @@ async fn library() -> (Arc<SqliteStore>, tempfile::TempDir, User) {
         .with_indexes(paths.map(given::path).to_vec())
         .unwrap();
     let (assembly, at) = (given::assembly_ref("ann/Books"), given::at(0));
-    let saved = AssemblyRepository::save(store.as_ref(), ann.id, "", &source, given::NO_LIMITS, at);
+    let saved =
+        AssemblyRepository::save(store.as_ref(), ann.id, None, &source, given::NO_LIMITS, at);
     saved.await.unwrap();
     given::installed(store.as_ref(), &ann, &assembly).await;
     let mut documents = Vec::new();
@@ -239,7 +240,7 @@ async fn all_ways_lead_to_the_same_documents_in_the_same_order() {
     AssemblyRepository::save(
         store.as_ref(),
         ann.id,
-        "",
+        None,
         &source.unwrap(),
         given::NO_LIMITS,
         at,

@@ -36,7 +36,13 @@ async fn assert_kept(store: &SqliteStore, after: &str) {
 async fn save(store: &SqliteStore, author: &User, jobs: &[(&str, &str, u64)], second: i64) {
     let source = given::source_with_jobs("Notes", jobs);
     let (assemblies, at) = (store.assemblies(), given::at(second));
-    let saved = assemblies.save(author.id, "Notes", &source, given::NO_LIMITS, at);
+    let saved = assemblies.save(
+        author.id,
+        Some(source.name()),
+        &source,
+        given::NO_LIMITS,
+        at,
+    );
     saved.await.unwrap();
 }
 
@@ -64,7 +70,7 @@ async fn whatever_becomes_of_jobs_what_can_be_claimed_is_kept() {
         let user = if dice(2) == 0 { &hugo } else { &erna };
         let job = JobRef {
             assembly: notes.clone(),
-            name: given::assembly_name(["a", "b", "c"][usize::try_from(dice(3)).unwrap()]),
+            name: given::job_name(["a", "b", "c"][usize::try_from(dice(3)).unwrap()]),
         };
         let what = usize::try_from(dice(9)).unwrap();
         done[what] += 1;

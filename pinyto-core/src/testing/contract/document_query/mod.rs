@@ -8,7 +8,7 @@ mod limits;
 use serde_json::Value;
 
 use crate::{
-    assembly::AssemblyRef,
+    assembly::{AssemblyName, AssemblyRef},
     document::{Document, Scope, Search, Searched},
     id::AssemblyId,
     query::{Path, Query},
@@ -47,17 +47,18 @@ async fn hugo(store: &dyn Store, indexes: &[&str]) -> (User, AssemblyRef) {
 async fn indexed(
     store: &dyn Store,
     author: &User,
-    original_name: &str,
+    replaces: &str,
     name: &str,
     indexes: &[&str],
 ) -> AssemblyRef {
     let indexes = indexes.iter().map(|path| given::path(path)).collect();
     let source = given::source(name).with_indexes(indexes).unwrap();
+    let replaces = AssemblyName::parse(replaces).ok();
     let saved = store
         .assemblies()
         .save(
             author.id,
-            original_name,
+            replaces.as_ref(),
             &source,
             given::NO_LIMITS,
             given::at(0),

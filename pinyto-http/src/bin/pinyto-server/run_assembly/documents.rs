@@ -49,12 +49,8 @@ pub(super) fn read(
             let time = fields.remove("time");
             let time = time.as_ref().and_then(Value::as_str);
             fields.remove("assembly");
-            Ok(Document {
-                id,
-                assembly: assembly.clone(),
-                time: time.and_then(Timestamp::parse_rfc3339).unwrap_or(now),
-                fields,
-            })
+            let time = time.and_then(Timestamp::parse_rfc3339).unwrap_or(now);
+            Ok(Document::new(id, assembly.clone(), time, fields))
         });
     documents.collect()
 }

@@ -239,11 +239,8 @@ impl Work {
                 traits: Default::default(),
             });
         };
-        let document = Document {
-            time: new.time.unwrap_or(document.time),
-            fields: new.fields,
-            ..document
-        };
+        let time = new.time.unwrap_or(document.time);
+        let document = Document::new(document.id, document.assembly, time, new.fields);
         let after = Listings::now(&document, &indexes);
         let (gone, come) = before.changed_to(&after);
         Ok(Self {

@@ -56,12 +56,12 @@ impl Insert {
             job: entry.job.clone(),
             listings,
             known,
-            document: Document {
-                id: document.id,
-                assembly: document.assembly.clone(),
-                time: document.time,
+            document: Document::new(
+                document.id,
+                document.assembly.clone(),
+                document.time,
                 fields,
-            },
+            ),
         }
     }
 

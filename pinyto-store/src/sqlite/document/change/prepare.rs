@@ -139,12 +139,9 @@ impl Prepared {
             };
             let mut gone = Listings::of(&old, &paths);
             if let Some((time, text)) = new {
-                let new = Document {
-                    id: old.id,
-                    assembly: old.assembly,
-                    time: time.unwrap_or(old.time),
-                    fields: json::object(&text).map_err(corrupt(BODY))?,
-                };
+                let fields = json::object(&text).map_err(corrupt(BODY))?;
+                let time = time.unwrap_or(old.time);
+                let new = Document::new(old.id, old.assembly, time, fields);
                 let mut come = Listings::of(&new, &paths);
                 gone.without_common(&mut come);
                 prepared.time = new.time;
@@ -195,12 +192,8 @@ impl Listings {
         let (id, assembly, time) = (document.id, document.assembly.clone(), document.time);
         let (memory, text) = (tree_size(text), text.clone());
         let work = move |_: &mut Watch<'_>| -> Result<String, Failure> {
-            let document = Document {
-                id,
-                assembly,
-                time,
-                fields: json::object(&text).map_err(corrupt(BODY))?,
-            };
+            let fields = json::object(&text).map_err(corrupt(BODY))?;
+            let document = Document::new(id, assembly, time, fields);
             Ok(Self::of(&document, paths.iter()).json())
         };
         Ok(evaluations.run(memory, None, work).await??)

@@ -122,11 +122,9 @@ impl Intent for Save {
         let Some(old_document) = old.document else {
             return Ok(None);
         };
-        let new = Document {
-            time: self.time.unwrap_or(old_document.time),
-            fields: self.fields.clone(),
-            ..old_document.clone()
-        };
+        let (id, assembly) = (old_document.id, old_document.assembly.clone());
+        let time = self.time.unwrap_or(old_document.time);
+        let new = Document::new(id, assembly, time, self.fields.clone());
         let size = size(&new);
         if self.is_full(old.bytes, size, old.size) {
             return Ok(Some(SaveOutcome::StorageFull));
