@@ -79,6 +79,7 @@
 //! | [`PathPrefix`] | where they are mounted |
 //! | [`wire`] | the JSON of requests and answers |
 //! | [`ApiError`], [`ERRORS`] | every error with its status |
+//! | `client` | the other side: keys, sessions and every call (feature `client`) |
 //! | [`client_address`] | who is calling, as the routes see it |
 //! | `openapi` | the description (feature `openapi`) |
 //! | `server` | settings, listener, TLS, log: everything around the routes (feature `server`) |
@@ -91,8 +92,10 @@
 //! | `postgres` | yes | lets the server keep its data in PostgreSQL; does nothing without `server` |
 //! | `gpgauth` | yes | the routes for logging in with an OpenPGP key |
 //! | `openapi` | with `server` | `/openapi.json` and `/docs` |
+//! | `client` | no | a client of the protocol; turns on `pinyto-core/aws-lc`, needs a C compiler |
 //!
-//! Without them the crate is the routes alone. Which RSA backend there is, `pinyto-core`'s features
+//! Without them the crate is the routes alone; for a program that is only a client,
+//! `default-features = false, features = ["client"]`. Which RSA backend there is, `pinyto-core`'s features
 //! say; `server` turns on `aws-lc`.
 //!
 //! # Rust version
@@ -106,6 +109,8 @@
 mod api;
 mod auth;
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod client_address;
 mod error;
 #[cfg(feature = "openapi")]
