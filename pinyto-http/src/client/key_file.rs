@@ -47,8 +47,7 @@ const MAX_PBKDF2_ITERATIONS: u32 = 20_000_000;
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("pinyto-key.pem");
 /// # let key = pinyto_core::testing::keys::device(0);
-/// use pinyto_http::client::{KeyFile, KeyFileError};
-/// use secrecy::SecretString;
+/// use pinyto_http::client::{KeyFile, KeyFileError, SecretString};
 ///
 /// let file = KeyFile::new(&path);
 /// let passphrase = SecretString::from("correct horse battery staple");

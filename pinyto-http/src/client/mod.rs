@@ -80,6 +80,7 @@ use pinyto_core::{
     key::{KeyHash, PublicKey},
 };
 use secrecy::ExposeSecret as _;
+pub use secrecy::SecretString;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -214,6 +215,11 @@ impl fmt::Debug for Client {
             .finish_non_exhaustive()
     }
 }
+
+/// The examples of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/client.md")]
+struct Guide;
 
 /// RSA takes milliseconds, and files are read by waiting.
 async fn blocking<T: Send + 'static>(

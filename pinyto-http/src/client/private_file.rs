@@ -1,33 +1,64 @@
 //! Files that nobody else may read, or write.
 
 use std::{
-    fs::{File, OpenOptions},
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+use pinyto_core::randomness::{OsRandomness, Randomness as _};
 use zeroize::Zeroizing;
 
 /// Neither a key nor a pin is nearly as long; guards against a wrong file name.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// Writes a new file of mode 0600, durably. It never has another mode, and an existing file is an
-/// error of the kind `AlreadyExists`.
+/// Writes a new file of mode 0600: whole or not at all, and on the disk when this returns. It never
+/// has another mode, and an existing file is an error of the kind `AlreadyExists`.
 pub(super) fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let draft = draft(path)?;
+    let written = write_new(&draft, contents).and_then(|()| {
+        // A link, unlike a rename, never replaces what is there.
+        match fs::hard_link(&draft, path) {
+            Err(error) if is_without_links(&error) => write_new(path, contents),
+            linked => linked,
+        }
+    });
+    let removed = match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    written.and(removed)?;
+    sync_folder(path)
+}
+
+/// A name beside `path` that no other process or thread has.
+fn draft(path: &Path) -> io::Result<PathBuf> {
+    let mut unique = [0; 8];
+    OsRandomness.fill(&mut unique).map_err(io::Error::other)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut draft = OsString::from(".");
+    draft.push(name);
+    draft.push(format!(".{:016x}.new", u64::from_be_bytes(unique)));
+    Ok(path.with_file_name(draft))
+}
+
+fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    let written = file
-        .write_all(contents)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| sync_folder(path));
-    if written.is_err() {
-        // Ours, since it was new; half of it helps nobody.
-        let _ = std::fs::remove_file(path);
-    }
-    written
+    file.write_all(contents)?;
+    file.sync_all()
+}
+
+/// Some file systems (FAT, some network ones) know no hard links.
+fn is_without_links(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+    )
 }
 
 #[cfg(unix)]

@@ -58,6 +58,8 @@ fn an_existing_file_is_left_alone() {
     let error = file.generate(None).unwrap_err();
     assert!(matches!(error, KeyFileError::Exists { .. }));
     assert_eq!(text(&file), "something else");
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 1, "a draft is left");
     let nowhere = KeyFile::new(folder.path().join("no folder").join("key.pem"));
     let error = nowhere.save(&keys::device(0), None).unwrap_err();
     assert!(matches!(error, KeyFileError::Write { .. }));
