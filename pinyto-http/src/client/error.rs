@@ -121,7 +121,9 @@ impl Error {
 }
 
 /// An answer with an error status.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` doesn't show the sentence, which may quote what the code of an assembly raised.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub(super) status: u16,
     pub(super) code: Option<String>,
@@ -167,6 +169,16 @@ impl Refusal {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("code", &self.code)
+            .field("retry_after", &self.retry_after)
+            .finish_non_exhaustive()
     }
 }
 

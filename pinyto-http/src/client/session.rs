@@ -181,20 +181,25 @@ impl Inner {
     async fn reopen(self: Arc<Self>) -> Result<Held, Error> {
         let login = self.state().login.clone();
         let opened = self.client.open(&login).await;
-        let mut state = self.state();
-        // Who comes later asks anew, also after a failure.
-        state.opening = None;
-        let token = Arc::new(opened?);
-        if state.is_over {
-            return Err(Error::LoggedOut);
-        }
-        state.generation += 1;
-        let held = Held {
-            token,
-            generation: state.generation,
+        let token = {
+            let mut state = self.state();
+            // Who comes later asks anew, also after a failure.
+            state.opening = None;
+            let token = Arc::new(opened?);
+            if !state.is_over {
+                state.generation += 1;
+                let held = Held {
+                    token,
+                    generation: state.generation,
+                };
+                state.held = Some(held.clone());
+                return Ok(held);
+            }
+            token
         };
-        state.held = Some(held.clone());
-        Ok(held)
+        // Logged out meanwhile, so nobody would use or end it.
+        let _ = self.client.end(&login, &token).await;
+        Err(Error::LoggedOut)
     }
 }
 

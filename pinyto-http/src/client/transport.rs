@@ -150,7 +150,28 @@ impl Transport {
 
 /// `answer` as a `T`.
 pub(super) fn decode<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(answer).map_err(Error::unexpected)
+    let decoded = serde_json::from_slice(answer);
+    decoded.map_err(|error| Error::unexpected(Undecodable::from(&error)))
+}
+
+/// What serde says, without the values of the user's that it quotes.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}, at line {line}, column {column}")]
+struct Undecodable {
+    what: &'static str,
+    line: usize,
+    column: usize,
+}
+
+impl From<&serde_json::Error> for Undecodable {
+    fn from(error: &serde_json::Error) -> Self {
+        let what = match error.is_data() {
+            true => "it is JSON of another shape",
+            false => "it is no JSON",
+        };
+        let (line, column) = (error.line(), error.column());
+        Self { what, line, column }
+    }
 }
 
 fn bearer(token: &RequestToken) -> Result<HeaderValue, Error> {

@@ -1,7 +1,7 @@
 //! What a call's answer is to its caller.
 
 use pinyto_core::{
-    runtime::CodeError,
+    runtime::{CodeCall, CodeError},
     testing::{ScriptedRuntime, executed},
 };
 use pinyto_http::client::{AssemblyData, Error, Session};
@@ -22,7 +22,7 @@ async fn with_functions(server: &Server) -> Session {
 
 #[tokio::test]
 async fn what_a_function_answers_has_the_callers_type_or_is_its_error() {
-    let raise = |_: &_| {
+    let raise = |_: &CodeCall| {
         executed(Err(CodeError::Exception {
             kind: "ValueError".to_owned(),
             message: "no such book".to_owned(),
@@ -41,6 +41,12 @@ async fn what_a_function_answers_has_the_callers_type_or_is_its_error() {
     assert_eq!(list, [1, 2]);
     let text: Result<String, Error> = session.call_function(&this, "list", &()).await;
     assert_eq!(text.unwrap_err().code(), "unexpected_answer");
+    let wrong: Result<Vec<bool>, Error> = session.call_function(&this, "list", &()).await;
+    let said = wrong.unwrap_err().to_string();
+    assert!(
+        said.contains("column 2") && !said.contains("integer"),
+        "{said}"
+    );
 
     let own: Result<Value, Error> = session.call_function(&this, "own", &()).await;
     let error = own.unwrap_err();
@@ -59,6 +65,7 @@ async fn what_a_function_answers_has_the_callers_type_or_is_its_error() {
     let exception = refusal.exception().unwrap();
     assert_eq!((&*exception.kind, exception.line), ("ValueError", Some(3)));
     assert_eq!(exception.message, "no such book");
+    assert!(!format!("{error:?}").contains("no such book"));
 
     for bad in ["", "a/b", "../x", "store", "a?b", "a%2fb"] {
         let called: Result<Value, Error> = session.call_function(&this, bad, &()).await;

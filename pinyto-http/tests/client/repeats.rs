@@ -127,7 +127,7 @@ async fn who_is_not_reached_is_tried_again_and_nothing_was_sent() {
 async fn an_answer_that_doesnt_come_is_waited_for_no_longer_than_allowed() {
     let server = Scripted::start(vec![Step::Hang]).await;
     let client = quick(&server.url, keys::server().public_key().clone())
-        .request_timeout(Duration::from_millis(100))
+        .request_timeout(Duration::from_millis(500))
         .retries(Retries::at_most(1).first_pause(Duration::from_millis(1)));
     let error = client.build().unwrap().healthy().await.unwrap_err();
     assert_eq!(error.code(), "timed_out");

@@ -1,5 +1,7 @@
 //! Sessions that die, and come to life again.
 
+use std::time::Duration;
+
 use pinyto_core::testing::{ScriptedRuntime, executed, keys};
 use pinyto_http::client::{AssemblyData, Client, Login, Session};
 use serde_json::Value;
@@ -59,17 +61,8 @@ async fn however_many_find_out_one_session_is_opened() {
 #[tokio::test]
 async fn all_who_wait_learn_why_no_session_was_opened() {
     let server = Server::start().await;
-    let session = server.user("ada", 0).await;
-    let other = keys::device(1);
-    session
-        .register_key(other.public_key(), None)
-        .await
-        .unwrap();
-    let elsewhere = Login::key(name("ada"), other);
-    let elsewhere = server.client().log_in(elsewhere).await.unwrap();
-    let first = keys::device(0).key_hash();
-    elsewhere.delete_key(&first).await.unwrap();
-    let before = server.asked("/authenticate");
+    let unknown = Login::key(name("ada"), keys::device(0));
+    let session = server.client().session(unknown);
     let (one, two, three) = tokio::join!(
         session.list_keys(),
         session.statistics(),
@@ -78,11 +71,10 @@ async fn all_who_wait_learn_why_no_session_was_opened() {
     for error in [one.unwrap_err(), two.unwrap_err(), three.unwrap_err()] {
         assert_eq!(error.server_code(), Some("authentication_failed"));
     }
-    assert!((before + 1..before + 3).contains(&server.asked("/authenticate")));
+    assert_eq!(server.asked("/authenticate"), 1);
     // It is asked anew by who comes later.
-    let asked = server.asked("/authenticate");
     session.list_keys().await.unwrap_err();
-    assert_eq!(server.asked("/authenticate"), asked + 1);
+    assert_eq!(server.asked("/authenticate"), 2);
 }
 
 #[tokio::test]
@@ -90,23 +82,34 @@ async fn a_caller_who_leaves_doesnt_stop_the_others() {
     let server = Server::start().await;
     server.user("ada", 0).await;
     let login = Login::key(name("ada"), keys::device(0));
-    let session = server.client().session(login);
-    let leaving = tokio::spawn({
+    let session = server.client().session(login.clone());
+    let call = || {
         let session = session.clone();
-        async move { session.list_keys().await.map(drop) }
-    });
-    let staying = tokio::spawn({
-        let session = session.clone();
-        async move { session.list_keys().await.map(drop) }
-    });
+        tokio::spawn(async move { session.list_keys().await.map(drop) })
+    };
+    let (leaving, staying) = (call(), call());
     tokio::task::yield_now().await;
     leaving.abort();
     staying.await.unwrap().unwrap();
+    assert_eq!(server.asked("/authenticate"), 2);
+
     // All who wait leave: the next one begins anew.
-    end(&server, 0).await;
-    let call = tokio::time::timeout(std::time::Duration::ZERO, session.list_keys());
-    let _ = call.await;
+    let session = server.client().session(login);
+    let left = tokio::time::timeout(Duration::ZERO, session.list_keys()).await;
+    left.unwrap_err();
     session.list_keys().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_is_opened_while_it_is_logged_out_is_ended() {
+    let server = Server::start().await;
+    server.user("ada", 0).await;
+    let login = Login::key(name("ada"), keys::device(0));
+    let session = server.client().session(login);
+    let (opened, closed) = tokio::join!(session.list_keys(), session.logout());
+    assert_eq!(opened.unwrap_err().code(), "logged_out");
+    closed.unwrap();
+    assert_eq!(server.asked("/logout"), 1);
 }
 
 #[tokio::test]

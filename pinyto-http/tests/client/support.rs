@@ -31,7 +31,7 @@ use warp::Filter as _;
 /// A server with everything in memory, which ends when it is dropped.
 pub(crate) struct Server {
     pub(crate) cloud: Cloud,
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     /// The paths it was asked for.
     asked: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
@@ -49,14 +49,13 @@ impl Server {
     }
 
     pub(crate) async fn running(runtime: ScriptedRuntime) -> Self {
-        Self::with(Arc::new(MemoryStore::new()), keys::server(), runtime, None).await
+        Self::with(Arc::new(MemoryStore::new()), keys::server(), runtime).await
     }
 
     pub(crate) async fn with(
         store: Arc<dyn Store>,
         key: ServerKey,
         runtime: ScriptedRuntime,
-        address: Option<SocketAddr>,
     ) -> Self {
         let mut settings = Settings::default();
         settings.throttle.enabled = false;
@@ -73,8 +72,7 @@ impl Server {
         let log = Arc::clone(&asked);
         let log = warp::log::custom(move |info| log.lock().unwrap().push(info.path().to_owned()));
         let routes = routes::all(Api::new(cloud.clone())).with(log);
-        let address = address.unwrap_or(([127, 0, 0, 1], 0).into());
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(warp::serve(routes).incoming(listener).run());
         Self {
@@ -87,12 +85,6 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
-    }
-
-    /// Ends it, so that another one can have its address.
-    pub(crate) async fn stop(mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
     }
 
     /// How often it was asked for `path`.
