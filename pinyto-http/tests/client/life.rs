@@ -181,13 +181,13 @@ async fn who_has_a_password_needs_no_key() {
         .unwrap();
     assert_eq!(session.list_keys().await.unwrap().len(), 1);
 
-    let error = session.set_password_login(false).await.unwrap_err();
-    assert_eq!(error.server_code(), Some("password_session"));
     let device = keys::device(0);
     session
         .register_key(device.public_key(), None)
         .await
         .unwrap();
+    let error = session.set_password_login(false).await.unwrap_err();
+    assert_eq!(error.server_code(), Some("password_session"));
     let by_key = client
         .log_in(Login::key(name("ada"), device))
         .await

@@ -77,7 +77,7 @@ async fn a_function_that_may_have_run_is_not_called_again() {
         called.unwrap_err();
         assert_eq!(server.requests().len(), 3, "{failing:?}");
     }
-    let (_, session) = session(vec![error(429, "throttled", ""), answer(200, "1")]).await;
+    let (_server, session) = session(vec![error(429, "throttled", ""), answer(200, "1")]).await;
     let called: Result<Value, _> = session.call_function(&assembly("a/B"), "f", &()).await;
     assert_eq!(called.unwrap(), 1);
 }
