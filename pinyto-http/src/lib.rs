@@ -77,6 +77,7 @@
 //! | [`session()`], [`Api::session_of`] | who asks, for routes of your own |
 //! | [`PathPrefix`] | where they are mounted |
 //! | [`ApiError`], [`ERRORS`] | every error with its status |
+//! | `client` | the other side: keys, sessions and every call (feature `client`) |
 //! | [`client_address`] | who is calling, as the routes see it |
 //! | [`AllowedOrigins`] | whose pages may call (CORS) |
 //! | `routes::gpgauth` | logging in with an OpenPGP key, and its cookies (feature `gpgauth`) |
@@ -93,9 +94,11 @@
 //! | `listener` | with `server` | the module of that name: hyper, and rustls on aws-lc, which needs a C compiler |
 //! | `server` | yes | the binary `pinyto-server`: command line, SQLite, the sandbox, metrics. Adds nothing to the library but `openapi`, `listener` and `pinyto-core`'s backend `aws-lc` |
 //! | `postgres` | yes | lets the binary keep its data in PostgreSQL; does nothing without `server` |
+//! | `client` | no | the module of that name; turns on `pinyto-core/aws-lc`, which needs a C compiler |
 //!
-//! All of them only add. Without them (`default-features = false`) the crate is the routes alone. Which
-//! RSA backend there is, `pinyto-core`'s features say.
+//! All of them only add. Without them (`default-features = false`) the crate is the routes alone; for a
+//! program that is only a client, `default-features = false, features = ["client"]`. Which RSA backend
+//! there is, `pinyto-core`'s features say.
 //!
 //! # warp's types, and versions
 //!
@@ -120,6 +123,8 @@
 mod api;
 mod auth;
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod client_address;
 mod cors;
 mod error;
