@@ -12,6 +12,7 @@ use pinyto_core::{
     key::PublicKey,
     keyserver::Password,
     testing::given,
+    ticket::Audience,
 };
 use serde_json::Value;
 
@@ -143,6 +144,9 @@ async fn what_happens_to_keys_and_logins_is_logged() {
         .await
         .unwrap_err();
     assert!(log.take().is_empty(), "nothing happened");
+    let mail = Audience::parse("mail").unwrap();
+    cloud.issue_ticket(&session, &mail).await.unwrap();
+    log.assert_one("INFO", "ticket_issued", "hugo", None);
     cloud.logout(&session).await.unwrap();
     log.assert_one("INFO", "logged_out", "hugo", None);
 }

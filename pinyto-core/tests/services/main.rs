@@ -29,3 +29,4 @@ mod sessions;
 mod support;
 mod throttling;
 mod throttling_together;
+mod tickets;
