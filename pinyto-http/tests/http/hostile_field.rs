@@ -49,6 +49,7 @@ fn calls(token: &str) -> Vec<Call> {
             json!({"username": "x", "key_hash": digits}),
             &[],
         ),
+        call::<user::IssueTicket>("/ticket", json!({"token": token, "audience": "x"}), &[]),
         call::<key::RegisterNewKey>(
             "/register_new_key",
             json!({"token": token, "public_key": key, "openpgp_key": "x", "label": "x"}),

@@ -23,4 +23,5 @@ mod server;
 mod service;
 mod session;
 mod support;
+mod ticket;
 mod user;
