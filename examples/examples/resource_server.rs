@@ -142,7 +142,7 @@ impl FromRequestParts<Arc<Photos>> for Visitor {
             .map(|(_, ticket)| ticket.trim());
         let ticket =
             ticket.ok_or_else(|| refusal("Bearer", format!("Send a ticket for {AUDIENCE}.\n")))?;
-        // A fraction of a millisecond, so it needs no thread of its own.
+        // About a millisecond or less, so it needs no thread of its own.
         match photos.tickets.verify(ticket, photos.clock.now()) {
             Ok(verified) => Ok(Self(verified.user)),
             Err(error) => Err(refusal(

@@ -1,5 +1,5 @@
 //! Tickets: a text that nobody has signed is refused, and what is signed is read or refused, never a
-//! panic. What is read says the name that the claims have.
+//! panic.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -38,10 +38,7 @@ fuzz_target!(|data: &[u8]| {
         .expect("the toy signs anything");
     let ticket = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
     match verifier.verify(&ticket, now) {
-        Ok(verified) => {
-            let claims = str::from_utf8(data).expect("JSON is UTF-8");
-            assert!(claims.contains("\"jti\"") && verified.expires_at > verified.issued_at);
-        }
+        Ok(verified) => assert!(verified.expires_at > verified.issued_at),
         Err(error) => assert_ne!(error, InvalidTicket::BadSignature),
     }
 });

@@ -74,7 +74,7 @@ impl TicketVerifier {
 
     /// Checks a ticket as it was sent, at the moment `now`.
     ///
-    /// Costs one public operation, which takes a fraction of a millisecond and never waits, unless the
+    /// Costs one public operation, which takes about a millisecond or less and never waits, unless the
     /// text is refused by its form alone. Nothing of the claims is read before the signature was found
     /// good.
     ///

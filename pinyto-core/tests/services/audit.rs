@@ -283,6 +283,8 @@ async fn no_line_shows_a_token_a_password_or_a_key() {
         .session(&RequestToken::new("no token at all"))
         .await
         .unwrap_err();
+    let mail = Audience::parse("mail").unwrap();
+    let issued = cloud.issue_ticket(&session, &mail).await.unwrap();
     cloud.logout(&session).await.unwrap();
 
     let text = String::from_utf8(ALL.lock().unwrap().clone()).unwrap();
@@ -299,6 +301,7 @@ async fn no_line_shows_a_token_a_password_or_a_key() {
         token.expose(),
         session_token.expose(),
         by_password.expose(),
+        issued.ticket.expose(),
         "correct horse",
         "wrong horses",
         "battery staple",
