@@ -1,5 +1,5 @@
 //! Programs that show how to use Pinyto are in `examples/`. This library has nothing but the
-//! READMEs, so that their code is compiled with the documentation tests.
+//! READMEs and pages of the documentation, so that their code is compiled with the documentation tests.
 
 #![doc = include_str!("../../README.md")]
 
@@ -14,3 +14,6 @@ pub mod readme_of_sandbox {}
 
 #[doc = include_str!("../../pinyto-store/README.md")]
 pub mod readme_of_store {}
+
+#[doc = include_str!("../../docs/resource-servers.md")]
+pub mod resource_servers {}

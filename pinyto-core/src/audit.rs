@@ -25,6 +25,7 @@ pub(crate) enum Event {
     #[cfg(feature = "gpgauth")]
     GpgAuthLoginFailed,
     LoggedOut,
+    TicketIssued,
     KeyAdded,
     KeyRemoved,
     KeyActivated,
@@ -52,6 +53,7 @@ impl Event {
             #[cfg(feature = "gpgauth")]
             Self::GpgAuthLoginFailed => "gpgauth_login_failed",
             Self::LoggedOut => "logged_out",
+            Self::TicketIssued => "ticket_issued",
             Self::KeyAdded => "key_added",
             Self::KeyRemoved => "key_removed",
             Self::KeyActivated => "key_activated",

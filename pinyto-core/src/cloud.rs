@@ -27,6 +27,7 @@ use crate::{
     store::Store,
     tasks::Tasks,
     throttle::{Throttle, ThrottleSettings},
+    ticket::Ticket,
     value_memory::ValueMemory,
     workers::Workers,
 };
@@ -38,7 +39,7 @@ use crate::{
 /// | subject | operations |
 /// |---|---|
 /// | users | [`register`](Self::register) |
-/// | sessions | [`authenticate`](Self::authenticate), [`session`](Self::session), [`logout`](Self::logout) |
+/// | sessions | [`authenticate`](Self::authenticate), [`session`](Self::session), [`who_am_i`](Self::who_am_i), [`issue_ticket`](Self::issue_ticket), [`logout`](Self::logout) |
 /// | keys | [`list_keys`](Self::list_keys), [`register_new_key`](Self::register_new_key), [`register_openpgp_key`](Self::register_openpgp_key), [`prove_openpgp_key`](Self::prove_openpgp_key), [`activate_key`](Self::activate_key), [`deactivate_key`](Self::deactivate_key), [`delete_key`](Self::delete_key) |
 /// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password), [`allow_password_login`](Self::allow_password_login), [`forbid_password_login`](Self::forbid_password_login) |
 /// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), ... |
@@ -89,6 +90,10 @@ pub struct Settings {
     /// one is not written. A session lives up to this much longer than `session_idle`, never
     /// shorter. Default: a hundredth of `session_idle`, at most an hour.
     pub session_renewal: Option<Duration>,
+    /// How long a ticket is good for, in whole seconds: 1 to 3600
+    /// ([`Ticket::MAX_LIFETIME`](crate::ticket::Ticket::MAX_LIFETIME)). Nothing ends one earlier.
+    /// Default: 5 minutes.
+    pub ticket_lifetime: Duration,
     /// The most keys of one user. Default: 256.
     pub max_keys: usize,
     /// How much one author may keep. Default: 1000 assemblies, 8 MiB together.
@@ -132,6 +137,7 @@ impl Default for Settings {
         Self {
             session_idle: Duration::from_secs(30 * 24 * 3600),
             session_renewal: None,
+            ticket_lifetime: Duration::from_secs(300),
             max_keys: 256,
             author_limits: AuthorLimits {
                 assemblies: 1000,
@@ -226,7 +232,8 @@ impl CloudBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidHashCost`] if [`Settings::hash_cost`] is out of range;
+    /// [`Error::InvalidHashCost`] if [`Settings::hash_cost`] is out of range, and
+    /// [`Error::InvalidTicketLifetime`] if [`Settings::ticket_lifetime`] is;
     /// [`Error::Randomness`] if there is none; that what has the OpenPGP key failed.
     pub fn build(self) -> Result<Cloud, Error> {
         let Self {
@@ -242,6 +249,10 @@ impl CloudBuilder {
         } = self;
         if !settings.hash_cost.is_possible() {
             return Err(Error::InvalidHashCost);
+        }
+        let lifetime = settings.ticket_lifetime;
+        if lifetime < Duration::from_secs(1) || lifetime > Ticket::MAX_LIFETIME {
+            return Err(Error::InvalidTicketLifetime);
         }
         let document_ids = DocumentIds::new(randomness.as_ref())?;
         let writers = [(); 2].map(|()| {

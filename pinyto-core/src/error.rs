@@ -14,6 +14,7 @@ use crate::{
     randomness::RandomnessUnavailable,
     runtime::CodeError,
     store::StoreError,
+    ticket::InvalidAudience,
     user::InvalidUserName,
 };
 
@@ -63,6 +64,9 @@ pub enum Error {
     /// The name is none of an assembly, a function or a job.
     #[error(transparent)]
     InvalidAssemblyName(#[from] InvalidAssemblyName),
+    /// The audience is none.
+    #[error(transparent)]
+    InvalidAudience(#[from] InvalidAudience),
     /// The assembly can't be saved as it is.
     #[error(transparent)]
     InvalidAssembly(#[from] InvalidAssembly),
@@ -189,6 +193,9 @@ pub enum Error {
     /// [`Settings::hash_cost`](crate::Settings::hash_cost) is out of range.
     #[error("Passwords can't be hashed at that cost: it is at least 8 KiB of memory and one pass.")]
     InvalidHashCost,
+    /// [`Settings::ticket_lifetime`](crate::Settings::ticket_lifetime) is out of range.
+    #[error("Tickets can't be good for that long: it is 1 second to an hour.")]
+    InvalidTicketLifetime,
     /// The RSA backend failed in what it has to be able to do.
     #[error("The server failed in a cryptographic operation.")]
     Crypto(#[from] CryptoError),
@@ -259,6 +266,7 @@ impl Error {
             Self::InvalidPassword(error) => error.code(),
             Self::InvalidAssemblyName(error) => error.code(),
             Self::InvalidAssembly(_) => "invalid_assembly",
+            Self::InvalidAudience(invalid) => invalid.code(),
             Self::InvalidDocumentType => "invalid_document_type",
             Self::DocumentTooDeep => "document_too_deep",
             Self::TooManyValues => "too_many_values",
@@ -287,7 +295,10 @@ impl Error {
             Self::QuotaExceeded { .. } => "quota_exceeded",
             Self::Busy { .. } => "busy",
             Self::Store(error) => error.code(),
-            Self::InvalidHashCost | Self::Crypto(_) | Self::Randomness(_) => "internal",
+            Self::InvalidHashCost
+            | Self::InvalidTicketLifetime
+            | Self::Crypto(_)
+            | Self::Randomness(_) => "internal",
             Self::ShuttingDown => "shutting_down",
             Self::GpgAuthDisabled => "gpgauth_disabled",
             #[cfg(feature = "gpgauth")]

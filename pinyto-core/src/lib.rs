@@ -44,6 +44,7 @@
 //! | [`store`] | what a store is, and how to write one |
 //! | [`memory`] | a store in memory |
 //! | [`challenge`] | both halves of the challenge: data in, decision out |
+//! | [`ticket`] | how another service learns whose session it is: tickets, and what verifies them |
 //! | [`crypto`] | the RSA traits and their backends |
 //! | [`job`], [`run`] | jobs and the scheduler; what became of calls and jobs |
 //! | [`runtime`] | what runs the code of assemblies, and what that code may ask for |
@@ -107,6 +108,7 @@ mod tasks;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod throttle;
+pub mod ticket;
 pub mod usage;
 pub mod user;
 mod value_memory;

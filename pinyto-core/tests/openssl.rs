@@ -16,12 +16,20 @@ use std::{
     sync::Arc,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use pinyto_core::{
+    Cloud,
     challenge::{Challenge, DeviceKey, RequestToken, ServerKey, SessionToken},
     crypto::RsaBackend,
     key::PublicKey,
+    memory::MemoryStore,
     randomness::OsRandomness,
+    testing::keys,
+    ticket::Audience,
+    user::UserName,
 };
 
 const SERVER: &str = include_str!("../src/testing/keys/server.pem");
@@ -173,6 +181,47 @@ fn openssl_decrypts_our_challenges_and_verifies_our_signatures() {
             assert_eq!(decrypt(&private, &ciphertext), token.expose().as_bytes());
         }
     }
+}
+
+#[tokio::test]
+async fn openssl_verifies_our_tickets() {
+    if !openssl_is_there() {
+        return;
+    }
+    let folder = Folder::new("ticket");
+    for backend in backends() {
+        for (pem, longest) in DEVICES {
+            let server = ServerKey::from_pem(backend.clone(), pem).unwrap();
+            let public = folder.file("server.pub", server.public_key().to_pem().as_bytes());
+            let cloud = Cloud::builder(Arc::new(MemoryStore::new()), server)
+                .build()
+                .unwrap();
+            let ticket = ticket_of_ada(&cloud).await;
+            let (signed, signature) = ticket.rsplit_once('.').unwrap();
+            let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let signature = folder.file("signature", &signature);
+            // PS256: the salt is as long as the hash.
+            assert!(verifies(&public, &signature, "digest", signed));
+            assert!(verifies(&public, &signature, "32", signed));
+            assert!(!verifies(&public, &signature, &longest.to_string(), signed));
+            assert!(!verifies(&public, &signature, "digest", &signed[1..]));
+        }
+    }
+}
+
+async fn ticket_of_ada(cloud: &Cloud) -> String {
+    let device = keys::device(1);
+    let ada = UserName::parse("ada").unwrap();
+    let key = device.public_key().clone();
+    cloud.register(ada.clone(), key).await.unwrap();
+    let challenge = cloud.authenticate(&ada, &device.key_hash()).await.unwrap();
+    let token = device
+        .answer(&challenge, cloud.server_public_key())
+        .unwrap();
+    let session = cloud.session(&token).await.unwrap();
+    let audience = Audience::parse("https://photos.example").unwrap();
+    let issued = cloud.issue_ticket(&session, &audience).await.unwrap();
+    issued.ticket.expose().to_owned()
 }
 
 #[test]

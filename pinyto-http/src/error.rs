@@ -56,6 +56,7 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "invalid_password" 400 "The password is too short or too long."
     "invalid_assembly_name" 400 "The name is none of an assembly, function or job."
     "invalid_assembly" 400 "The assembly can't be saved as it is; the sentence tells why."
+    "invalid_audience" 400 "The audience is neither an absolute URI nor a name."
     "invalid_document_type" 400 "The document's type is empty, or neither a text nor a number."
     "document_too_deep" 400 "The document's data is nested deeper than is kept."
     "code_exception" 400 "The function raised an exception; the field exception has its type, message and line."

@@ -123,6 +123,8 @@ async fn a_request_that_reads_waits_once_for_the_database_and_one_that_stores_tw
     let code = json!({"author": "alice", "name": "Code"});
     let requests = [
         ("/list_keys", json!({}), 1),
+        ("/whoami", json!({}), 1),
+        ("/ticket", json!({"audience": "photos"}), 1),
         ("/statistics", json!({}), 1),
         ("/list_own_assemblies", json!({}), 1),
         ("/list_all_assemblies", json!({"skip": 0, "count": 9}), 1),

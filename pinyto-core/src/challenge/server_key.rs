@@ -79,6 +79,11 @@ impl ServerKey {
         })
     }
 
+    /// Signs `message` by PS256, for [tickets](crate::ticket). Costs one private operation.
+    pub(crate) fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.0.private.sign_ps256(message)
+    }
+
     /// The public half, which clients pin.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {

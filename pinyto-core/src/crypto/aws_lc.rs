@@ -28,6 +28,10 @@ use crate::key::PublicKey;
 static SIGNING: RsaSignatureEncoding = RSA_PSS_SHA256.with_pss_salt_length(RsaPssSaltLength::Max);
 static VERIFICATION: RsaParameters =
     RSA_PSS_2048_8192_SHA256.with_pss_salt_length(RsaPssSaltLength::Max);
+static PS256_SIGNING: RsaSignatureEncoding =
+    RSA_PSS_SHA256.with_pss_salt_length(RsaPssSaltLength::Digest);
+static PS256_VERIFICATION: RsaParameters =
+    RSA_PSS_2048_8192_SHA256.with_pss_salt_length(RsaPssSaltLength::Digest);
 
 /// The fast backend, AWS-LC. Makes keys of 4096 and 8192 bits; uses all that the protocol accepts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -102,6 +106,18 @@ impl PrivateKey {
         })?;
         Ok(self.signing.get_or_init(|| key))
     }
+
+    fn sign(
+        &self,
+        encoding: &'static RsaSignatureEncoding,
+        message: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        let mut signature = vec![0; self.public.size()];
+        self.signing_key()?
+            .sign(encoding, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| CryptoError::Backend { operation: "sign" })?;
+        Ok(signature)
+    }
 }
 
 impl fmt::Debug for PrivateKey {
@@ -131,11 +147,11 @@ impl RsaPrivateKey for PrivateKey {
     }
 
     fn sign_pss_sha256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let mut signature = vec![0; self.public.size()];
-        self.signing_key()?
-            .sign(&SIGNING, &SystemRandom::new(), message, &mut signature)
-            .map_err(|_| CryptoError::Backend { operation: "sign" })?;
-        Ok(signature)
+        self.sign(&SIGNING, message)
+    }
+
+    fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.sign(&PS256_SIGNING, message)
     }
 }
 
@@ -165,6 +181,12 @@ impl RsaPublicKey for PreparedPublicKey {
     fn verify_pss_sha256(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         components(&self.public)
             .verify(&VERIFICATION, message, signature)
+            .map_err(|_| CryptoError::BadSignature)
+    }
+
+    fn verify_ps256(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        components(&self.public)
+            .verify(&PS256_VERIFICATION, message, signature)
             .map_err(|_| CryptoError::BadSignature)
     }
 }

@@ -12,6 +12,8 @@
 //! The schemes (RFC 8017): encryption is RSAES-OAEP with SHA-1, MGF1 with SHA-1 and an empty
 //! label; signatures are RSASSA-PSS with SHA-256, MGF1 with SHA-256 and the longest salt that
 //! fits, 478 bytes for a 4096-bit key. SHA-1's broken collision resistance doesn't matter in OAEP.
+//! Tickets are signed with a salt of 32 bytes, as PS256 (RFC 7518) wants it. The length of the salt
+//! is checked, so no signature is good as both.
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
@@ -91,6 +93,13 @@ pub trait RsaPrivateKey: Send + Sync + fmt::Debug {
     ///
     /// That the library failed.
     fn sign_pss_sha256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError>;
+
+    /// Signs `message` by PS256 (RFC 7518, 3.5): as the other, but with a salt of 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// That the library failed.
+    fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError>;
 }
 
 /// A public key, ready for use.
@@ -108,6 +117,13 @@ pub trait RsaPublicKey: Send + Sync + fmt::Debug {
     ///
     /// [`CryptoError::BadSignature`], also for one that is right but for the length of its salt.
     fn verify_pss_sha256(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError>;
+
+    /// Checks a signature over `message` by PS256, whose salt has 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::BadSignature`], also for one that is right but for the length of its salt.
+    fn verify_ps256(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError>;
 }
 
 /// The fastest backend that is compiled in.
@@ -127,7 +143,7 @@ pub enum CryptoError {
     /// A ciphertext is not one of this key and scheme. There is one text for all ways to fail.
     #[error("the ciphertext can't be decrypted with this key")]
     Decryption,
-    /// A signature is not by this key over this message with the longest salt.
+    /// A signature is not by this key over this message with a salt of the right length.
     #[error("the signature is not by this key over this message")]
     BadSignature,
     /// A plaintext doesn't fit the key.

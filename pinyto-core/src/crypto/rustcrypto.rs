@@ -99,12 +99,11 @@ impl RsaPrivateKey for PrivateKey {
     }
 
     fn sign_pss_sha256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        Pss::<Sha256>::new_blinded_with_salt(self.public.pss_salt_length())
-            .sign(Some(&mut SysRng), &self.key, &Sha256::digest(message))
-            .map_err(|error| match error {
-                rsa::Error::Rng => CryptoError::Randomness,
-                _ => CryptoError::Backend { operation: "sign" },
-            })
+        sign(&self.key, self.public.pss_salt_length(), message)
+    }
+
+    fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        sign(&self.key, PS256_SALT, message)
     }
 }
 
@@ -128,10 +127,35 @@ impl RsaPublicKey for PreparedPublicKey {
     }
 
     fn verify_pss_sha256(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
-        Pss::<Sha256>::new_with_salt(self.public.pss_salt_length())
-            .verify(&self.key, &Sha256::digest(message), signature)
-            .map_err(|_| CryptoError::BadSignature)
+        verify(&self.key, self.public.pss_salt_length(), message, signature)
     }
+
+    fn verify_ps256(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        verify(&self.key, PS256_SALT, message, signature)
+    }
+}
+
+/// As long as the hash (RFC 7518, 3.5), in bytes.
+const PS256_SALT: usize = 32;
+
+fn sign(key: &rsa::RsaPrivateKey, salt: usize, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    Pss::<Sha256>::new_blinded_with_salt(salt)
+        .sign(Some(&mut SysRng), key, &Sha256::digest(message))
+        .map_err(|error| match error {
+            rsa::Error::Rng => CryptoError::Randomness,
+            _ => CryptoError::Backend { operation: "sign" },
+        })
+}
+
+fn verify(
+    key: &rsa::RsaPublicKey,
+    salt: usize,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), CryptoError> {
+    Pss::<Sha256>::new_with_salt(salt)
+        .verify(key, &Sha256::digest(message), signature)
+        .map_err(|_| CryptoError::BadSignature)
 }
 
 fn pkcs8_der(key: &rsa::RsaPrivateKey) -> Result<Zeroizing<Vec<u8>>, CryptoError> {

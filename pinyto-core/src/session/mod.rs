@@ -16,7 +16,8 @@ use crate::{
     challenge::SessionTokenHash,
     clock::Timestamp,
     id::{KeyId, SessionId, UserId},
-    user::User,
+    key::KeyFingerprint,
+    user::{User, UserName},
 };
 
 /// A session, at most one per key.
@@ -59,6 +60,20 @@ impl Session {
             last_used_at: created_at,
         }
     }
+}
+
+/// Whose session it is, as its owner may know it and tell others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WhoAmI {
+    /// The user.
+    pub user: UserName,
+    /// What identifies the key that opened the session.
+    pub key: KeyFingerprint,
+    /// When the session was opened.
+    pub created_at: Timestamp,
+    /// When it was last used, exact to [`Settings::session_renewal`](crate::Settings::session_renewal).
+    pub last_used_at: Timestamp,
 }
 
 /// What a token claims to be: a session that lived when its token was decrypted, and may have ended

@@ -42,6 +42,20 @@ pub trait SessionReads: Send + Sync {
         Ok(Some((session, keys)))
     }
 
+    /// The key that opened the session. `None` also if it is gone: it has taken the session with it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store failed.
+    async fn key(&self, session: SessionId) -> Result<ReadFor<Key>, StoreError> {
+        let Some(session) = self.store().sessions().find(session).await? else {
+            return Ok(None);
+        };
+        let keys = self.store().keys().list(session.user.id).await?;
+        let key = keys.into_iter().find(|key| key.id == session.key);
+        Ok(key.map(|key| (session, key)))
+    }
+
     /// What she has used, and how many assemblies there are, as
     /// [`UserRepository::usage`](crate::user::UserRepository::usage) and
     /// [`AssemblyRepository::counts`](crate::assembly::AssemblyRepository::counts). `None` also if

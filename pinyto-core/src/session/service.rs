@@ -1,4 +1,4 @@
-use super::{NewSession, ReadFor, ReplaceOutcome, Session, SessionClaim};
+use super::{NewSession, ReadFor, ReplaceOutcome, Session, SessionClaim, WhoAmI};
 use crate::{
     audit::Event,
     challenge::{
@@ -130,6 +130,23 @@ impl Cloud {
         let found = self.store().sessions().find(claim.id).await?;
         let found = found.filter(|session| claim.is_of(session));
         self.admit(found.ok_or(Error::UnknownToken)?).await
+    }
+
+    /// Whose session it is, and which key opened it; renews it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownToken`] if the session has ended.
+    pub async fn who_am_i(&self, session: impl Into<SessionClaim> + Send) -> Result<WhoAmI, Error> {
+        let claim = session.into();
+        let read = self.store().reads().key(claim.id);
+        let (session, key) = self.admitted(claim, read.await?).await?;
+        Ok(WhoAmI {
+            user: session.user.name,
+            key: key.material.fingerprint(),
+            created_at: session.created_at,
+            last_used_at: session.last_used_at,
+        })
     }
 
     /// What was read for the session that is claimed, if that lives; renews it.

@@ -94,15 +94,22 @@ impl RsaPrivateKey for ToyKey {
     }
 
     fn sign_pss_sha256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        Ok(toy_signature(&self.public, message))
+        Ok(toy_signature(&self.public, b"", message))
+    }
+
+    fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        Ok(toy_signature(&self.public, PS256, message))
     }
 }
 
 const NOISE: usize = 16;
 
-fn toy_signature(key: &PublicKey, message: &[u8]) -> Vec<u8> {
+/// What tells signatures of this scheme from the other's.
+const PS256: &[u8] = b"PS256";
+
+fn toy_signature(key: &PublicKey, scheme: &[u8], message: &[u8]) -> Vec<u8> {
     let fingerprint = key.fingerprint();
-    let hash = Sha256::digest([fingerprint.as_bytes(), message].concat());
+    let hash = Sha256::digest([fingerprint.as_bytes(), scheme, message].concat());
     let mut signature = hash.to_vec();
     signature.resize(key.size(), 0);
     signature
@@ -126,7 +133,15 @@ impl RsaPublicKey for ToyPublicKey {
     }
 
     fn verify_pss_sha256(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
-        if signature == toy_signature(&self.0, message) {
+        if signature == toy_signature(&self.0, b"", message) {
+            Ok(())
+        } else {
+            Err(CryptoError::BadSignature)
+        }
+    }
+
+    fn verify_ps256(&self, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        if signature == toy_signature(&self.0, PS256, message) {
             Ok(())
         } else {
             Err(CryptoError::BadSignature)
@@ -265,6 +280,11 @@ impl RsaPrivateKey for CountingKey {
     fn sign_pss_sha256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         self.counts.signed.fetch_add(1, Ordering::SeqCst);
         self.key.sign_pss_sha256(message)
+    }
+
+    fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.counts.signed.fetch_add(1, Ordering::SeqCst);
+        self.key.sign_ps256(message)
     }
 }
 

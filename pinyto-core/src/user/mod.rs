@@ -75,9 +75,11 @@ const RESERVED: &[&str] = &[
     "set_key_active",
     "static",
     "statistics",
+    "ticket",
     "uninstall_assembly",
     "users",
     "webapps",
+    "whoami",
 ];
 
 impl UserName {

@@ -146,6 +146,27 @@ fn every_changed_signature_or_message_is_refused() {
 }
 
 #[test]
+fn each_backend_verifies_the_ps256_of_the_other_and_none_takes_it_for_the_longest_salt() {
+    let refused = Err(CryptoError::BadSignature);
+    for (_, pem) in KEYS_OF_ALL_SIZES {
+        for (making, reading) in pairs_of_backends() {
+            let device = DeviceKey::from_pem(making.clone(), pem).unwrap();
+            let private = making
+                .private_key_from_pkcs8(&device.to_pkcs8_der().unwrap())
+                .unwrap();
+            let public = reading.public_key(device.public_key()).unwrap();
+            let short = private.sign_ps256(b"message").unwrap();
+            assert_eq!(short.len(), device.public_key().size());
+            assert_eq!(public.verify_ps256(b"message", &short), Ok(()));
+            assert_eq!(public.verify_ps256(b"massage", &short), refused);
+            assert_eq!(public.verify_pss_sha256(b"message", &short), refused);
+            let long = private.sign_pss_sha256(b"message").unwrap();
+            assert_eq!(public.verify_ps256(b"message", &long), refused);
+        }
+    }
+}
+
+#[test]
 fn a_generated_key_works_and_other_sizes_are_refused() {
     for backend in backends() {
         let key = DeviceKey::generate(backend.clone()).unwrap();
@@ -207,6 +228,10 @@ impl RsaPrivateKey for KeyThatNeverDecrypts {
 
     fn sign_pss_sha256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         self.0.sign_pss_sha256(message)
+    }
+
+    fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.0.sign_ps256(message)
     }
 }
 

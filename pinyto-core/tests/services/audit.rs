@@ -12,6 +12,7 @@ use pinyto_core::{
     key::PublicKey,
     keyserver::Password,
     testing::given,
+    ticket::Audience,
 };
 use serde_json::Value;
 
@@ -143,6 +144,9 @@ async fn what_happens_to_keys_and_logins_is_logged() {
         .await
         .unwrap_err();
     assert!(log.take().is_empty(), "nothing happened");
+    let mail = Audience::parse("mail").unwrap();
+    cloud.issue_ticket(&session, &mail).await.unwrap();
+    log.assert_one("INFO", "ticket_issued", "hugo", None);
     cloud.logout(&session).await.unwrap();
     log.assert_one("INFO", "logged_out", "hugo", None);
 }
@@ -279,6 +283,8 @@ async fn no_line_shows_a_token_a_password_or_a_key() {
         .session(&RequestToken::new("no token at all"))
         .await
         .unwrap_err();
+    let mail = Audience::parse("mail").unwrap();
+    let issued = cloud.issue_ticket(&session, &mail).await.unwrap();
     cloud.logout(&session).await.unwrap();
 
     let text = String::from_utf8(ALL.lock().unwrap().clone()).unwrap();
@@ -295,6 +301,7 @@ async fn no_line_shows_a_token_a_password_or_a_key() {
         token.expose(),
         session_token.expose(),
         by_password.expose(),
+        issued.ticket.expose(),
         "correct horse",
         "wrong horses",
         "battery staple",

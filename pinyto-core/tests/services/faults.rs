@@ -476,6 +476,10 @@ impl RsaPrivateKey for FaultyKey {
     fn sign_pss_sha256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         self.key.sign_pss_sha256(message)
     }
+
+    fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.key.sign_ps256(message)
+    }
 }
 
 #[async_trait]

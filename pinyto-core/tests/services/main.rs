@@ -30,3 +30,4 @@ mod sessions;
 mod support;
 mod throttling;
 mod throttling_together;
+mod tickets;

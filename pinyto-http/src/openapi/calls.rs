@@ -21,7 +21,7 @@ use crate::{
         },
         run::{AuthorRunAnswer, GetRun, ListAssemblyRuns, ListRuns, RunAnswer},
         server::{PublicKeyAnswer, StatusAnswer},
-        user::{Authenticate, ChallengeAnswer, Register},
+        user::{Authenticate, ChallengeAnswer, IssueTicket, Register, TicketAnswer, WhoAmIAnswer},
     },
 };
 
@@ -216,6 +216,12 @@ fn users() -> Vec<Call> {
             .details("The key's former session ends. An unknown user, an unknown key and a deactivated key have the same answer.")
             .gives::<ChallengeAnswer>("The challenge.")
             .fails(&["invalid_key_hash", "authentication_failed", "ambiguous_key_hash", "throttled", "busy"]),
+        Call::session::<OnlyToken>("users", "/whoami", "Tells whose session it is.")
+            .gives::<WhoAmIAnswer<'static>>("Who asks."),
+        Call::session::<IssueTicket>("users", "/ticket", "Issues a ticket by which another service learns whose session it is.")
+            .details("Instead of the request token, which would give that service the whole account. A ticket is good for that audience only and for a few minutes; at this server it opens nothing. The service checks it with the server's public key.")
+            .gives::<TicketAnswer<'static>>("The ticket.")
+            .fails(&["invalid_audience"]),
         Call::session::<OnlyToken>("users", "/logout", "Ends the session."),
     ]
 }

@@ -1,6 +1,6 @@
-//! `/register`, `/authenticate`, `/logout`.
+//! `/register`, `/authenticate`, `/whoami`, `/ticket`, `/logout`.
 
-use pinyto_core::{Error, key::KeyHash, user::UserName};
+use pinyto_core::{Error, key::KeyHash, ticket::Audience, user::UserName};
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use super::{answer, calls};
@@ -10,7 +10,9 @@ use crate::{
     cors::ForOrigins as _,
     error::ApiError,
     reply,
-    wire::user::{Authenticate, ChallengeAnswer, Register},
+    wire::user::{
+        Authenticate, ChallengeAnswer, IssueTicket, Register, TicketAnswer, WhoAmIAnswer,
+    },
 };
 
 calls! {
@@ -18,6 +20,8 @@ calls! {
     UserCall {
         Authenticate = "authenticate",
         Register = "register",
+        WhoAmI = "whoami",
+        Ticket = "ticket",
         Logout = "logout",
     }
 }
@@ -35,6 +39,8 @@ pub fn users(api: Api) -> BoxedFilter<(Response,)> {
                 match call {
                     UserCall::Authenticate => authenticate(incoming).await,
                     UserCall::Register => register(incoming).await,
+                    UserCall::WhoAmI => who_am_i(incoming).await,
+                    UserCall::Ticket => ticket(incoming).await,
                     UserCall::Logout => logout(incoming).await,
                 }
             })
@@ -57,6 +63,19 @@ async fn authenticate(mut incoming: Incoming) -> Result<Response, ApiError> {
     let name = UserName::parse(&request.username).map_err(|_| Error::AuthenticationFailed)?;
     let challenge = incoming.cloud.authenticate(&name, &key_hash).await?;
     Ok(reply::json(&ChallengeAnswer::from(challenge)))
+}
+
+async fn who_am_i(incoming: Incoming) -> Result<Response, ApiError> {
+    let Asked { cloud, session, .. } = incoming.claim().await?;
+    let who = cloud.who_am_i(session).await?;
+    Ok(reply::json(&WhoAmIAnswer::from(&who)))
+}
+
+async fn ticket(incoming: Incoming) -> Result<Response, ApiError> {
+    let asked = incoming.authenticate::<IssueTicket>().await?;
+    let audience = Audience::parse(&asked.request.audience).map_err(Error::from)?;
+    let issued = asked.cloud.issue_ticket(&asked.session, &audience).await?;
+    Ok(reply::json(&TicketAnswer::from(&issued)))
 }
 
 /// Also `/keyserver/logout`.

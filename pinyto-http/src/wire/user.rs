@@ -1,9 +1,11 @@
 //! Registration and sessions.
 
-use serde::Deserialize;
+use pinyto_core::{clock::Timestamp, session::WhoAmI, ticket::IssuedTicket};
+use serde::{Deserialize, Serialize};
 
 use super::{
-    EXPONENT, KEY_HASH, MODULUS, Object, PUBLIC_KEY, Request, USER_NAME, key::PublicKeyNumbers,
+    EXPONENT, KEY_HASH, MODULUS, Object, PUBLIC_KEY, Request, USER_NAME, field::as_text,
+    key::PublicKeyNumbers,
 };
 
 /// Registers a user with her first key.
@@ -46,7 +48,7 @@ impl Request for Authenticate {
 }
 
 /// The challenge: a task that only the device's private key solves.
-#[derive(serde::Serialize)]
+#[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChallengeAnswer {
     /// The session token, encrypted for the device's key (RSA-OAEP, SHA-1, MGF1-SHA-1, empty
@@ -63,6 +65,75 @@ impl From<pinyto_core::challenge::Challenge> for ChallengeAnswer {
         Self {
             encrypted_token: challenge.encrypted_token,
             signature: challenge.signature,
+        }
+    }
+}
+
+/// Whose session it is.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WhoAmIAnswer<'a> {
+    /// The user's name.
+    pub username: &'a str,
+    /// The first 10 hexadecimal digits of the fingerprint of the key that opened the session.
+    pub key_hash: String,
+    /// The whole fingerprint of that key, as `/list_keys` has it.
+    pub fingerprint: String,
+    /// When the session was opened (RFC 3339, UTC).
+    #[serde(serialize_with = "as_text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created: Timestamp,
+    /// When it was last used (RFC 3339, UTC), exact to an hour.
+    #[serde(serialize_with = "as_text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub last_used: Timestamp,
+}
+
+impl<'a> From<&'a WhoAmI> for WhoAmIAnswer<'a> {
+    fn from(who: &'a WhoAmI) -> Self {
+        Self {
+            username: who.user.as_str(),
+            key_hash: who.key.short(),
+            fingerprint: who.key.to_hex(),
+            created: who.created_at,
+            last_used: who.last_used_at,
+        }
+    }
+}
+
+/// Asks for a ticket by which another service learns whose session it is.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IssueTicket {
+    /// The service, as it calls itself: an absolute URI or a name, 1 to 255 of the characters that
+    /// URIs have. Compared exactly.
+    pub audience: String,
+}
+
+impl Request for IssueTicket {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[(
+        "audience",
+        "a string: an absolute URI or a name of 1 to 255 characters",
+    )];
+}
+
+/// A ticket. The service it is for takes whoever sends it for the user: send it to no other.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TicketAnswer<'a> {
+    /// A JWT signed by the server's key (PS256), for `Authorization: Bearer` at the service.
+    pub ticket: &'a str,
+    /// When it expires (RFC 3339, UTC).
+    #[serde(serialize_with = "as_text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub expires: Timestamp,
+}
+
+impl<'a> From<&'a IssuedTicket> for TicketAnswer<'a> {
+    fn from(issued: &'a IssuedTicket) -> Self {
+        Self {
+            ticket: issued.ticket.expose(),
+            expires: issued.expires_at,
         }
     }
 }

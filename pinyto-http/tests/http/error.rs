@@ -11,6 +11,7 @@ use pinyto_core::{
     keyserver::InvalidPassword,
     randomness::RandomnessUnavailable,
     store::StoreError,
+    ticket::InvalidAudience,
     user::InvalidUserName,
 };
 use pinyto_http::{ApiError, ERRORS, InvalidOrigin, InvalidPathPrefix};
@@ -31,6 +32,7 @@ fn all_of_the_core() -> Vec<(Error, u16)> {
         (Error::InvalidPassword(InvalidPassword::TooShort), 400),
         (Error::InvalidAssemblyName(InvalidAssemblyName), 400),
         (Error::InvalidAssembly(InvalidAssembly::TooManyParts), 400),
+        (Error::InvalidAudience(InvalidAudience), 400),
         (Error::InvalidDocumentType, 400),
         (Error::DocumentTooDeep, 400),
         (Error::UserNameTaken, 409),
@@ -70,6 +72,7 @@ fn all_of_the_core() -> Vec<(Error, u16)> {
         ),
         (Error::Store(StoreError::corrupt("key.n", "no number")), 500),
         (Error::InvalidHashCost, 500),
+        (Error::InvalidTicketLifetime, 500),
         (Error::Crypto(internal), 500),
         (Error::Randomness(RandomnessUnavailable), 500),
         (Error::ShuttingDown, 503),

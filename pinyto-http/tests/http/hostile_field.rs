@@ -47,6 +47,7 @@ fn calls(token: &str) -> Vec<Call> {
             json!({"username": "x", "key_hash": digits}),
             &[],
         ),
+        call("/ticket", json!({"token": token, "audience": "x"}), &[]),
         call(
             "/register_new_key",
             json!({"token": token, "public_key": key, "openpgp_key": "x", "label": "x"}),

@@ -24,4 +24,5 @@ mod server;
 mod service;
 mod session;
 mod support;
+mod ticket;
 mod user;

@@ -61,6 +61,14 @@ macro_rules! list_keys {
 }
 pub(super) use list_keys;
 
+/// The key with the identifier `$key`.
+macro_rules! find_key {
+    ($key:literal) => {
+        $crate::postgres::key::select_keys!("", "pinyto.keys k WHERE k.id = ", $key)
+    };
+}
+pub(super) use find_key;
+
 const LIST: &str = list_keys!("$1");
 
 const MATCHING: &str = select_keys!(

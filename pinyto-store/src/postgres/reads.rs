@@ -29,7 +29,7 @@ use super::{
     },
     error::Failure,
     job::{StateRow, jobs_of_user, states},
-    key::{keys, list_keys},
+    key::{find_key, keys, list_keys},
     pool::{Query, Row},
     run::{find_run, number, runs, runs_of_assembly, runs_of_user},
     session::found,
@@ -65,6 +65,8 @@ macro_rules! for_session {
 }
 
 const KEYS: &str = for_session!("r.id", list_keys!("s.user_id"));
+
+const KEY: &str = for_session!("1", find_key!("s.key_id"));
 
 const STATISTICS: &str = for_session!(
     "1",
@@ -185,6 +187,13 @@ impl SessionReads for PostgresStore {
 
     async fn list_keys(&self, session: SessionId) -> Result<ReadFor<Vec<Key>>, StoreError> {
         self.read_for(|| query::<KeyRow>(KEYS, session), keys).await
+    }
+
+    async fn key(&self, session: SessionId) -> Result<ReadFor<Key>, StoreError> {
+        let find = || query::<KeyRow>(KEY, session);
+        let read = self.read_for(find, one::<KeyRow, Key>).await?;
+        // A session has a key.
+        Ok(read.and_then(|(session, key)| Some((session, key?))))
     }
 
     async fn statistics(

@@ -27,6 +27,10 @@ async fn read_all(store: &dyn Store, session: &Session) -> bool {
     let (keys, assemblies) = (store.keys(), store.assemblies());
     let (jobs, runs) = (store.jobs(), store.runs());
     same!(reads.list_keys(id), keys.list(user));
+    same!(reads.key(id), async {
+        let mut keys = keys.list(user).await?.into_iter();
+        Ok::<_, StoreError>(keys.find(|key| key.id == session.key).unwrap())
+    });
     same!(reads.statistics(id), async {
         let usage = store.users().usage(user).await?.unwrap();
         Ok::<_, StoreError>((usage, assemblies.counts(user).await?))

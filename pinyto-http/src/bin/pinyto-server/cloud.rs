@@ -149,6 +149,7 @@ impl RunningCloud {
 pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {
     let mut rules = pinyto_core::Settings::default();
     rules.session_idle = settings.session_idle;
+    rules.ticket_lifetime = settings.ticket_lifetime;
     rules.key_stock = settings.key_stock;
     rules.throttle.enabled = settings.throttle;
     rules.code_limits.cpu_time = settings.code_cpu;
@@ -284,6 +285,7 @@ mod tests {
         // No two values are equal in any unit, nor is one a default.
         let rules = rules_of(&[
             ("--session-idle-days", "3"),
+            ("--ticket-seconds", "101"),
             ("--key-stock", "5"),
             ("--throttle", "off"),
             ("--code-cpu-seconds", "7"),
@@ -311,6 +313,7 @@ mod tests {
         let mut expected = Rules::default();
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
         expected.session_idle = 3 * day;
+        expected.ticket_lifetime = 101 * second;
         expected.key_stock = 5;
         expected.throttle.enabled = false;
         expected.code_limits.cpu_time = 7 * second;

@@ -120,6 +120,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown_timeout: Duration,
     /// `--session-idle-days`.
     pub(crate) session_idle: Duration,
+    /// `--ticket-seconds`: how long a ticket for another service is good for.
+    pub(crate) ticket_lifetime: Duration,
     /// `--key-stock`: key pairs kept ready; 0 makes each when it is needed.
     pub(crate) key_stock: usize,
     /// `--throttle`.
@@ -336,6 +338,9 @@ impl Settings {
             request_timeout: values.required("request-timeout", seconds(1))?,
             shutdown_timeout: values.required("shutdown-timeout", seconds(0))?,
             session_idle: values.required("session-idle-days", days)?,
+            ticket_lifetime: values
+                .required("ticket-seconds", number(1, 3600))
+                .map(Duration::from_secs)?,
             key_stock: values.required("key-stock", number(0, 1000))?,
             throttle: values.required("throttle", switch)?,
             code: values.required("code", switch)?,

@@ -204,6 +204,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         "A session that is not used for this long ends",
     ),
     setting(
+        "ticket-seconds",
+        "SECONDS",
+        Number,
+        Some("300"),
+        "How long a ticket for another service is good for, 1 to 3600; nothing ends it earlier",
+    ),
+    setting(
         "key-stock",
         "N",
         Number,

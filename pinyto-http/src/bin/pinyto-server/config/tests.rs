@@ -54,6 +54,7 @@ fn the_defaults_are_those_of_the_help_text() {
     assert_eq!(settings.request_timeout, Duration::from_secs(120));
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(30));
     assert_eq!(settings.session_idle, Duration::from_secs(30 * 86_400));
+    assert_eq!(settings.ticket_lifetime, Duration::from_secs(300));
     assert_eq!(settings.key_stock, 4);
     assert_eq!(
         (settings.log.as_str(), settings.log_format),
@@ -119,7 +120,7 @@ fn every_setting_works_in_the_file() {
          tls-key = 't.pem'\ntrust-proxy = true\nmax-body-bytes = 10\nmax-connections = 11\n\
          header-timeout = 12\nbody-timeout = 13\nrequest-timeout = 14\nshutdown-timeout = 0\n\
          code-wall-seconds = 13\n\
-         session-idle-days = 15\nkey-stock = 0\nthrottle = 'off'\nlog = 'warn'\n\
+         session-idle-days = 15\nticket-seconds = 16\nkey-stock = 0\nthrottle = 'off'\nlog = 'warn'\n\
          log-format = 'json'\n",
     );
     let settings = settings(&["--config", &path], &[]);
@@ -143,6 +144,7 @@ fn every_setting_works_in_the_file() {
     assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [12, 13, 14]);
     assert_eq!(settings.shutdown_timeout, Duration::ZERO);
     assert_eq!(settings.session_idle, Duration::from_secs(15 * 86_400));
+    assert_eq!(settings.ticket_lifetime.as_secs(), 16);
     assert_eq!((settings.key_stock, settings.log.as_str()), (0, "warn"));
     assert_eq!(settings.log_format, LogFormat::Json);
 }
@@ -285,6 +287,8 @@ fn every_wrong_value_is_refused_with_its_name() {
         ("shutdown-timeout", "never"),
         ("session-idle-days", "0"),
         ("session-idle-days", "18446744073709551616"),
+        ("ticket-seconds", "0"),
+        ("ticket-seconds", "3601"),
         ("key-stock", "1001"),
         ("throttle", "loud"),
         ("code", "maybe"),

@@ -64,4 +64,8 @@ impl RsaPrivateKey for NoKey {
     fn sign_pss_sha256(&self, _message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         Err(CryptoError::BadSignature)
     }
+
+    fn sign_ps256(&self, _message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        Err(CryptoError::BadSignature)
+    }
 }
