@@ -6,10 +6,8 @@
 //!
 //! It starts a cloud twice on the same files, and prints:
 //!
-//!     First start: ada has logged in.
-//!     Ten wrong passwords later: Too many failed tries. Wait 30 seconds, then try again.
-//!     Second start: the session of ada lives.
-//!     One more password: Too many failed tries. Wait 30 seconds, then try again.
+//!     First start: ada has logged in. Ten wrong passwords later: Too many failed tries. Wait 30 seconds, then try again.
+//!     Second start: the session of ada lives. One more password: Too many failed tries. Wait 30 seconds, then try again.
 //!
 //! Failed tries are the repository that can be taken out of any store, because no transaction has
 //! them and something else in it. Others can't be taken apart: a key that is deactivated ends its
@@ -200,12 +198,17 @@ impl Store for Composed {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let files = tempfile::tempdir()?;
-    let token = first_start(files.path()).await?;
-    second_start(files.path(), &token).await
+    let (token, told) = first_start(files.path()).await?;
+    println!("First start: {told}");
+    println!(
+        "Second start: {}",
+        second_start(files.path(), &token).await?
+    );
+    Ok(())
 }
 
-/// Gives Ada's token.
-async fn first_start(files: &Path) -> Result<RequestToken, Box<dyn Error>> {
+/// Gives Ada's token, and what to tell.
+async fn first_start(files: &Path) -> Result<(RequestToken, String), Box<dyn Error>> {
     let key = ServerKey::generate(default_backend())?;
     fs::write(files.join("server.pem"), key.to_pkcs8_pem()?)?;
     let (cloud, sqlite) = open(files).await?;
@@ -216,23 +219,24 @@ async fn first_start(files: &Path) -> Result<RequestToken, Box<dyn Error>> {
     let challenge = cloud.authenticate(&ada, &device.key_hash()).await?;
     let token = device.answer(&challenge, cloud.server_public_key())?;
     let name = cloud.session(&token).await?.user.name;
-    println!("First start: {name} has logged in.");
 
     for _ in 0..10 {
         guess(&cloud).await?;
     }
-    println!("Ten wrong passwords later: {}", guess(&cloud).await?);
+    let refused = guess(&cloud).await?;
     sqlite.close().await;
-    Ok(token)
+    let told = format!("{name} has logged in. Ten wrong passwords later: {refused}");
+    Ok((token, told))
 }
 
-async fn second_start(files: &Path, token: &RequestToken) -> Result<(), Box<dyn Error>> {
+async fn second_start(files: &Path, token: &RequestToken) -> Result<String, Box<dyn Error>> {
     let (cloud, sqlite) = open(files).await?;
     let name = cloud.session(token).await?.user.name;
-    println!("Second start: the session of {name} lives.");
-    println!("One more password: {}", guess(&cloud).await?);
+    let refused = guess(&cloud).await?;
     sqlite.close().await;
-    Ok(())
+    Ok(format!(
+        "the session of {name} lives. One more password: {refused}"
+    ))
 }
 
 /// The cloud in these files; also the part of its store that has to be closed.
@@ -307,15 +311,16 @@ mod tests {
     #[tokio::test]
     async fn sessions_and_failed_tries_survive_a_restart() {
         let files = tempfile::tempdir().unwrap();
-        let token = first_start(files.path()).await.unwrap();
-        let (cloud, sqlite) = open(files.path()).await.unwrap();
-        assert_eq!(
-            cloud.session(&token).await.unwrap().user.name.as_str(),
-            "ada"
-        );
-        let told = guess(&cloud).await.unwrap();
-        assert!(told.starts_with("Too many failed tries."), "{told}");
-        sqlite.close().await;
+        let (token, first) = first_start(files.path()).await.unwrap();
+        let second = second_start(files.path(), &token).await.unwrap();
+        let refused = "Too many failed tries. Wait ";
+        let expected = [
+            format!("ada has logged in. Ten wrong passwords later: {refused}"),
+            format!("the session of ada lives. One more password: {refused}"),
+        ];
+        for (told, expected) in [first, second].iter().zip(expected) {
+            assert!(told.starts_with(&expected), "{told}");
+        }
     }
 
     /// As a process that is killed leaves it.

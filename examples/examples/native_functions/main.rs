@@ -52,7 +52,9 @@ async fn count(call: &NativeCall<'_>) -> Result<Value, CodeError> {
 #[cfg(not(test))]
 fn main() -> Result<(), Box<dyn Error>> {
     pinyto_sandbox::run_worker_if_asked(); // workers are this program, started again
-    tokio::runtime::Runtime::new()?.block_on(show())
+    let told = tokio::runtime::Runtime::new()?.block_on(two_calls())?;
+    println!("{}", told.join("\n"));
+    Ok(())
 }
 
 /// The cloud, and the Python that has to be closed.
@@ -71,7 +73,8 @@ async fn cloud(
     Ok((cloud.build()?, python))
 }
 
-async fn show() -> Result<(), Box<dyn Error>> {
+/// Makes one call to each language; what to tell of it.
+async fn two_calls() -> Result<Vec<String>, Box<dyn Error>> {
     let server_key = ServerKey::generate(default_backend())?;
     let (cloud, python) = cloud(server_key, &WORDS).await?;
     let device = DeviceKey::generate(default_backend())?;
@@ -95,16 +98,19 @@ async fn show() -> Result<(), Box<dyn Error>> {
     let greet = AssemblyRef::parse("ada/Greet").ok_or("no name")?;
     cloud.install_assembly(&ada, &greet).await?;
 
+    let mut told = Vec::new();
     for (assembly, function, language) in [(words, "count", "Rust"), (greet, "hello", "Python")] {
         let request = CallRequest::empty();
         let answer = cloud.call_function(&ada, &assembly, function, &request);
         let answer = answer.await?.body;
         let runs = cloud.list_runs(&ada, Some(&assembly), 0, 1).await?;
         let cost = runs.first().map_or(Duration::ZERO, |run| run.cpu_time);
-        println!("{assembly}/{function} in {language}: {answer} ({cost:?} of CPU time)");
+        told.push(format!(
+            "{assembly}/{function} in {language}: {answer} ({cost:?} of CPU time)"
+        ));
     }
     python.close(Duration::from_secs(5)).await;
-    Ok(())
+    Ok(told)
 }
 
 /// Registers somebody, too.

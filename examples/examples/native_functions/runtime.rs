@@ -302,12 +302,12 @@ fn raised(kind: &str, message: &str) -> CodeError {
 
 /// The CPU time of this thread.
 #[cfg(target_os = "linux")]
-mod clock {
+pub(crate) mod clock {
     use std::time::Duration;
 
     use rustix::time::{ClockId, clock_gettime};
 
-    pub(super) fn now() -> Duration {
+    pub(crate) fn now() -> Duration {
         let now = clock_gettime(ClockId::ThreadCPUTime);
         Duration::try_from(now).unwrap_or_default()
     }
@@ -315,13 +315,13 @@ mod clock {
 
 /// The time that passes, which is never less.
 #[cfg(not(target_os = "linux"))]
-mod clock {
+pub(crate) mod clock {
     use std::{
         sync::LazyLock,
         time::{Duration, Instant},
     };
 
-    pub(super) fn now() -> Duration {
+    pub(crate) fn now() -> Duration {
         static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
         BEGAN.elapsed()
     }
