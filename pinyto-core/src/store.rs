@@ -32,6 +32,15 @@
 //! 4. Take time from the arguments, never from a clock of your own.
 //! 5. Implement [`SessionReads`], of which only one method is not provided, and [`Store`], and run the contract suite over it (feature `testing`, see
 //!    `pinyto_core::store_contract!`).
+//!
+//! # A store of parts
+//!
+//! [`FailureRepository`] shares no transaction with the others, so failed tries may be kept elsewhere
+//! than the rest: give [`Store::failures`] a repository of your own and hand everything else on
+//! (`custom_store` among the examples does). The others can't be taken apart, since what one decides
+//! depends on what others keep: a deactivated key ends its session, changes of keys and passwords
+//! have a session as their precondition, an installation plans jobs, a document needs its assembly
+//! installed and counts for its user, a run books CPU time to her.
 
 use std::time::Duration;
 
