@@ -104,9 +104,9 @@ def blocks(page):
                 block = None
             else:
                 block.text += line + "\n"
-        elif line.lstrip().startswith("```"):
-            if line != line.lstrip():
-                sys.exit(f"{name}:{number}: a block can't be indented here")
+        elif re.match(r"[\s>]+```|[\s>]*(~~~|<pre)", line):
+            sys.exit(f"{name}:{number}: a block begins with ``` in the first column here")
+        elif line.startswith("```"):
             block = Block(name, number, line[3:], "")
         elif line.startswith("    ") and not in_list:
             sys.exit(f"{name}:{number}: a block without a fence, which nothing checks: {line.strip()}")
@@ -201,6 +201,8 @@ def look_up(block, words):
     elif "pinyto-server" in [os.path.basename(word) for word in words]:
         at = [os.path.basename(word) for word in words].index("pinyto-server")
         options(block, words[at + 1 :])
+    elif program == "python3" and rest and not (ROOT / rest[0]).exists():
+        sys.exit(f"{block.where}: there is no {rest[0]}")
     elif "/" in program and not program.startswith("target/") and not (ROOT / program).exists():
         sys.exit(f"{block.where}: there is no {program}")
 
@@ -262,6 +264,18 @@ def cargo(block, words):
         missing = set(named[kind]) - known
         if missing:
             sys.exit(f"{block.where}: there is no {kind} {', '.join(missing)}")
+
+
+def check_inline(page):
+    """Commands within sentences and tables aren't run, but there are such things."""
+    name = str(page.relative_to(ROOT))
+    count = 0
+    for span in re.findall(r"`([^`\n]+)`", without_blocks(page.read_text())):
+        if re.match(r"(cargo|(target/release/)?pinyto-server|python3) [\w.-]|\.ci/\w", span):
+            for command in commands(span):
+                look_up(Block(name, 0, "", span), command)
+                count += 1
+    return count
 
 
 def check_diagrams(diagrams):
@@ -329,9 +343,10 @@ def main():
         sys.exit(f"no such blocks (any more): {sorted(unused)}")
     check_diagrams([block for block in found if block.language == "mermaid"])
     check_index()
+    inline = sum(check_inline(page) for page in [*BOOK, *OF_CRATES])
     links = sum(check_links(page) for page in [*BOOK, *OF_CRATES])
     told = ", ".join(f"{number} {how}" for how, number in sorted(count.items()))
-    print(f"{len(found)} blocks of {len(BOOK) + len(OF_CRATES)} pages: {told}; {links} links lead somewhere")
+    print(f"{len(found)} blocks of {len(BOOK) + len(OF_CRATES)} pages: {told}; {inline} commands beside them looked up; {links} links lead somewhere")
 
 
 if __name__ == "__main__":
