@@ -2,10 +2,10 @@
 
 The commands are the page's, the program is its first block of Rust, and then its calls are made. Only
 building is done otherwise, so that not everything is built twice: the project becomes a member of a
-workspace that is this one (of links to it), with its lock file and its target folder, and is built together
-with the server, so that all dependencies are as they were built for that.
+workspace that is this one (of links to it), with its lock file and its target folder, and is built as the
+tests are, in the dev profile and with the same features, so that its dependencies are there already.
 
-`--dev`: without optimisation. `--clean FOLDER`: literally, in a new target folder; that takes long.
+`--clean FOLDER`: literally, in a new target folder; that takes long.
 """
 
 import os
@@ -56,16 +56,12 @@ def build(folder, project, checkout):
         target = pathlib.Path(sys.argv[sys.argv.index("--clean") + 1]).absolute()
         shutil.copy(ROOT / "Cargo.lock", project)
         where, profile = project, "release"
+        command.append("--release")
     else:
         join_workspace(project, checkout)
-        target, where, profile = readme.TARGET, checkout, "release"
-        command += ["--offline", "-p", "pinyto-http", "-p", project.name]
-    if "--dev" in sys.argv:
-        # As the tests are built, which needs a target with the dependencies of tests.
-        command[-4:] = ["--workspace", "--bin", project.name, "--example", "axum_app"]
-        profile = "debug"
-    else:
-        command.append("--release")
+        target, where, profile = readme.TARGET, checkout, "debug"
+        # An example has cargo take the features that dependencies have in tests.
+        command += ["--offline", "--workspace", "--bin", project.name, "--example", "axum_app"]
     begun = time.monotonic()
     subprocess.run(command, cwd=where, env=os.environ | {"CARGO_TARGET_DIR": str(target)}, check=True)
     print(f"built in {time.monotonic() - begun:.0f} s", flush=True)
