@@ -117,8 +117,8 @@ def blocks(page):
     return found
 
 
-def includes(file, page):
-    return page in (ROOT / file).read_text()
+# Tests that run the blocks of a page themselves.
+TESTS = {"docs/assemblies.md": "pinyto-http/tests/authors_guide.rs"}
 
 
 def followed(block):
@@ -134,11 +134,12 @@ def starts_a_server(block):
 def is_compiled(block):
     if {"ignore", "text"} & set(block.info.split(",")):
         return False
-    return includes("examples/src/lib.rs", f'include_str!("../../{block.page}")')
+    return block.page in doc_tested()
 
 
-def of_authors_guide(block):
-    return block.page == "docs/assemblies.md" and includes("pinyto-http/tests/authors_guide.rs", block.page)
+def run_by_a_test(block):
+    test = TESTS.get(block.page)
+    return test is not None and block.page in (ROOT / test).read_text()
 
 
 def is_json(block):
@@ -163,10 +164,10 @@ def is_diagram(_):
 
 
 CHECKS = {
-    "console": [("followed", followed), ("followed by a test", of_authors_guide)],
+    "console": [("followed", followed), ("run by a test", run_by_a_test)],
     "sh": [("followed", starts_a_server)],
     "rust": [("compiled", is_compiled)],
-    "python": [("run by a test", of_authors_guide)],
+    "python": [("run by a test", run_by_a_test)],
     "json": [("parsed", is_json)],
     "toml": [("parsed", is_toml)],
     "mermaid": [("parsed", is_diagram)],
@@ -216,6 +217,18 @@ def cached(function):
         return kept[key]
 
     return once
+
+
+@cached
+def doc_tested():
+    """Pages that are the documentation of something, and so compiled with its tests."""
+    found = set()
+    for folder in ROOT.glob("*/src"):
+        for file in folder.rglob("*.rs"):
+            for path in re.findall(r'#!?\[doc = include_str!\("([^"]+\.md)"\)\]', file.read_text()):
+                page = (file.parent / path).resolve()
+                found.add(str(page.relative_to(ROOT)))
+    return found
 
 
 @cached
