@@ -268,7 +268,8 @@ def outside():
     sys.exit(subprocess.run([*namespaces, sys.executable, __file__, "inside", *sys.argv[1:]]).returncode)
 
 
-if sys.argv[1:2] == ["inside"]:
-    inside()
-else:
-    outside()
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["inside"]:
+        inside()
+    else:
+        outside()

@@ -1,4 +1,4 @@
-//! The description says what is served, and nothing else.
+//! The description and the page about the protocol say what is served, and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -27,6 +27,64 @@ fn what_is_served_is_documented_and_the_other_way_round() {
         }
     }
     assert_eq!(served, documented());
+}
+
+/// The first cells of the rows of a page's tables that fit `row`, and what stands beside them.
+fn rows<'p>(page: &'p str, row: impl Fn(&str) -> bool) -> BTreeSet<(&'p str, &'p str)> {
+    page.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .filter(|(first, _)| row(first))
+        .map(|(first, rest)| (first, rest.split(" |").next().unwrap_or(rest)))
+        .collect()
+}
+
+#[test]
+fn the_page_about_the_protocol_has_every_call_and_every_error_and_no_others() {
+    let page = include_str!("../../../docs/protocol.md");
+    let is_call = |cell: &str| cell.starts_with("POST /") || cell.starts_with("GET /");
+    let told: BTreeSet<(String, String)> = rows(page, is_call)
+        .into_iter()
+        .map(|(call, _)| {
+            let (method, path) = call.split_once(' ').unwrap();
+            (path.to_owned(), method.to_lowercase())
+        })
+        .collect();
+    assert_eq!(told, documented());
+
+    let errors = page.split("## Errors").nth(1).unwrap();
+    let errors = errors.split("## Limits").next().unwrap();
+    let told: BTreeSet<(String, String)> = rows(errors, |_| true)
+        .into_iter()
+        .map(|(code, status)| (code.to_owned(), status.to_owned()))
+        .collect();
+    let kinds = ERRORS
+        .iter()
+        .map(|kind| (kind.code.to_owned(), kind.status.to_string()));
+    assert_eq!(told, kinds.collect());
+}
+
+#[test]
+fn the_page_about_the_protocol_names_every_field_of_requests() {
+    let page = include_str!("../../../docs/protocol.md");
+    let document = openapi::document(&HttpSettings::default());
+    let mut missing = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let content = &item["post"]["requestBody"]["content"]["application/json"];
+        let Some(reference) = content["schema"]["$ref"].as_str() else {
+            continue;
+        };
+        let schema = document.pointer(&reference[1..]).unwrap();
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| `POST {path}`")))
+            .unwrap();
+        for field in schema["properties"].as_object().unwrap().keys() {
+            if !row.contains(&format!("`{field}")) {
+                missing.push(format!("{path}: {field}"));
+            }
+        }
+    }
+    assert_eq!(missing, [""; 0]);
 }
 
 #[tokio::test]
