@@ -19,8 +19,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CRATES = ["pinyto-core", "pinyto-store", "pinyto-sandbox", "pinyto-http"]
 RENEW = ".ci/api/check.py --renew"
-# Traits that a type has or hasn't without anybody saying so. These two matter to who shares or moves it.
-UNSAID = re.compile(r"^impl (?:<[^>]*> )?!?core::(?:marker::(?:Freeze|StructuralPartialEq|Unpin|UnsafeUnpin)|panic::unwind_safe::\w+)")
+# Traits that a type has or hasn't without anybody saying so. Of them only `Send` and `Sync` are told, where they are
+# missing or depend on something.
+UNSAID = re.compile(
+    r"^impl(?:<.*>)? !?core::(?:marker::(?:Freeze|StructuralPartialEq|Unpin|UnsafeUnpin)|panic::unwind_safe::\w+) for "
+    r"|^impl(?:<.*>)? core::marker::(?:Send|Sync) for (?!.* where )"
+)
+# Where things of the standard library are, which everybody knows.
+STANDARD = re.compile(r"(?<![\w:])(?:core|alloc|std)::(?:\w+::)+(?=[A-Z])")
 
 
 def cargo(*arguments, **env):
@@ -46,7 +52,18 @@ def text(crate):
         sys.exit(f"rustdoc left no {description}")
     program = target() / "api" / "debug" / "pinyto-api-text"
     lines = subprocess.run([program, description], check=True, capture_output=True, text=True).stdout.splitlines()
-    return [line for line in lines if not UNSAID.match(line)]
+    kept, of_trait = [], False
+    for line in lines:
+        if line.startswith("impl"):
+            of_trait = " for " in line
+        elif not line.startswith("pub fn "):
+            of_trait = False
+        elif of_trait:
+            # The trait says what it looks like.
+            continue
+        if not UNSAID.match(line):
+            kept.append(STANDARD.sub("", line))
+    return kept
 
 
 def unstable_crates():
