@@ -139,6 +139,7 @@ pub mod routes;
 mod service;
 // For the fuzz targets, which read every request; it is no part of the interface.
 #[cfg(fuzzing)]
+#[allow(missing_debug_implementations, reason = "requests may have secrets")]
 pub mod wire;
 #[cfg(not(fuzzing))]
 #[expect(unreachable_pub, reason = "the fuzz targets reach it")]

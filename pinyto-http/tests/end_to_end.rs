@@ -12,7 +12,7 @@ use pinyto_core::{
     user::UserName,
 };
 use pinyto_store::sqlite::SqliteStore;
-use running_server::{Client, RunningServer, command};
+use running_server::{Client, RunningServer, command, write_key};
 use serde_json::json;
 
 const DOCUMENTS: u64 = 1000;
@@ -188,8 +188,7 @@ fn wrong_settings_are_one_sentence_and_exit_code_2_and_start_nothing() {
 #[tokio::test]
 async fn a_key_file_that_is_no_key_is_refused_and_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("server-key.pem");
-    std::fs::write(&key, "not a key").unwrap();
+    write_key(folder.path(), "not a key");
     let mut command = command(folder.path());
     let output = command.args(["--listen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

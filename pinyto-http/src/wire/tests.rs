@@ -49,9 +49,10 @@ fn calls() -> Vec<(&'static str, &'static [(&'static str, &'static str)])> {
 
 /// The paths of the fields that a schema has, without the token.
 fn described(document: &Value, schema: &Value, path: &str, found: &mut BTreeSet<String>) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let pointer = reference.trim_start_matches('#');
-        described(document, document.pointer(pointer).unwrap(), path, found);
+    if let Some(reference) = schema["$ref"].as_str()
+        && let Some(schema) = document.pointer(reference.trim_start_matches('#'))
+    {
+        described(document, schema, path, found);
     }
     for either in schema["oneOf"].as_array().into_iter().flatten() {
         described(document, either, path, found);

@@ -10,7 +10,7 @@ use seccompiler::{
 use serde_json::json;
 
 use crate::{
-    running_server::{RunningServer, command},
+    running_server::{RunningServer, command, write_key},
     support::{install, with_device},
 };
 
@@ -45,7 +45,7 @@ fn without_seccomp<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// A server's command with a key, at the folder's port.
 fn with_key(folder: &Path, arguments: &[&str]) -> std::process::Command {
-    fs::write(folder.join("server-key.pem"), keys::server_pem()).unwrap();
+    write_key(folder, keys::server_pem());
     let mut command = command(folder);
     command.args(arguments);
     command

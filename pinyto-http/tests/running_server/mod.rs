@@ -10,7 +10,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -157,10 +157,19 @@ impl Drop for RunningServer {
 
 /// Puts the fixed key there, if there is none.
 pub fn write_fixed_key(folder: &Path) {
-    let key = folder.join("server-key.pem");
-    if !key.exists() {
-        fs::write(&key, keys::server_pem()).unwrap();
+    if !folder.join("server-key.pem").exists() {
+        write_key(folder, keys::server_pem());
     }
+}
+
+/// Puts a key there as the server does: nobody else may read it, or the server would warn.
+pub fn write_key(folder: &Path, pem: &str) {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(folder.join("server-key.pem")).unwrap();
+    file.write_all(pem.as_bytes()).unwrap();
 }
 
 /// The server's command with nothing of this process's environment that is meant for it.
