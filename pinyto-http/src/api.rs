@@ -1,6 +1,6 @@
 //! What the routes hold: a cloud and the limits of its HTTP side.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use pinyto_core::Cloud;
 
@@ -17,6 +17,14 @@ pub struct Api {
     prefix: Arc<PathPrefix>,
     #[cfg(feature = "gpgauth")]
     gpgauth: Arc<GpgAuthHttp>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Api {

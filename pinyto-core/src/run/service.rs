@@ -287,8 +287,6 @@ async fn in_a_task(
 
 /// Whether it was written.
 fn told(written: Result<(), Error>) -> bool {
-    if let Err(error) = &written {
-        tracing::warn!(?error, "can't write runs and CPU time");
-    }
-    written.is_ok()
+    let told = written.inspect_err(|error| tracing::warn!(?error, "can't write runs and CPU time"));
+    told.is_ok()
 }
