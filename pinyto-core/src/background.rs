@@ -1,6 +1,6 @@
 //! What an embedding program runs beside the requests, and how a cloud ends.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use tokio::{
     sync::oneshot,
@@ -16,6 +16,12 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(3600);
 #[must_use = "nothing runs until `run` is awaited"]
 pub struct Background {
     cloud: Cloud,
+}
+
+impl fmt::Debug for Background {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Background").finish_non_exhaustive()
+    }
 }
 
 /// How a cloud was closed.

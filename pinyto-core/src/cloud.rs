@@ -1,7 +1,7 @@
 //! [`Cloud`]: what an embedding program holds.
 
 use std::{
-    net::IpAddr, num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration,
+    fmt, net::IpAddr, num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -46,6 +46,7 @@ use crate::{
 /// | documents | [`store_document`](Self::store_document), [`statistics`](Self::statistics) |
 /// | runs | [`list_runs`](Self::list_runs), [`list_runs_of_own_assembly`](Self::list_runs_of_own_assembly), ... |
 /// | jobs | [`list_jobs`](Self::list_jobs), [`run_job_now`](Self::run_job_now), [`scheduler`](Self::scheduler) |
+/// | the program around it | [`background`](Self::background), [`close`](Self::close), [`key_stock`](Self::key_stock), [`ready`](Self::ready) |
 ///
 /// Dropping the future of an operation is safe: what it asked of the store either happens as a
 /// whole or not at all.
@@ -53,6 +54,14 @@ use crate::{
 pub struct Cloud {
     inner: Arc<Inner>,
     address: Option<IpAddr>,
+}
+
+impl fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cloud")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 struct Inner {
@@ -181,6 +190,14 @@ pub struct CloudBuilder {
     egress: Option<Arc<dyn Egress>>,
     #[cfg(feature = "gpgauth")]
     gpgauth: Option<(Arc<dyn OpenPgp>, GpgAuthSettings)>,
+}
+
+impl fmt::Debug for CloudBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CloudBuilder {
@@ -384,7 +401,9 @@ impl Cloud {
         &self.inner.rsa
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
+    /// The settings it was built with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
         &self.inner.settings
     }
 

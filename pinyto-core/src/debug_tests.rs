@@ -53,7 +53,8 @@ fn calls_and_what_becomes_of_them_show_sizes_only() {
     run.output = printed;
     run.outcome = RunOutcome::Failed(RunError::from(&raised));
     let failure = JobFailure::new(RunError::from(&raised), given::at(0));
-    hidden!(run, failure, AuthorRun::of(run.clone(), UserId::new(1)));
+    let seen = AuthorRun::of(run.clone(), UserId::new(1));
+    hidden!(run, failure, seen);
 }
 
 #[test]

@@ -41,6 +41,7 @@
 //! | module | what it is about |
 //! |---|---|
 //! | [`user`], [`key`], [`session`], [`keyserver`], [`assembly`], [`document`] | the subjects: types, the trait of the repository, and (as methods of [`Cloud`]) the rules |
+//! | [`Cloud`], [`Settings`], [`Background`], [`Error`] | what a program holds, what it may want otherwise, what it runs beside requests, and what it is told |
 //! | [`store`] | what a store is, and how to write one |
 //! | [`memory`] | a store in memory |
 //! | [`challenge`] | both halves of the challenge: data in, decision out |
@@ -54,7 +55,21 @@
 //! | [`throttle`] | how failed tries are slowed down, on all servers together |
 //! | [`portable`] | one user's data as lines of JSON: out of one cloud, into another |
 //! | [`usage`], [`audit`] | metering; the audit log |
+//! | [`id`], [`json`], [`slots`], [`Page`], [`Room`] | what the others are made of; mostly for authors of stores and adapters |
 //! | `testing` | feature `testing`: the contract suite for stores, fixed keys, a clock moved by hand |
+//!
+//! # What runs beside requests
+//!
+//! Everything needs a running tokio runtime. Building a [`Cloud`] starts nothing; a program spawns
+//! [`Cloud::background`], and if it has a keyserver [`keyserver::KeyStock::start_refill`]. It ends
+//! in this order: no more requests, the background, the runtime of code, [`Cloud::close`], the
+//! store.
+//!
+//! # What may change
+//!
+//! In a minor version enums and structs marked so get variants and fields, and the traits of stores
+//! and runtimes get methods with a default. Error codes are added, never changed. Settings are
+//! changed field by field, beginning with their defaults.
 //!
 //! # Features
 //!

@@ -21,6 +21,14 @@ pub struct Api {
     gpgauth: Arc<GpgAuthHttp>,
 }
 
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Api {
     /// Serves `cloud` with the default [`HttpSettings`].
     #[must_use]

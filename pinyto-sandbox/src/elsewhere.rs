@@ -18,7 +18,7 @@ use crate::{
 pub fn run_worker_if_asked() {}
 
 /// Runs Python code in locked-down processes; on this operating system there never is one.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct PythonRuntime(Infallible);
 
 impl PythonRuntime {

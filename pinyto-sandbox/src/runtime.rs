@@ -1,6 +1,7 @@
 //! The runtime that integrators hold: start, calls, shutdown.
 
 use std::{
+    fmt,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -49,9 +50,17 @@ const MAX_CPU: Duration = CPU_BACKSTOP.saturating_sub(CPU_WORN);
 
 /// Runs Python code in locked-down processes.
 ///
-/// Cheap to clone; all clones are one runtime. When the last one is dropped the workers end.
+/// Cheap to clone; all clones are one runtime. Starting it starts a thread, which starts the workers
+/// and waits for them, and a task that replaces old ones; both, and the workers, end when the last
+/// clone is dropped. [`close`](Self::close) ends the workers before.
 #[derive(Clone)]
 pub struct PythonRuntime(Arc<Shared>);
+
+impl fmt::Debug for PythonRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PythonRuntime").finish_non_exhaustive()
+    }
+}
 
 struct Shared {
     turns: Arc<Turns>,

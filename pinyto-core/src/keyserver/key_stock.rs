@@ -61,6 +61,9 @@ impl KeyStock {
     /// Starts a thread named `key-stock` that keeps the stock full until the returned value is
     /// dropped. The thread calls `lower_priority` first, once: set its scheduling priority there.
     ///
+    /// Dropping it doesn't wait: the thread ends when it has made the key that it is at, or with the
+    /// process.
+    ///
     /// Of several refills the oldest works; the next one goes on when it is dropped.
     ///
     /// # Errors

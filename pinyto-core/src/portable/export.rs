@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -35,6 +35,14 @@ pub struct UserExport<'a> {
     last: Option<DocumentId>,
     page: u64,
     stage: Stage,
+}
+
+impl fmt::Debug for UserExport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserExport")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 enum Stage {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use std::collections::BTreeSet;
 
 use super::{
@@ -16,6 +18,14 @@ use crate::{
 pub struct Preview {
     lines: Lines,
     needs: Needs,
+}
+
+impl fmt::Debug for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preview")
+            .field("needs", &self.needs)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What has to be there for the lines to be imported.

@@ -242,19 +242,17 @@ fn source() -> impl Strategy<Value = AssemblySource> {
         parts(job, |job| job.name.as_str()),
         any::<bool>(),
     )
-        .prop_map(
-            |(name, description, functions, jobs, DataAccess::from_only_own_data(own))| {
-                let name = given::assembly_name(&name);
-                AssemblySource::new(
-                    name,
-                    description,
-                    functions,
-                    jobs,
-                    DataAccess::from_only_own_data(own),
-                )
-                .unwrap()
-            },
-        )
+        .prop_map(|(name, description, functions, jobs, own)| {
+            let name = given::assembly_name(&name);
+            AssemblySource::new(
+                name,
+                description,
+                functions,
+                jobs,
+                DataAccess::from_only_own_data(own),
+            )
+            .unwrap()
+        })
 }
 
 proptest! {

@@ -96,6 +96,9 @@ impl PostgresStore {
     ///
     /// Several stores, also of several servers, may use the same database.
     ///
+    /// Starts one task, the indexer, which [`close`](Self::close) ends, and makes connections as
+    /// they are needed, up to [`connections`](PostgresOptions::connections).
+    ///
     /// # Errors
     ///
     /// [`OpenError`], with one sentence for the operator.

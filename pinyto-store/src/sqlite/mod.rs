@@ -76,6 +76,11 @@ impl SqliteStore {
     ///
     /// Several stores, also in several processes, may have the same file open.
     ///
+    /// Starts five tasks: the writer and the indexer, which [`close`](Self::close) ends, and three
+    /// that look up sessions, keys and functions, which end when the store is dropped. The writer,
+    /// each of [`readers`](SqliteOptions::readers) and twice as many queries of code have a
+    /// connection, which takes a thread.
+    ///
     /// # Errors
     ///
     /// [`OpenError`], with one sentence for the operator.
@@ -123,8 +128,8 @@ impl SqliteStore {
     }
 
     /// Finishes the writes and reads that wait, then closes the database; every later call fails
-    /// as unavailable. A store that is dropped instead finishes its writes, too, but nobody
-    /// knows when.
+    /// as unavailable. The tasks that look things up end when the store is dropped. A store that is
+    /// only dropped finishes its writes, too, but nobody knows when.
     pub async fn close(&self) {
         self.indexer.close().await;
         let connection = self.writer.close().await;

@@ -5,6 +5,7 @@ mod settings;
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::Arc,
 };
 
@@ -57,6 +58,12 @@ pub struct UserImport {
     storing: JoinSet<Result<(DocumentId, Fate), ImportError>>,
     stored_now: HashSet<DocumentId>,
     imported: Imported,
+}
+
+impl fmt::Debug for UserImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserImport").finish_non_exhaustive()
+    }
 }
 
 /// What became of something.

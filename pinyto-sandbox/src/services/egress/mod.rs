@@ -15,6 +15,7 @@ mod resolver;
 mod target;
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -108,11 +109,25 @@ pub struct HttpEgress {
     size: Size,
 }
 
+impl fmt::Debug for HttpEgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpEgress").finish_non_exhaustive()
+    }
+}
+
 /// Builds a [`HttpEgress`].
 pub struct HttpEgressBuilder {
     settings: EgressSettings,
     resolver: Arc<dyn Resolver>,
     roots: RootCertStore,
+}
+
+impl fmt::Debug for HttpEgressBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpEgressBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// TLS can't be set up.
