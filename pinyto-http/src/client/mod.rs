@@ -174,7 +174,7 @@ impl Client {
     }
 
     /// A new session's token.
-    pub(self) async fn open(&self, login: &Login) -> Result<RequestToken, Error> {
+    async fn open(&self, login: &Login) -> Result<RequestToken, Error> {
         let pinned = self.pinned_key().await?;
         let device = match &login.proof {
             Proof::Key(device) => device.clone(),
@@ -202,7 +202,7 @@ impl Client {
         Ok(answer?)
     }
 
-    pub(self) fn transport(&self) -> &Transport {
+    fn transport(&self) -> &Transport {
         &self.0.transport
     }
 }

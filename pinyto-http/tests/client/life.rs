@@ -77,7 +77,7 @@ async fn a_device_registers_works_and_leaves() {
     session.save_assembly(&books).await.unwrap();
     assert_eq!(
         session.list_own_assemblies().await.unwrap(),
-        [books.clone()]
+        std::slice::from_ref(&books)
     );
     let this = assembly("ada/Books");
     session.install_assembly(&this).await.unwrap();

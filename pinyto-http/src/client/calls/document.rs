@@ -84,7 +84,7 @@ impl Session {
     ///
     /// - [`Error::Function`] if the function's answer has the key `error`.
     /// - [`Error::Refused`], with the server's codes `code_exception` (then it has an
-    ///   [`exception`](super::Refusal::exception)), `code_limit_reached`, `unknown_function` and
+    ///   [`exception`](crate::client::Refusal::exception)), `code_limit_reached`, `unknown_function` and
     ///   others. What a function answers with the texts `error` and `code` looks like that, too.
     /// - [`Error::InvalidRequest`] if `parameters` are no object, or have the key `token`, which
     ///   is the protocol's; or `function` is no name, or `store`.
