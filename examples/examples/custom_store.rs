@@ -64,7 +64,11 @@ impl FailureFile {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.with(|database| Ok(drop(database.begin_read()?))).await
+        self.with(|database| {
+            drop(database.begin_read()?);
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -260,8 +264,8 @@ fn ada() -> Result<UserName, Box<dyn Error>> {
 
 /// What somebody who guesses Ada's password is told.
 async fn guess(cloud: &Cloud) -> Result<String, Box<dyn Error>> {
-    let password = Password::attempt("correct horse?");
-    match cloud.keyserver_authenticate(&ada()?, password).await {
+    let (ada, password) = (ada()?, Password::attempt("correct horse?"));
+    match cloud.keyserver_authenticate(&ada, password).await {
         Ok(_) => Err("that was right".into()),
         Err(refused) => Ok(refused.to_string()),
     }
