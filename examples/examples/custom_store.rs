@@ -4,7 +4,7 @@
 //!     cargo run --release --ignore-rust-version -p pinyto-examples --example custom_store
 //!     cargo test --workspace --ignore-rust-version --example custom_store    # the contract, over it
 //!
-//! It starts a cloud twice on the same files, and prints:
+//! It starts a cloud twice on the same files, and prints (a slow machine a little fewer seconds):
 //!
 //!     First start: ada has logged in. Ten wrong passwords later: Too many failed tries. Wait 30 seconds, then try again.
 //!     Second start: the session of ada lives. One more password: Too many failed tries. Wait 30 seconds, then try again.
