@@ -271,7 +271,8 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     ))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use pinyto_core::testing::keys;
     use tempfile::TempDir;

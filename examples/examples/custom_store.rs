@@ -4,7 +4,7 @@
 //!     cargo run --release --ignore-rust-version -p pinyto-examples --example custom_store
 //!     cargo test --workspace --ignore-rust-version --example custom_store    # the contract, over it
 //!
-//! It starts a cloud twice on the same files, and prints:
+//! It starts a cloud twice on the same files, and prints (a slow machine a little fewer seconds):
 //!
 //!     First start: ada has logged in. Ten wrong passwords later: Too many failed tries. Wait 30 seconds, then try again.
 //!     Second start: the session of ada lives. One more password: Too many failed tries. Wait 30 seconds, then try again.
@@ -64,7 +64,11 @@ impl FailureFile {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.with(|database| Ok(drop(database.begin_read()?))).await
+        self.with(|database| {
+            drop(database.begin_read()?);
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -260,8 +264,8 @@ fn ada() -> Result<UserName, Box<dyn Error>> {
 
 /// What somebody who guesses Ada's password is told.
 async fn guess(cloud: &Cloud) -> Result<String, Box<dyn Error>> {
-    let password = Password::attempt("correct horse?");
-    match cloud.keyserver_authenticate(&ada()?, password).await {
+    let (ada, password) = (ada()?, Password::attempt("correct horse?"));
+    match cloud.keyserver_authenticate(&ada, password).await {
         Ok(_) => Err("that was right".into()),
         Err(refused) => Ok(refused.to_string()),
     }

@@ -1,5 +1,10 @@
 //! The table in README.md has every program, with a command that runs it and about as many lines as
 //! there are.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests, though clippy can't tell"
+)]
 
 use std::{
     collections::BTreeMap,

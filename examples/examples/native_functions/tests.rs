@@ -181,8 +181,8 @@ async fn functions_in_both_languages_answer_over_http() {
     let notes = served.post("ada/Mine/notes", &ada, json!({})).await;
     assert_eq!(notes, (200, json!({"notes": 2})));
     // Python says what is wrong when it is saved.
-    let wrong = save(&served.cloud, &ada.session, "Wrong", "wrong", "return )").await;
-    assert!(wrong.is_err());
+    let wrong = save(&served.cloud, &ada.session, "Wrong", "wrong", "return )");
+    assert!(wrong.await.is_err());
     served.close().await;
 }
 
