@@ -75,6 +75,8 @@ def main():
     lines = [line for line in program.splitlines() if line.strip()]
     if len(lines) > LINES:
         sys.exit(f"{PAGE}: the user writes {len(lines)} lines, which are more than {LINES}")
+    if f"{len(lines)} lines" not in text:
+        sys.exit(f"{PAGE} doesn't say that it is {len(lines)} lines")
     server = None
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
