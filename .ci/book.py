@@ -31,6 +31,7 @@ MEASURES = "measures for minutes, and is only worth it on a machine that does no
 CONTAINERS = "takes Docker and its registry; the page says what was tried"
 NOT_RUN = {
     ("README.md", "cargo verify"): "all tests: .ci/run begins with it",
+    ("docs/checks.md", ".ci/api/check.py --renew"): "writes the snapshots that .ci/run compares with",
     ("docs/contributing.md", "cargo verify"): "all tests: .ci/run begins with it",
     ("docs/contributing.md", ".ci/run"): "it is what runs this",
     ("docs/contributing.md", "cargo check --workspace --all-targets --ignore-rust-version"): "what clippy does in .ci/run",
@@ -63,6 +64,10 @@ NOT_RUN = {
         "docs/setup-one-machine.md",
         "certbot certonly --standalone -d pinyto.example.org --deploy-hook /usr/local/sbin/pinyto-certificate",
     ): "takes a public name; the hook is run",
+    ("docs/resource-servers.md", "client ── token, audience ──> Pinyto            POST /ticket"): "a picture",
+    ("docs/resource-servers.md", "import { importSPKI, jwtVerify } from 'jose'"): (
+        "takes npm's jose, which nothing here installs; the same is run in Python"
+    ),
     ("docs/setup-one-machine.md", "docker build -t pinyto ."): CONTAINERS,
     ("docs/setup-one-machine.md", 'echo "POSTGRES_PASSWORD=$(openssl rand -hex 24)" > .env'): CONTAINERS,
     ("docs/setup-one-machine.md", "docker exec pinyto pinyto-server backup - > pinyto.backup"): CONTAINERS,
@@ -118,7 +123,10 @@ def blocks(page):
 
 
 # Tests that run the blocks of a page themselves.
-TESTS = {"docs/assemblies.md": "pinyto-http/tests/authors_guide.rs"}
+TESTS = {
+    "docs/assemblies.md": "pinyto-http/tests/authors_guide.rs",
+    "docs/resource-servers.md": "pinyto-core/tests/jwt_libraries.rs",
+}
 
 
 def followed(block):
@@ -180,9 +188,9 @@ def covered(block):
         if check(block):
             return how
     if block.reason is not None:
-        for command in commands(block.text):
+        for command in commands(block.text) if block.language == "sh" else []:
             look_up(block, command)
-        return "looked up"
+        return "looked up" if block.language == "sh" else "not run"
     return None
 
 

@@ -52,6 +52,7 @@ PAGES = {
     ),
     "docs/protocol.md": Page(least=3, before=ADA),
     "docs/migration.md": Page(before=ADA),
+    "docs/resource-servers.md": Page(least=1, before=ADA),
 }
 
 
@@ -88,6 +89,7 @@ def alike(text):
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
     # Before the digits: a sum of fractions may have many.
     text = re.sub(r'"(storage_budget|time_budget|cpu|duration|last_calculation)":[\d.e-]+', r'"\1":<number>', text)
+    text = re.sub(r'"ticket":"eyJ[^"]*"', '"ticket":"<ticket>"', text)
     text = re.sub(r"\(\d+ bytes\)", "(<number> bytes)", text)
     text = re.sub(r"\b[0-9A-F]{40}\b", "<fingerprint>", text)
     return re.sub(r"\b[0-9a-f]{10,64}\b", lambda found: f"<{len(found[0])} digits>", text)

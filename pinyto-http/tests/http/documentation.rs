@@ -30,7 +30,7 @@ fn what_is_served_is_documented_and_the_other_way_round() {
 }
 
 /// The first cells of the rows of a page's tables that fit `row`, and what stands beside them.
-fn rows<'p>(page: &'p str, row: impl Fn(&str) -> bool) -> BTreeSet<(&'p str, &'p str)> {
+fn rows(page: &str, row: impl Fn(&str) -> bool) -> BTreeSet<(&str, &str)> {
     page.lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
         .filter(|(first, _)| row(first))
