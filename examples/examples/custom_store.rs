@@ -301,10 +301,7 @@ mod tests {
     use super::*;
 
     fn failure() -> Attempt {
-        let quota = FailureQuota {
-            burst: NonZeroU32::MIN,
-            interval: Duration::from_secs(30),
-        };
+        let quota = FailureQuota::new(NonZeroU32::MIN, Duration::from_secs(30));
         Attempt {
             subjects: vec![(Subject::from_bytes([7; 16]), quota)],
             failed: true,

@@ -16,6 +16,7 @@ use crate::{
     randomness::RandomnessUnavailable,
     runtime::{CodeError, CodeLimit, ServiceError, ServiceException},
     store::StoreError,
+    ticket::Audience,
     user::UserName,
 };
 
@@ -129,6 +130,8 @@ fn errors() -> Vec<(Error, &'static str)> {
             "database_inconsistent",
         ),
         (Error::InvalidHashCost, "internal"),
+        (Error::InvalidTicketLifetime, "internal"),
+        (Audience::parse("").unwrap_err().into(), "invalid_audience"),
         (Error::Crypto(CryptoError::Randomness), "internal"),
         (OpenPgpError { operation: "x" }.into(), "internal"),
         (RandomnessUnavailable.into(), "internal"),
@@ -156,11 +159,12 @@ const fn kind(error: &Error) -> u8 {
         Error::RuntimeUnavailable => 37, Error::Throttled { .. } => 38,
         Error::QuotaExceeded { .. } => 39, Error::Busy { .. } => 40, Error::Store(_) => 41,
         Error::InvalidHashCost => 42, Error::Crypto(_) => 43, Error::OpenPgp(_) => 44,
-        Error::Randomness(_) => 45, Error::ShuttingDown => 46,
+        Error::Randomness(_) => 45, Error::ShuttingDown => 46, Error::InvalidAudience(_) => 47,
+        Error::InvalidTicketLifetime => 48,
     }
 }
 
-const KINDS: usize = 47;
+const KINDS: usize = 49;
 
 #[test]
 fn each_error_keeps_its_name() {

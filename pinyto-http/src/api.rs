@@ -124,13 +124,6 @@ impl Api {
     }
 }
 
-/// Tells nothing: everything is the cloud's or the operator's.
-impl fmt::Debug for Api {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Api").finish_non_exhaustive()
-    }
-}
-
 /// What the HTTP side allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

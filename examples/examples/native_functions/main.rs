@@ -16,8 +16,10 @@ mod runtime;
 use std::{error::Error, sync::Arc, time::Duration};
 
 use pinyto_core::{
-    Cloud,
-    assembly::{AssemblyName, AssemblyRef, AssemblySource, CallRequest, Function},
+    Cloud, Page,
+    assembly::{
+        AssemblyName, AssemblyRef, AssemblySource, CallRequest, DataAccess, Function, FunctionName,
+    },
     challenge::{DeviceKey, RequestToken, ServerKey},
     crypto::default_backend,
     document::NewDocument,
@@ -100,10 +102,12 @@ async fn two_calls() -> Result<Vec<String>, Box<dyn Error>> {
 
     let mut told = Vec::new();
     for (assembly, function, language) in [(words, "count", "Rust"), (greet, "hello", "Python")] {
-        let request = CallRequest::empty();
-        let answer = cloud.call_function(&ada, &assembly, function, &request);
+        let (request, name) = (CallRequest::empty(), FunctionName::parse(function)?);
+        let answer = cloud.call_function(&ada, &assembly, &name, &request);
         let answer = answer.await?.body;
-        let runs = cloud.list_runs(&ada, Some(&assembly), 0, 1).await?;
+        let runs = cloud
+            .list_runs(&ada, Some(&assembly), Page::first(1))
+            .await?;
         let cost = runs.first().map_or(Duration::ZERO, |run| run.cpu_time);
         told.push(format!(
             "{assembly}/{function} in {language}: {answer} ({cost:?} of CPU time)"
@@ -134,11 +138,10 @@ async fn save(
     function: &str,
     code: &str,
 ) -> Result<(), Box<dyn Error>> {
-    let (name, code) = (AssemblyName::parse(function)?, code.to_owned());
-    let functions = vec![Function { name, code }];
-    let name = AssemblyName::parse(assembly)?;
-    let source = AssemblySource::new(name, String::new(), functions, Vec::new(), false)?;
-    Ok(cloud.save_assembly(author, assembly, &source).await?)
+    let functions = vec![Function::new(FunctionName::parse(function)?, code)];
+    let (name, access) = (AssemblyName::parse(assembly)?, DataAccess::All);
+    let source = AssemblySource::new(name, String::new(), functions, Vec::new(), access)?;
+    Ok(cloud.save_assembly(author, None, &source).await?)
 }
 
 #[cfg(test)]

@@ -32,12 +32,15 @@ use std::{
 
 use async_trait::async_trait;
 use pinyto_core::{
-    assembly::{AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, Function, SaveOutcome},
+    assembly::{
+        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, DataAccess, Function,
+        FunctionName, SaveOutcome,
+    },
     clock::{Clock as _, SystemClock},
     id::{AssemblyId, UserId},
     runtime::{
-        Checked, CodeCall, CodeError, CodeLimit, CodeLimits, CodeRuntime, Execution, Output,
-        Service, ServiceError, Services,
+        Checked, CodeCall, CodeError, CodeLimit, CodeLimits, CodeRuntime, Execution, Service,
+        ServiceError, Services,
     },
     store::Store,
     user::UserName,
@@ -200,20 +203,21 @@ impl NativeFunctions {
         };
         let mut parts = Vec::new();
         for (function, _) in functions {
-            parts.push(Function {
-                name: AssemblyName::parse(function)?,
-                code: stand_in(&assembly, function),
-            });
+            let code = stand_in(&assembly, function);
+            parts.push(Function::new(FunctionName::parse(function)?, code));
         }
         let description = description.to_owned();
-        let source = AssemblySource::new(name.clone(), description, parts, Vec::new(), false)?;
-        let limits = AuthorLimits {
-            assemblies: usize::MAX,
-            bytes: u64::MAX,
-        };
+        let source = AssemblySource::new(
+            name.clone(),
+            description,
+            parts,
+            Vec::new(),
+            DataAccess::All,
+        )?;
+        let limits = AuthorLimits::new(usize::MAX, u64::MAX);
         let assemblies = store.assemblies();
         let saved = assemblies
-            .save(owner.id, name.as_str(), &source, limits, now)
+            .save(owner.id, Some(name), &source, limits, now)
             .await?;
         if !matches!(saved, SaveOutcome::Created | SaveOutcome::Replaced) {
             return Err(format!("{assembly} can't be saved").into());
@@ -285,19 +289,11 @@ fn stand_in(assembly: &AssemblyRef, function: &str) -> String {
 }
 
 fn executed(outcome: Result<String, CodeError>, cpu_time: Duration) -> Execution {
-    Execution {
-        outcome,
-        cpu_time,
-        output: Output::default(),
-    }
+    Execution::new(outcome, cpu_time)
 }
 
 fn raised(kind: &str, message: &str) -> CodeError {
-    CodeError::Exception {
-        kind: kind.to_owned(),
-        message: message.to_owned(),
-        line: None,
-    }
+    CodeError::exception(kind, message)
 }
 
 /// The CPU time of this thread.

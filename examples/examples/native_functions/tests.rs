@@ -138,7 +138,10 @@ impl Served {
 
     /// What the last run has cost.
     async fn cost(&self, of: &Caller) -> Duration {
-        let runs = self.cloud.list_runs(&of.session, None, 0, 1).await;
+        let runs = self
+            .cloud
+            .list_runs(&of.session, None, Page::first(1))
+            .await;
         runs.unwrap()[0].cpu_time
     }
 

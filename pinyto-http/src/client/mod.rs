@@ -95,6 +95,7 @@ pub use self::{
     types::{
         AssemblyData, AssemblyFunction, AssemblyJob, AssemblyParts, AssemblySummary, AuthorRun,
         Exception, JobFailure, JobState, ListedKey, NewDocument, Page, Run, RunError, Statistics,
+        Ticket, WhoAmI,
     },
 };
 use self::{

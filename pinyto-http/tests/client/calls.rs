@@ -23,11 +23,8 @@ async fn with_functions(server: &Server) -> Session {
 #[tokio::test]
 async fn what_a_function_answers_has_the_callers_type_or_is_its_error() {
     let raise = |_: &CodeCall| {
-        executed(Err(CodeError::Exception {
-            kind: "ValueError".to_owned(),
-            message: "no such book".to_owned(),
-            line: Some(3),
-        }))
+        let error = CodeError::exception("ValueError", "no such book");
+        executed(Err(error.at_line(3)))
     };
     let runtime = ScriptedRuntime::default()
         .on("own", |_| executed(Ok(r#"{"error": "secret"}"#.to_owned())))

@@ -2,8 +2,10 @@
 
 use pinyto_core::{
     assembly::AssemblyName,
+    crypto::default_backend,
     key::KeyHash,
     testing::{ScriptedRuntime, executed, keys},
+    ticket::{Audience, TicketVerifier},
 };
 use pinyto_http::client::{AssemblyData, Error, Login, NewDocument, Page};
 use secrecy::SecretString;
@@ -102,6 +104,23 @@ async fn a_device_registers_works_and_leaves() {
     let statistics = session.statistics().await.unwrap();
     assert!(statistics.current_storage > 0);
     assert_eq!(statistics.assembly_count, 1);
+
+    // Who she is, to herself and to others.
+    let herself = session.who_am_i().await.unwrap();
+    assert_eq!(herself.username, name("ada"));
+    assert_eq!(
+        herself.fingerprint,
+        keys::device(0).public_key().fingerprint()
+    );
+    assert!(herself.key_hash.matches(&herself.fingerprint));
+    let photos = Audience::parse("https://photos.example").unwrap();
+    let ticket = session.ticket(&photos).await.unwrap();
+    let verifier = TicketVerifier::new(&*default_backend(), &key, photos).unwrap();
+    let verified = verifier.verify(ticket.expose(), herself.created).unwrap();
+    assert_eq!(verified.user, name("ada"));
+    assert_eq!(verified.expires_at, ticket.expires);
+    assert!(!format!("{ticket:?}").contains(ticket.expose()));
+
     let sent = json!({"a": [1, 2.5, "ä"]});
     let got: serde_json::Value = session.call_function(&this, "echo", &sent).await.unwrap();
     assert_eq!(got, sent);

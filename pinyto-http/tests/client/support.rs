@@ -59,10 +59,7 @@ impl Server {
     ) -> Self {
         let mut settings = Settings::default();
         settings.throttle.enabled = false;
-        settings.hash_cost = HashCost {
-            memory_kib: 64,
-            passes: 1,
-        };
+        settings.hash_cost = HashCost::new(64, 1);
         let cloud = Cloud::builder(store, key)
             .runtime(Arc::new(runtime))
             .settings(settings)

@@ -10,10 +10,8 @@ const OTHER: &str = "http://localhost:8080";
 
 fn server(allowed: &[&str]) -> Server {
     let origins = allowed.iter().map(|text| Origin::parse(text).unwrap());
-    let settings = HttpSettings {
-        allowed_origins: AllowedOrigins::Only(origins.collect()),
-        ..HttpSettings::default()
-    };
+    let mut settings = HttpSettings::default();
+    settings.allowed_origins = AllowedOrigins::Only(origins.collect());
     Server::with(cloud(), settings)
 }
 

@@ -37,6 +37,9 @@ calls! {
     // Another session takes the place of the first, which nobody knows then.
     AUTHENTICATE: Post "/authenticate" Always;
     LOGOUT: Post "/logout" IfNotBegun;
+    WHO_AM_I: Post "/whoami" Always;
+    // A second one is as good as the first.
+    ISSUE_TICKET: Post "/ticket" Always;
 
     LIST_KEYS: Post "/list_keys" Always;
     REGISTER_NEW_KEY: Post "/register_new_key" IfNotBegun;

@@ -1,14 +1,16 @@
 //! Registration and the end of sessions.
 
-use pinyto_core::{challenge::RequestToken, key::PublicKey, user::UserName};
+use pinyto_core::{challenge::RequestToken, key::PublicKey, ticket::Audience, user::UserName};
 use serde::Serialize;
 
-use super::{KEYSERVER_LOGOUT, LOGOUT, Nothing, REGISTER, Success};
+use super::{ISSUE_TICKET, KEYSERVER_LOGOUT, LOGOUT, Nothing, REGISTER, Success, WHO_AM_I};
 use crate::client::{
     Client,
     error::Error,
     login::{Login, Proof},
+    session::Session,
     transport::Body,
+    types::{Ticket, WhoAmI},
 };
 
 /// A public key as it is sent.
@@ -32,6 +34,33 @@ impl<'a> From<&'a PublicKey> for Numbers<'a> {
 struct Register<'a> {
     username: &'a str,
     public_key: Numbers<'a>,
+}
+
+#[derive(Serialize)]
+struct IssueTicket<'a> {
+    audience: &'a str,
+}
+
+impl Session {
+    /// Whose session it is.
+    ///
+    /// # Errors
+    ///
+    /// As of every call: [`Error`].
+    pub async fn who_am_i(&self) -> Result<WhoAmI, Error> {
+        self.read(WHO_AM_I, &Nothing {}).await
+    }
+
+    /// A ticket by which another service learns whose session it is; see
+    /// [`pinyto_core::ticket`].
+    ///
+    /// # Errors
+    ///
+    /// As of every call: [`Error`].
+    pub async fn ticket(&self, audience: &Audience) -> Result<Ticket, Error> {
+        let audience = audience.as_str();
+        self.read(ISSUE_TICKET, &IssueTicket { audience }).await
+    }
 }
 
 impl Client {

@@ -11,7 +11,9 @@ use pinyto_core::{
     document::DocumentId,
     key::{KeyFingerprint, KeyHash},
     run::RunId,
+    user::UserName,
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
@@ -79,6 +81,46 @@ pub struct ListedKey {
     /// Of an OpenPGP key that expires: from when on it opens nothing.
     #[serde(default, deserialize_with = "optional_time")]
     pub expires: Option<Timestamp>,
+}
+
+/// Whose session it is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct WhoAmI {
+    /// The user.
+    #[serde(deserialize_with = "user_name")]
+    pub username: UserName,
+    /// The first 10 hexadecimal digits of the fingerprint of the key that opened the session.
+    #[serde(deserialize_with = "key_hash")]
+    pub key_hash: KeyHash,
+    /// The whole fingerprint.
+    #[serde(deserialize_with = "fingerprint")]
+    pub fingerprint: KeyFingerprint,
+    /// When the session was opened.
+    #[serde(deserialize_with = "time")]
+    pub created: Timestamp,
+    /// When it was last used, exact to an hour or so.
+    #[serde(deserialize_with = "time")]
+    pub last_used: Timestamp,
+}
+
+/// What another service takes for the user until it expires. `Debug` shows nothing of it.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct Ticket {
+    #[serde(rename = "ticket", deserialize_with = "secret")]
+    text: SecretString,
+    /// When it expires.
+    #[serde(deserialize_with = "time")]
+    pub expires: Timestamp,
+}
+
+impl Ticket {
+    /// The text, for `Authorization: Bearer` at the service it is for and no other.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
 }
 
 /// A document that is to be stored. `Debug` shows nothing of it.
@@ -161,6 +203,14 @@ fn optional<'de, D: Deserializer<'de>, T>(
         || Err(de::Error::custom("a text is not what it should be")),
         |value| Ok(Some(value)),
     )
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
+}
+
+fn user_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UserName, D::Error> {
+    text(deserializer, |text| UserName::parse(text).ok())
 }
 
 fn key_hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeyHash, D::Error> {
