@@ -70,13 +70,9 @@ impl Cloud {
         if unfinished > 0 {
             tracing::warn!(unfinished, "calls have not ended");
         }
-        let written = self.flush_runs().await;
-        if let Err(error) = &written {
-            tracing::warn!(?error, "can't write runs and CPU time");
-        }
         Closed {
             unfinished,
-            is_written: written.is_ok() && self.run_log().to_wait_for() == 0,
+            is_written: self.write_last_runs().await,
         }
     }
 

@@ -23,7 +23,7 @@ pub const MAX_LISTED: u64 = 100;
 /// is slower than that with what was there before.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How often what has come during the last writing is written, too, when [`Cloud::keep_runs`] ends.
+/// How often what has come during the last writing is written, too, at the end.
 const LAST_TRIES: usize = 3;
 
 /// How long [`Cloud::flush_runs`] waits for users who are busy at the most, all together.
@@ -161,21 +161,25 @@ impl Cloud {
             () = self.keep_free() => {}
             () = self.keep_busy() => {}
         }
+        self.write_last_runs().await;
+    }
+
+    /// Writes what is left, also what comes meanwhile, and says whether it is all written.
+    pub(crate) async fn write_last_runs(&self) -> bool {
+        let log = self.run_log();
         for _ in 0..LAST_TRIES {
-            if !told(self.flush_runs().await) || self.run_log().is_written() {
+            if !told(self.flush_runs().await) || log.is_written() {
                 break;
             }
         }
-        if !self.run_log().is_written() {
+        let (is_written, users) = (log.is_written(), log.to_wait_for());
+        if !is_written {
             tracing::warn!("the last runs and their CPU time are not written");
         }
-        let lost = self.run_log().to_wait_for();
-        if lost > 0 {
-            tracing::warn!(
-                users = lost,
-                "runs and CPU time of busy users are not written"
-            );
+        if users > 0 {
+            tracing::warn!(users, "runs and CPU time of busy users are not written");
         }
+        is_written && users == 0
     }
 
     /// What waits for nobody, again and again.

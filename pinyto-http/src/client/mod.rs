@@ -162,6 +162,11 @@ impl Client {
         Ok(kept)
     }
 
+    /// Asks whether the server still is the one that is pinned.
+    async fn same_server(&self) -> Result<(), Error> {
+        self.compare(&self.pinned_key().await?, &self.offered_key().await?)
+    }
+
     fn compare(&self, pinned: &PublicKey, offered: &PublicKey) -> Result<(), Error> {
         // The numbers, since different keys can share a fingerprint.
         if pinned == offered {

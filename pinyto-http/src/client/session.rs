@@ -43,6 +43,9 @@ struct State {
     held: Option<Held>,
     /// The session that is being opened, which all who need one wait for.
     opening: Option<WeakShared<Opening>>,
+    /// That the password is wrong: to try it again would use up the tries of whoever has the right
+    /// one.
+    refused: Option<Error>,
     is_over: bool,
 }
 
@@ -62,6 +65,7 @@ impl Session {
             generation: 0,
             held: None,
             opening: None,
+            refused: None,
             is_over: false,
         };
         Self(Arc::new(Inner {
@@ -147,6 +151,9 @@ impl Session {
             {
                 return Ok(held.clone());
             }
+            if let Some(refused) = &state.refused {
+                return Err(refused.clone());
+            }
             let joined = state.opening.as_ref().and_then(WeakShared::upgrade);
             joined.unwrap_or_else(|| {
                 let opening = Arc::clone(&self.0).reopen().boxed().shared();
@@ -159,7 +166,9 @@ impl Session {
 
     /// From now on logs in with this.
     pub(super) fn replace_login(&self, change: impl FnOnce(&mut Login) + Send) {
-        change(&mut self.state().login);
+        let mut state = self.state();
+        change(&mut state.login);
+        state.refused = None;
     }
 
     fn state_login(&self) -> Login {
@@ -185,6 +194,11 @@ impl Inner {
             let mut state = self.state();
             // Who comes later asks anew, also after a failure.
             state.opening = None;
+            if let Err(error) = &opened
+                && error.server_code() == Some("wrong_password")
+            {
+                state.refused = Some(error.clone());
+            }
             let token = Arc::new(opened?);
             if !state.is_over {
                 state.generation += 1;

@@ -12,6 +12,7 @@ fn calls() -> Vec<(&'static str, &'static [(&'static str, &'static str)])> {
     vec![
         ("/register", user::Register::FIELDS),
         ("/authenticate", user::Authenticate::FIELDS),
+        ("/ticket", user::IssueTicket::FIELDS),
         ("/register_new_key", key::RegisterNewKey::FIELDS),
         ("/prove_openpgp_key", key::ProveOpenPgpKey::FIELDS),
         ("/set_key_active", key::SetKeyActive::FIELDS),

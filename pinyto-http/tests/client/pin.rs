@@ -62,8 +62,12 @@ async fn the_first_key_is_pinned_and_another_one_refused() {
             assert!(said.contains(&part), "{said}");
         }
     }
+    let session = client.session(login.clone());
+    let error = session.change_password(&"battery staple".into()).await;
+    assert_eq!(error.unwrap_err().code(), "server_key_changed");
     // No password went to the other server.
     assert_eq!(other.asked("/keyserver/authenticate"), 0);
+    assert_eq!(other.asked("/keyserver/change_password"), 0);
     assert_eq!(file.load().unwrap().unwrap(), pinned);
 
     // The operator has confirmed the new key.

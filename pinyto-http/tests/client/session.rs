@@ -78,6 +78,21 @@ async fn all_who_wait_learn_why_no_session_was_opened() {
 }
 
 #[tokio::test]
+async fn a_wrong_password_is_tried_once() {
+    let server = Server::start().await;
+    let client = server.client();
+    let password = |text: &str| text.to_owned().into();
+    let (ada, right) = (name("ada"), password("correct horse"));
+    client.register_with_password(&ada, &right).await.unwrap();
+    let session = client.session(Login::password(ada, password("battery staple")));
+    for _ in 0..3 {
+        let error = session.list_keys().await.unwrap_err();
+        assert_eq!(error.server_code(), Some("wrong_password"));
+    }
+    assert_eq!(server.asked("/keyserver/authenticate"), 1);
+}
+
+#[tokio::test]
 async fn a_caller_who_leaves_doesnt_stop_the_others() {
     let server = Server::start().await;
     server.user("ada", 0).await;

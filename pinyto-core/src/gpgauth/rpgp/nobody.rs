@@ -60,9 +60,12 @@ static VERSION_4: [(u16, Kind); 11] = [
     ),
 ];
 
-static VERSION_6: [(u16, Kind); 2] = [
-    (900, Kind::Elliptic(KeyType::X25519)),
-    (100, Kind::Elliptic(KeyType::X448)),
+static VERSION_6: [(u16, Kind); 5] = [
+    (870, Kind::Elliptic(KeyType::X25519)),
+    (90, Kind::Elliptic(KeyType::X448)),
+    (20, Kind::Elliptic(KeyType::ECDH(ECCCurve::P256))),
+    (10, Kind::Elliptic(KeyType::ECDH(ECCCurve::P384))),
+    (10, Kind::Elliptic(KeyType::ECDH(ECCCurve::P521))),
 ];
 
 /// Subkeys were made between 2014 and 2024.

@@ -53,8 +53,8 @@ pub(super) fn algorithm(packet: &Packet, role: Role) -> Result<String, InvalidOp
     let (name, wanted) = match algorithm {
         // Hardly anybody has them, and who is encrypted for tells what a key is: recipients that
         // don't exist are of none of these kinds.
-        1 | 2 | 18 if role == Role::Encrypt && packet.body.first() == Some(&6) => {
-            return Err(refused("an old algorithm in a key of version 6".to_owned()));
+        1 | 2 if role == Role::Encrypt && packet.body.first() == Some(&6) => {
+            return Err(refused("rsa in a key of version 6".to_owned()));
         }
         2 if role == Role::Encrypt => {
             return Err(refused("rsa that can do nothing but encrypt".to_owned()));

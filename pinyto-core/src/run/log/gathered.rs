@@ -46,6 +46,8 @@ pub(super) struct Gathered {
     /// How many runs there are, and what their texts take.
     count: usize,
     bytes: usize,
+    /// What the texts of those take that no batch has kept back.
+    fresh_bytes: usize,
 }
 
 /// What waits of one user.
@@ -99,7 +101,10 @@ impl Gathered {
         self.bytes += bytes(&run);
         match self.kept_back.get_mut(&run.user) {
             Some(hers) => hers.runs.push_back(run),
-            None => self.runs.push_back(run),
+            None => {
+                self.fresh_bytes += bytes(&run);
+                self.runs.push_back(run);
+            }
         }
     }
 
@@ -126,8 +131,7 @@ impl Gathered {
 
     /// Whether enough has gathered to be worth writing.
     pub(super) fn has_enough(&self) -> bool {
-        let fresh = self.runs.len();
-        fresh >= ENOUGH_RUNS || fresh > 0 && self.bytes >= ENOUGH_BYTES
+        self.runs.len() >= ENOUGH_RUNS || self.fresh_bytes >= ENOUGH_BYTES
     }
 
     /// After how many batches that wait for nobody all that waits now, but for users who have to
@@ -172,7 +176,10 @@ impl Gathered {
         }
         let room = MAX_BATCH - content.runs.len();
         let count = self.runs.len().min(room);
-        content.runs.extend(self.runs.drain(..count));
+        for run in self.runs.drain(..count) {
+            self.fresh_bytes -= bytes(&run);
+            content.runs.push(run);
+        }
         let cpu = self.cpu.drain();
         let cpu = cpu.map(|((user, hour), used)| CpuBooking { user, hour, used });
         content.cpu.extend(cpu);
@@ -235,7 +242,10 @@ impl Gathered {
     fn move_to_their_places(&mut self) {
         for run in std::mem::take(&mut self.runs) {
             match self.kept_back.get_mut(&run.user) {
-                Some(hers) => hers.runs.push_back(run),
+                Some(hers) => {
+                    self.fresh_bytes -= bytes(&run);
+                    hers.runs.push_back(run);
+                }
                 None => self.runs.push_back(run),
             }
         }
@@ -250,7 +260,7 @@ impl Gathered {
     #[cfg(test)]
     pub(super) fn is_untouched(&self) -> bool {
         let lists = self.runs.is_empty() && self.cpu.is_empty() && self.kept_back.is_empty();
-        lists && (self.count, self.bytes) == (0, 0)
+        lists && (self.count, self.bytes, self.fresh_bytes) == (0, 0, 0)
     }
 
     /// Drops runs until there is room for all, and says how many: first those kept back, of the
@@ -270,7 +280,10 @@ impl Gathered {
                     run
                 }
                 None => match self.runs.pop_front() {
-                    Some(run) => run,
+                    Some(run) => {
+                        self.fresh_bytes -= bytes(&run);
+                        run
+                    }
                     None => break,
                 },
             };

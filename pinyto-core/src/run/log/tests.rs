@@ -349,7 +349,17 @@ fn who_writes_is_told_once_when_enough_has_gathered_be_it_of_runs_or_of_texts() 
     run.output.text = "x".repeat(MAX_BYTES / 8);
     log.note(run.clone(), 7);
     assert!(!told(&log));
-    log.note(run, 7);
+    log.note(run.clone(), 7);
     assert!(told(&log) && log.has_enough());
     assert_eq!(log.dropped(), 0);
+
+    // Whoever is busy, and prints much, doesn't have others' runs written one by one.
+    kept_back(&log, &[ANN]);
+    assert!(!log.has_enough());
+    note(&log, 2, BOB);
+    log.note(run, 7);
+    assert!(!told(&log) && !log.has_enough());
+    kept_back(&log, &[ANN, BOB]);
+    kept_back(&log, &[]);
+    assert!(log.take().is_none());
 }

@@ -58,17 +58,19 @@ impl Background {
             // Also if nobody is there any more to tell.
             let _ = stopped.await;
         });
-        Self {
-            stop,
-            task: tokio::spawn(run),
-        }
+        let run = tokio::spawn(run);
+        let task = tokio::spawn(async {
+            if let Err(error) = run.await {
+                tracing::error!(%error, "what runs in the background broke off: start the server again");
+            }
+        });
+        Self { stop, task }
     }
 
     async fn end(self) {
         let _ = self.stop.send(());
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "a background task broke off");
-        }
+        // It has told if something is wrong.
+        let _ = self.task.await;
     }
 }
 

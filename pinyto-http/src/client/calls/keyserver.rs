@@ -78,8 +78,10 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`], with the server's codes `invalid_password`, `no_keyserver_account`.
+    /// [`Error::ServerKeyChanged`], before anything is sent; [`Error::Refused`], with the server's
+    /// codes `invalid_password`, `no_keyserver_account`.
     pub async fn change_password(&self, password: &SecretString) -> Result<(), Error> {
+        self.client().same_server().await?;
         let request = ChangePassword {
             password: password.expose_secret(),
         };
