@@ -14,10 +14,8 @@ use warp::{Filter, Rejection, filters::BoxedFilter, reply::Response};
 /// ```
 /// use pinyto_http::{AllowedOrigins, HttpSettings, Origin};
 ///
-/// let settings = HttpSettings {
-///     allowed_origins: AllowedOrigins::Only(vec![Origin::parse("https://app.example")?]),
-///     ..HttpSettings::default()
-/// };
+/// let mut settings = HttpSettings::default();
+/// settings.allowed_origins = AllowedOrigins::Only(vec![Origin::parse("https://app.example")?]);
 /// # drop(settings);
 /// # Ok::<_, pinyto_http::InvalidOrigin>(())
 /// ```
