@@ -1,6 +1,6 @@
 //! Which keys are accepted, and what of them is used: keys that GnuPG made and changed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pinyto_core::{
     gpgauth::{EncryptionError, InvalidOpenPgpKey, MAX_KEY, OpenPgp as _, RPgp, armored},
@@ -443,8 +443,18 @@ fn no_more_than_some_signatures_are_tried() {
         ];
         raw::armor("PUBLIC KEY BLOCK", &parts.concat())
     };
-    assert!(server.read_key(&with(40), now()).is_ok());
-    let begun = Instant::now();
-    assert_eq!(code(&server, &with(250)), "openpgp_key_too_many_signatures");
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    let (some, many) = (with(40), with(250));
+    assert!(server.read_key(&some, now()).is_ok());
+    assert_eq!(code(&server, &many), "openpgp_key_too_many_signatures");
+    // Whatever else the machine does, one of three is hardly disturbed.
+    let least = |armored: &str| {
+        let times = (0..3).map(|_| {
+            let begun = Instant::now();
+            let _ = server.read_key(armored, now());
+            begun.elapsed()
+        });
+        times.min().unwrap()
+    };
+    let (accepted, refused) = (least(&some), least(&many));
+    assert!(refused < accepted * 10, "{refused:?}, {accepted:?}");
 }
