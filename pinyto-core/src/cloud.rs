@@ -43,7 +43,7 @@ use crate::{
 /// | keys | [`list_keys`](Self::list_keys), [`register_new_key`](Self::register_new_key), [`register_openpgp_key`](Self::register_openpgp_key), [`prove_openpgp_key`](Self::prove_openpgp_key), [`activate_key`](Self::activate_key), [`deactivate_key`](Self::deactivate_key), [`delete_key`](Self::delete_key) |
 /// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password), [`allow_password_login`](Self::allow_password_login), [`forbid_password_login`](Self::forbid_password_login) |
 /// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), ... |
-/// | documents | [`store_document`](Self::store_document), [`statistics`](Self::statistics) |
+/// | documents | [`store_document`](Self::store_document), [`find_document`](Self::find_document), [`search_documents`](Self::search_documents), [`count_documents`](Self::count_documents), [`distinct_values`](Self::distinct_values), [`save_document`](Self::save_document), [`remove_document`](Self::remove_document); [`statistics`](Self::statistics) |
 /// | runs | [`list_runs`](Self::list_runs), [`list_runs_of_own_assembly`](Self::list_runs_of_own_assembly), ... |
 /// | jobs | [`list_jobs`](Self::list_jobs), [`run_job_now`](Self::run_job_now), [`scheduler`](Self::scheduler) |
 /// | the program around it | [`background`](Self::background), [`close`](Self::close), [`key_stock`](Self::key_stock), [`ready`](Self::ready) |

@@ -6,6 +6,7 @@ use crate::{
     assembly::{AssemblyName, CallRequest, InvalidAssembly},
     clock::Timestamp,
     crypto::CryptoError,
+    document::{QueryGivenUp, ScanLimit},
     egress::InvalidHostPattern,
     error::Error,
     gpgauth::{EncryptionError, GpgAuthError, InvalidMessage, InvalidOpenPgpKey, OpenPgpError},
@@ -16,6 +17,7 @@ use crate::{
     randomness::RandomnessUnavailable,
     runtime::{CodeError, CodeLimit, ServiceError, ServiceException},
     store::StoreError,
+    testing::given,
     ticket::Audience,
     user::UserName,
 };
@@ -54,6 +56,10 @@ fn errors() -> Vec<(Error, &'static str)> {
         (Error::InvalidDocumentType, "invalid_document_type"),
         (Error::DocumentTooDeep, "document_too_deep"),
         (Error::TooManyValues, "too_many_values"),
+        (
+            QueryGivenUp::new(ScanLimit::Examined, given::NO_SCAN_LIMITS, None).into(),
+            "query_given_up",
+        ),
         (Error::UserNameTaken, "user_name_taken"),
         (Error::KeyAlreadyRegistered, "key_already_registered"),
         (Error::AmbiguousKeyHash, "ambiguous_key_hash"),
@@ -75,6 +81,7 @@ fn errors() -> Vec<(Error, &'static str)> {
         (Error::AssemblyNotInstalled, "assembly_not_installed"),
         (Error::UnknownFunction, "unknown_function"),
         (Error::UnknownJob, "unknown_job"),
+        (Error::UnknownDocument, "unknown_document"),
         (Error::UnknownRun, "unknown_run"),
         (Error::NoKeyserverAccount, "no_keyserver_account"),
         (Error::GpgAuthDisabled, "gpgauth_disabled"),
@@ -160,11 +167,11 @@ const fn kind(error: &Error) -> u8 {
         Error::QuotaExceeded { .. } => 39, Error::Busy { .. } => 40, Error::Store(_) => 41,
         Error::InvalidHashCost => 42, Error::Crypto(_) => 43, Error::OpenPgp(_) => 44,
         Error::Randomness(_) => 45, Error::ShuttingDown => 46, Error::InvalidAudience(_) => 47,
-        Error::InvalidTicketLifetime => 48,
+        Error::InvalidTicketLifetime => 48, Error::QueryGivenUp(_) => 49, Error::UnknownDocument => 50,
     }
 }
 
-const KINDS: usize = 49;
+const KINDS: usize = 51;
 
 #[test]
 fn each_error_keeps_its_name() {

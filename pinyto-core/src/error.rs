@@ -8,7 +8,7 @@ use crate::{
     assembly::{InvalidAssembly, InvalidAssemblyName},
     clock::Timestamp,
     crypto::CryptoError,
-    document::NewDocument,
+    document::{NewDocument, QueryGivenUp},
     key::{InvalidKeyHash, InvalidKeyLabel, InvalidPublicKey},
     keyserver::InvalidPassword,
     randomness::RandomnessUnavailable,
@@ -82,6 +82,9 @@ pub enum Error {
     /// The document has so many values that the server has no room for them.
     #[error("The document has too many values. Store fewer of them, or store them as a text.")]
     TooManyValues,
+    /// The query would have cost too much.
+    #[error(transparent)]
+    QueryGivenUp(#[from] QueryGivenUp),
 
     /// Somebody has that user name.
     #[error("That user name is taken. Choose another one.")]
@@ -139,6 +142,9 @@ pub enum Error {
     /// The assembly has no such job.
     #[error("The assembly has no such job. The call get_assembly_source shows those it has.")]
     UnknownJob,
+    /// There is no such document for the user.
+    #[error("You have no document with that _id.")]
+    UnknownDocument,
     /// There is no such run for the user.
     #[error("There is no such run of yours (any more). The call list_runs lists them.")]
     UnknownRun,
@@ -270,6 +276,7 @@ impl Error {
             Self::InvalidDocumentType => "invalid_document_type",
             Self::DocumentTooDeep => "document_too_deep",
             Self::TooManyValues => "too_many_values",
+            Self::QueryGivenUp(given_up) => given_up.code(),
             Self::UserNameTaken => "user_name_taken",
             Self::KeyAlreadyRegistered => "key_already_registered",
             Self::AmbiguousKeyHash => "ambiguous_key_hash",
@@ -285,6 +292,7 @@ impl Error {
             Self::AssemblyNotInstalled => "assembly_not_installed",
             Self::UnknownFunction => "unknown_function",
             Self::UnknownJob => "unknown_job",
+            Self::UnknownDocument => "unknown_document",
             Self::UnknownRun => "unknown_run",
             Self::NoKeyserverAccount => "no_keyserver_account",
             Self::CodeExecutionDisabled => "code_execution_disabled",

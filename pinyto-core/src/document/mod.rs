@@ -1,23 +1,77 @@
 //! Documents: what users keep.
+//!
+//! The program around a [`Cloud`](crate::Cloud) reaches those of a session's user:
+//!
+//! ```
+//! use pinyto_core::{Cloud, Page, document::{NewDocument, Search}, query::Query};
+//! # use std::sync::Arc;
+//! # use pinyto_core::{
+//! #     assembly::{AssemblyName, AssemblyRef, AssemblySource, DataAccess},
+//! #     challenge::{DeviceKey, ServerKey},
+//! #     crypto::default_backend,
+//! #     memory::MemoryStore,
+//! #     user::UserName,
+//! # };
+//! use serde_json::json;
+//! # fn kept(name: &str) -> String {
+//! #     std::fs::read_to_string(format!("src/testing/keys/{name}.pem")).expect("a key")
+//! # }
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # let server_key = ServerKey::from_pem(default_backend(), &kept("server"))?;
+//! # let cloud = Cloud::builder(Arc::new(MemoryStore::new()), server_key).build()?;
+//! # let device = DeviceKey::from_pem(default_backend(), &kept("device0"))?;
+//! # let ada = UserName::parse("ada")?;
+//! # cloud.register(ada.clone(), device.public_key().clone()).await?;
+//! # let challenge = cloud.authenticate(&ada, &device.key_hash()).await?;
+//! # let session = cloud.session(&device.answer(&challenge, cloud.server_public_key())?).await?;
+//! # let name = AssemblyName::parse("Notes")?;
+//! # let source = AssemblySource::new(name, String::new(), Vec::new(), Vec::new(), DataAccess::All)?;
+//! # cloud.save_assembly(&session, None, &source).await?;
+//! # let notes = AssemblyRef::parse("ada/Notes").ok_or("no name")?;
+//! # cloud.install_assembly(&session, &notes).await?;
+//! let note = NewDocument::new(json!("note"), json!(["garden"]), json!({"text": "plant peas"}))?;
+//! let id = cloud.store_document(&session, notes, note).await?;
+//!
+//! let garden = Query::parse(&json!({"type": "note", "tags": "garden"}))?;
+//! let search = Search::new(garden).page(Page::first(10));
+//! let mut found = cloud.search_documents(&session, search).await?;
+//! assert_eq!(found[0].id, id);
+//!
+//! found[0].fields.insert("data".into(), json!({"text": "plant beans"}));
+//! cloud.save_document(&session, found.remove(0)).await?;
+//! assert!(cloud.remove_document(&session, id).await?);
+//! # Ok::<_, Box<dyn std::error::Error>>(()) }).map_err(|error| error.to_string())?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Whether that or an assembly's code asks makes no difference: limits, quotas and what it costs are
+//! decided in one place. What queries mean is told by [`query`](crate::query).
 
 use std::fmt;
 
+mod access;
+mod given_up;
 mod id;
+mod ledger;
+mod new_document;
 mod repository;
 mod search;
 mod service;
 mod services;
 mod text;
 
+pub use given_up::QueryGivenUp;
 pub(crate) use id::DocumentIds;
 pub use id::{DocumentId, InvalidDocumentId};
+pub use new_document::NewDocument;
+pub(crate) use new_document::is_deeper_than;
 pub use repository::{
     DocumentRepository, InsertOutcome, NewEntry, QueuedJob, Replacement, SaveOutcome, Scope,
 };
 pub use search::{QueryLimits, Scan, ScanLimit, ScanLimits, Search, Searched};
 use serde_json::{Map, Value};
-pub(crate) use service::is_deeper_than;
-pub use service::{NewDocument, Statistics};
+pub use service::Statistics;
 pub(crate) use services::CallServices;
 pub use text::{NoObject, document_text, tree_size};
 

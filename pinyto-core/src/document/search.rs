@@ -2,10 +2,29 @@
 
 use std::time::Duration;
 
-use crate::query::{Condition, Path, Predicate, Query, Sort, Stopped};
+use crate::{
+    Page,
+    query::{Condition, Path, Predicate, Query, Sort, Stopped},
+};
 
 /// Which documents are wanted, in which order.
+///
+/// ```
+/// use pinyto_core::{
+///     Page,
+///     document::Search,
+///     query::{Direction, Query, Sort},
+/// };
+/// use serde_json::json;
+///
+/// let books = Query::parse(&json!({"type": "book"}))?;
+/// let newest = Sort::by_id(Direction::Descending);
+/// let search = Search::new(books).sorted_by(newest).page(Page::first(20));
+/// assert_eq!(search.limit, 20);
+/// # Ok::<_, pinyto_core::query::InvalidQuery>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Search {
     /// What they are like.
     pub query: Query,
@@ -17,7 +36,36 @@ pub struct Search {
     pub limit: u64,
 }
 
-/// What one query of an assembly's code may use, and all of a call together.
+impl Search {
+    /// All documents that a query asks for, by `_id`.
+    #[must_use]
+    pub fn new(query: Query) -> Self {
+        Self {
+            query,
+            sort: Sort::default(),
+            skip: 0,
+            limit: u64::MAX,
+        }
+    }
+
+    /// The same in another order.
+    #[must_use]
+    pub fn sorted_by(self, sort: Sort) -> Self {
+        Self { sort, ..self }
+    }
+
+    /// A part of them.
+    #[must_use]
+    pub fn page(self, page: Page) -> Self {
+        Self {
+            skip: page.skip,
+            limit: page.count,
+            ..self
+        }
+    }
+}
+
+/// What one query may use, and all queries and changes of a call together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueryLimits {

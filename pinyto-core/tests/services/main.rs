@@ -20,6 +20,7 @@ mod jobs;
 mod key_stock;
 mod keys;
 mod keyserver;
+mod own_documents;
 mod portable;
 mod queued_jobs;
 mod quotas;

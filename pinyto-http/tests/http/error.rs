@@ -65,6 +65,7 @@ fn all_of_the_core() -> Vec<(Error, u16)> {
         ),
         (Error::StorageFull { limit: 5 }, 507),
         (Error::UnknownJob, 404),
+        (Error::UnknownDocument, 404),
         (Error::UnknownRun, 404),
         (
             Error::Store(StoreError::unavailable("the disk is full")),

@@ -11,6 +11,7 @@
 use std::time::{Duration, Instant};
 
 use pinyto_core::{
+    Page,
     assembly::AssemblyRef,
     document::{Document, ScanLimits, Scope, Search, Searched},
     query::{Direction, Query},
@@ -151,10 +152,7 @@ pub fn report(what: &str, target: Target, times: Vec<Duration>, found: u64, exam
 }
 
 pub fn first(query: &Value, sort: Option<(&str, Direction)>) -> Search {
-    Search {
-        limit: 20,
-        ..given::search(query, sort)
-    }
+    given::search(query, sort).page(Page::first(20))
 }
 
 /// What was found; all limits are wide enough.

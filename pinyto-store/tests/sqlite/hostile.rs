@@ -8,7 +8,7 @@ use std::{
 
 use pinyto_core::{
     document::{Replacement, ScanLimit, ScanLimits, Scope, Search, Searched},
-    query::{Direction, Query},
+    query::{Direction, Query, Sort},
     store::Store,
     testing::given,
     user::User,
@@ -118,10 +118,8 @@ async fn attack<T: Send + 'static, F: Future<Output = Searched<T>> + Send + 'sta
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_search_that_takes_long_ends_and_keeps_nobody_waiting() {
     attack(|store, scope, query| async move {
-        let wanted = Search {
-            query,
-            ..given::search(&json!({}), Some(("data", Direction::Descending)))
-        };
+        let by_data = Sort::by("data", Direction::Descending).unwrap();
+        let wanted = Search::new(query).sorted_by(by_data);
         let searched = store.documents().search_text(scope, &wanted, LIMITS).await;
         searched.unwrap()
     })

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::service::is_too_deep;
+use super::super::new_document::is_too_deep;
 use crate::{
     Room,
     error::Error,

@@ -4,43 +4,33 @@
 //! checked here, whatever runtime carries them.
 
 mod arguments;
-mod tally;
 
 use std::{sync::Arc, time::Duration};
 
+use arguments::{Arguments, of_value, wrong_type};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use super::{
-    Document, DocumentId, InsertOutcome, NewEntry, QueuedJob, Replacement, SaveOutcome, Scan,
-    ScanLimit, ScanLimits, Scope, Search, Searched, length,
-};
-use arguments::{Arguments, of_value, wrong_type};
-pub(crate) use tally::Tally;
-use tally::{LOOK_UP, Ledger, WRITE, per_byte};
-
+use super::{ScanLimit, Scope, Search, access::DocumentAccess, ledger::Tally};
 use crate::{
     assembly::AssemblyRef,
     clock::Timestamp,
     cloud::Cloud,
     egress::{EgressRequest, HostPattern, RequestBudget},
     error::Error,
-    job::{EnqueueOutcome, Hold, JobRef},
+    job::{Hold, JobRef},
     query::{Path, Query, Sort},
     run::RunId,
     runtime::{CodeError, CodeLimit, Service, ServiceError, ServiceException, Services},
-    store::StoreError,
 };
 
 /// The services of one call.
 pub(crate) struct CallServices {
-    cloud: Cloud,
+    documents: DocumentAccess,
     run: RunId,
-    scope: Scope,
     assembly: AssemblyRef,
     hosts: Option<Vec<HostPattern>>,
     requests: Arc<RequestBudget>,
-    tally: Ledger,
 }
 
 /// How much longer than its wall time a call may take until it has ended, for all that is known.
@@ -58,111 +48,71 @@ impl CallServices {
     ) -> Self {
         let requests = Arc::new(RequestBudget::new(cloud.settings().http_requests));
         Self {
-            cloud,
+            documents: DocumentAccess::new(cloud, scope),
             run,
-            scope,
             assembly,
             hosts,
             requests,
-            tally: Ledger::default(),
         }
     }
 
     /// What has been done for the code.
     pub(crate) fn finish(self) -> Tally {
-        self.tally.close()
+        self.documents.into_ledger().close()
     }
 
-    /// How long the store may still work for the code.
-    fn time_left(&self) -> Duration {
-        let all_together = self.cloud.settings().query_limits.all_together;
-        all_together.saturating_sub(self.tally.work())
-    }
-
-    fn limits(&self) -> ScanLimits {
-        let settings = self.cloud.settings();
-        ScanLimits {
-            examined: settings.query_limits.examined,
-            time: settings.query_limits.time.min(self.time_left()),
-            bytes: settings.code_limits.service_bytes as u64,
-        }
-    }
-
-    /// Has the store answer a query within limits, and books what that has cost.
-    async fn searched<T>(
-        &self,
-        search: impl AsyncFnOnce(ScanLimits) -> Result<Searched<T>, StoreError>,
-    ) -> Result<T, ServiceError> {
-        let limits = self.limits();
-        let booking = self.tally.begin(limits.time);
-        let searched = search(limits).await.map_err(unavailable)?;
-        let (found, scan) = match searched {
-            Searched::Found(found, scan) => (Ok(found), scan),
-            Searched::TooMuch(limit, scan) => (Err(limit), scan),
-        };
-        booking.settle(scan.work);
-        let hint = self.note(&scan, found.is_err());
-        found.map_err(|limit| {
-            if limit == ScanLimit::Time && self.time_left().is_zero() {
-                return self.out_of_time();
-            }
-            let what = match limit {
-                ScanLimit::Bytes => format!(
-                    "the documents found have more than {} bytes. Use limit and skip.",
-                    self.limits().bytes
-                ),
-                ScanLimit::Examined => format!(
-                    "it had to look at more than {} documents.{hint}",
-                    self.limits().examined
-                ),
-                ScanLimit::LongSearch => {
-                    "a regular expression is too large for the length of a text it was looked \
-                     for in. Use a simpler one."
-                        .to_owned()
-                }
-                ScanLimit::Time => format!(
-                    "it took longer than {} s.{hint}",
-                    self.limits().time.as_secs_f64()
-                ),
-            };
-            let message = format!("The query was given up: {what}");
-            ServiceError::raised(ServiceException::Runtime, message)
-        })
+    fn cloud(&self) -> &Cloud {
+        self.documents.cloud()
     }
 
     fn out_of_time(&self) -> ServiceError {
-        let limit = CodeLimit::Database(self.cloud.settings().query_limits.all_together);
+        let limit = CodeLimit::Database(self.cloud().settings().query_limits.all_together);
         ServiceError::Ended(CodeError::LimitReached { limit })
     }
 
-    /// Tells the author about a query that looked at many documents, and about an index that would
-    /// help.
-    fn note(&self, scan: &Scan, was_given_up: bool) -> String {
-        let hint = scan
-            .missing_index
-            .as_ref()
-            .map_or_else(String::new, |path| {
-                format!(" An index on {path} would help: add it to the assembly's indexes.")
-            });
-        let examined = match scan.examined {
-            0 => String::new(),
-            examined => format!(" after it had looked at {examined} documents"),
+    /// Why the code can't have what it has asked of documents.
+    fn refusal(&self, error: Error) -> ServiceError {
+        let (exception, message) = match error {
+            Error::QueryGivenUp(given_up)
+                if given_up.limit() == ScanLimit::Time && self.documents.time_left().is_zero() =>
+            {
+                return self.out_of_time();
+            }
+            Error::QueryGivenUp(given_up) => (ServiceException::Runtime, given_up.to_string()),
+            Error::StorageFull { limit } => (
+                ServiceException::Runtime,
+                format!("The user may store at most {limit} bytes."),
+            ),
+            Error::LimitReached { limit, .. } => (
+                ServiceException::Runtime,
+                format!("At most {limit} runs of jobs may be queued."),
+            ),
+            Error::AssemblyNotInstalled => (
+                ServiceException::Permission,
+                "The assembly is not installed any more.".to_owned(),
+            ),
+            Error::UnknownJob => (
+                ServiceException::Lookup,
+                "There is no such job in an assembly that the user has installed.".to_owned(),
+            ),
+            Error::UnknownDocument => return unknown_document(),
+            Error::Busy { retry_after } => {
+                return ServiceError::Ended(CodeError::Busy { retry_after });
+            }
+            // The code can't do anything about it, and learns nothing.
+            failed => {
+                let error: &dyn std::error::Error = &failed;
+                tracing::error!(error, "a service for an assembly's code failed");
+                return ServiceError::Ended(CodeError::Unavailable);
+            }
         };
-        if was_given_up {
-            self.tally
-                .note(format!("A query was given up{examined}.{hint}"));
-        } else if scan.examined > Scan::MANY {
-            let examined = scan.examined;
-            self.tally
-                .note(format!("A query looked at {examined} documents.{hint}"));
-        }
-        hint
+        ServiceError::raised(exception, message)
     }
 
     /// The query among the arguments. Reading one is work, too: it compiles regular expressions.
     fn query(&self, arguments: &mut Arguments) -> Result<Query, ServiceError> {
         let query = arguments.required("query")?;
-        let booking = self.tally.begin(Duration::MAX);
+        let booking = self.documents.ledger().begin(Duration::MAX);
         let parsed = Query::parse(&query);
         drop(booking);
         parsed.map_err(of_value)
@@ -190,12 +140,11 @@ impl CallServices {
             query,
             sort,
             skip,
-            limit: limit.min(self.cloud.settings().query_limits.found),
+            limit,
         };
         drop(arguments);
-        let documents = self.cloud.store().documents();
-        self.searched(async |limits| documents.search_text(self.scope, &search, limits).await)
-            .await
+        let found = self.documents.search_text(search).await;
+        found.map_err(|error| self.refusal(error))
     }
 
     async fn find_for_id(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
@@ -208,11 +157,9 @@ impl CallServices {
             return Ok(null());
         };
         drop(arguments);
-        let documents = self.cloud.store().documents();
-        let found = documents.find_text(self.scope, id).await;
-        let found = found.map_err(unavailable)?.unwrap_or_else(null);
-        self.tally.book(LOOK_UP + per_byte(found.len() as u64));
-        Ok(found)
+        let found = self.documents.find_text(id).await;
+        let found = found.map_err(|error| self.refusal(error))?;
+        Ok(found.unwrap_or_else(null))
     }
 
     async fn find_distinct(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
@@ -222,22 +169,16 @@ impl CallServices {
             other => return Err(wrong_type("attribute", "a path", &other)),
         };
         drop(arguments);
-        let documents = self.cloud.store().documents();
-        self.searched(async |limits| {
-            documents
-                .distinct_text(self.scope, &query, &path, limits)
-                .await
-        })
-        .await
+        let found = self.documents.distinct_text(&query, &path).await;
+        found.map_err(|error| self.refusal(error))
     }
 
     async fn count(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
         let query = self.query(&mut arguments)?;
         drop(arguments);
-        let documents = self.cloud.store().documents();
-        let counted =
-            self.searched(async |limits| documents.count(self.scope, &query, limits).await);
-        Ok(counted.await?.to_string())
+        let counted = self.documents.count(&query).await;
+        let counted = counted.map_err(|error| self.refusal(error))?;
+        Ok(counted.to_string())
     }
 
     async fn insert(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
@@ -247,64 +188,33 @@ impl CallServices {
             fields.remove(given);
         }
         let job = self.job(&fields)?;
-        let (queues_job, limit) = (job.is_some(), self.cloud.settings().max_queued_jobs);
-        let time = self.cloud.now();
-        let document = Document {
-            id: self.cloud.document_ids().next(time),
-            assembly: self.assembly.clone(),
-            time,
-            fields,
-        };
-        let id = document.id;
-        self.tally.book(WRITE + per_byte(document.size()));
-        let entry = NewEntry {
-            document,
-            at: time,
-            max_bytes: self.cloud.settings().quotas.bytes,
-            job: job.map(|job| QueuedJob {
-                job,
-                limit,
-                hold: Some(self.hold(time)),
-            }),
-        };
-        let documents = self.cloud.store().documents();
-        let inserted = documents.insert(self.scope.user, &entry).await;
-        match inserted.map_err(unavailable)? {
-            InsertOutcome::Inserted => {
-                if queues_job {
-                    self.tally.note_queued_job();
-                }
-                Ok(text(&id.to_string()))
-            }
-            InsertOutcome::NotInstalled => Err(ServiceError::raised(
-                ServiceException::Permission,
-                "The assembly is not installed any more.",
-            )),
-            InsertOutcome::StorageFull => Err(self.storage_full()),
-            InsertOutcome::NotQueued(EnqueueOutcome::LimitReached) => Err(ServiceError::raised(
-                ServiceException::Runtime,
-                format!("At most {limit} runs of jobs may be queued."),
-            )),
-            InsertOutcome::NotQueued(_) => Err(ServiceError::raised(
-                ServiceException::Lookup,
-                "There is no such job in an assembly that the user has installed.",
-            )),
-        }
+        let hold = Some(self.hold());
+        let inserted = self
+            .documents
+            .insert(self.assembly.clone(), fields, job, hold)
+            .await;
+        let id = inserted.map_err(|error| self.refusal(error))?;
+        Ok(text(&id.to_string()))
     }
 
     /// What the code queues waits until the code has ended.
-    fn hold(&self, now: Timestamp) -> Hold {
-        let longest = self.cloud.settings().code_limits.wall_time;
+    fn hold(&self) -> Hold {
+        let longest = self.cloud().settings().code_limits.wall_time;
         Hold {
             by: self.run,
-            until: now.saturating_add(longest.saturating_add(LONGER)),
+            until: self
+                .cloud()
+                .now()
+                .saturating_add(longest.saturating_add(LONGER)),
         }
     }
 
     /// The job that a document of type `job` queues.
     fn job(&self, fields: &Map<String, Value>) -> Result<Option<JobRef>, ServiceError> {
         match JobRef::of_document(fields).map_err(of_value)? {
-            Some(job) if self.scope.assembly.is_some() && job.assembly != self.assembly => {
+            Some(job)
+                if self.documents.scope().assembly.is_some() && job.assembly != self.assembly =>
+            {
                 Err(ServiceError::raised(
                     ServiceException::Permission,
                     "An assembly with only_own_data can queue its own jobs only.",
@@ -325,32 +235,15 @@ impl CallServices {
             }
             Some(other) => return Err(wrong_type("_id", "a text", &other)),
         };
-        let unknown = || {
-            ServiceError::raised(
-                ServiceException::Lookup,
-                "There is no document with this _id.",
-            )
-        };
-        let id: DocumentId = id.parse().map_err(|_| unknown())?;
+        let id = id.parse().map_err(|_| unknown_document())?;
         fields.remove("assembly");
-        self.tally.book(WRITE + per_byte(length(&fields)));
         let time = match fields.remove("time") {
             Some(Value::String(time)) => Timestamp::parse_rfc3339(&time),
             _ => None,
         };
-        let new = Replacement {
-            fields,
-            time,
-            at: self.cloud.now(),
-            max_bytes: self.cloud.settings().quotas.bytes,
-        };
-        let documents = self.cloud.store().documents();
-        let saved = documents.save(self.scope, id, &new).await;
-        match saved.map_err(unavailable)? {
-            SaveOutcome::Saved => Ok(text(&id.to_string())),
-            SaveOutcome::NotFound => Err(unknown()),
-            SaveOutcome::StorageFull => Err(self.storage_full()),
-        }
+        let saved = self.documents.save(id, fields, time).await;
+        saved.map_err(|error| self.refusal(error))?;
+        Ok(text(&id.to_string()))
     }
 
     async fn remove(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
@@ -360,10 +253,8 @@ impl CallServices {
         if let Some(Value::String(id)) = id
             && let Ok(id) = id.parse()
         {
-            self.tally.book(WRITE);
-            let (documents, now) = (self.cloud.store().documents(), self.cloud.now());
-            let removed = documents.remove(self.scope, id, now).await;
-            removed.map_err(unavailable)?;
+            let removed = self.documents.remove(id).await;
+            removed.map_err(|error| self.refusal(error))?;
         }
         Ok(null())
     }
@@ -371,7 +262,7 @@ impl CallServices {
     /// Fetches a URL. What goes wrong on the way is an empty text; what the code had no right to
     /// ask for is told.
     async fn fetch(&self, request: EgressRequest) -> Result<String, ServiceError> {
-        let Some(egress) = self.cloud.egress() else {
+        let Some(egress) = self.cloud().egress() else {
             return Err(ServiceError::raised(
                 ServiceException::Permission,
                 "This server fetches nothing from other servers.",
@@ -386,7 +277,9 @@ impl CallServices {
             Err(error) => match error.exception() {
                 Some(exception) => Err(ServiceError::raised(exception, error.to_string())),
                 None => {
-                    self.tally.note(format!("Http gave an empty text: {error}"));
+                    self.documents
+                        .ledger()
+                        .note(format!("Http gave an empty text: {error}"));
                     Ok(text(""))
                 }
             },
@@ -400,7 +293,7 @@ impl CallServices {
     }
 
     async fn post(&self, mut arguments: Arguments) -> Result<String, ServiceError> {
-        let at_most = self.cloud.settings().code_limits.service_bytes;
+        let at_most = self.cloud().settings().code_limits.service_bytes;
         let (url, form) = (arguments.url()?, arguments.form(at_most)?);
         drop(arguments);
         self.fetch(self.request(url, Some(form))).await
@@ -408,25 +301,23 @@ impl CallServices {
 
     fn request(&self, url: String, form: Option<Vec<(String, String)>>) -> EgressRequest {
         EgressRequest {
-            user: self.scope.user,
+            user: self.documents.scope().user,
             requests: Arc::clone(&self.requests),
             url,
             form,
             allowed_hosts: self.hosts.clone(),
         }
     }
-
-    fn storage_full(&self) -> ServiceError {
-        let limit = self.cloud.settings().quotas.bytes.unwrap_or(u64::MAX);
-        let message = format!("The user may store at most {limit} bytes.");
-        ServiceError::raised(ServiceException::Runtime, message)
-    }
 }
 
 #[async_trait]
 impl Services for CallServices {
     async fn begin(&self) -> Result<(), CodeError> {
-        match self.cloud.check_cpu_quota(self.scope.user).await {
+        match self
+            .cloud()
+            .check_cpu_quota(self.documents.scope().user)
+            .await
+        {
             Ok(()) => Ok(()),
             Err(Error::QuotaExceeded {
                 limit,
@@ -445,16 +336,16 @@ impl Services for CallServices {
     }
 
     async fn call(&self, service: Service, arguments: &str) -> Result<String, ServiceError> {
-        if self.time_left().is_zero() {
+        if self.documents.time_left().is_zero() {
             return Err(self.out_of_time());
         }
-        let user = self.scope.user;
-        let room = self.cloud.room_for_values(user, arguments).await;
+        let user = self.documents.scope().user;
+        let room = self.cloud().room_for_values(user, arguments).await;
         let room = room.map_err(|error| match error {
             Error::Busy { retry_after } => ServiceError::Ended(CodeError::Busy { retry_after }),
             other => of_value(other),
         })?;
-        let booking = self.tally.begin(Duration::MAX);
+        let booking = self.documents.ledger().begin(Duration::MAX);
         let arguments = Arguments::read(service, arguments, room)?;
         drop(booking);
         match service {
@@ -481,13 +372,9 @@ fn null() -> String {
     "null".to_owned()
 }
 
-/// The code can't do anything about it, and learns nothing.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unavailable(error: StoreError) -> ServiceError {
-    if let StoreError::Busy { retry_after } = error {
-        return ServiceError::Ended(CodeError::Busy { retry_after });
-    }
-    let error: &dyn std::error::Error = &error;
-    tracing::error!(error, "a service for an assembly's code failed");
-    ServiceError::Ended(CodeError::Unavailable)
+fn unknown_document() -> ServiceError {
+    ServiceError::raised(
+        ServiceException::Lookup,
+        "There is no document with this _id.",
+    )
 }

@@ -1,6 +1,7 @@
 //! The first few documents, which come in one row.
 
 use pinyto_core::{
+    Page,
     document::{Document, Scope, Search, Searched},
     query::{Direction, Query, Sort},
     store::Store as _,
@@ -16,12 +17,8 @@ const BY_ID: Sort = Sort {
 };
 
 async fn books(store: &SqliteStore, scope: Scope, limit: u64) -> Vec<Document> {
-    let search = Search {
-        query: Query::parse(&json!({"type": "book"})).unwrap(),
-        sort: BY_ID,
-        skip: 0,
-        limit,
-    };
+    let books = Query::parse(&json!({"type": "book"})).unwrap();
+    let search = Search::new(books).sorted_by(BY_ID).page(Page::first(limit));
     let documents = store.documents();
     let searched = documents
         .search(scope, &search, given::NO_SCAN_LIMITS)

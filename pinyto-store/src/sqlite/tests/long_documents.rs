@@ -1,6 +1,7 @@
 //! Documents whose bodies aren't read ahead.
 
 use pinyto_core::{
+    Page,
     document::{Scope, Search, Searched},
     query::{Direction, Path, Query, Sort},
     store::Store as _,
@@ -57,15 +58,12 @@ async fn long_documents_are_found_among_short_ones() {
         let distinct = store.distinct(scope, &query, &path, limits).await;
         assert_eq!(found(distinct.unwrap()).len(), expected.len(), "{query:?}");
         expected.reverse();
-        let search = Search {
-            query,
-            sort: Sort {
-                path: Some(path),
-                direction: Direction::Descending,
-            },
-            skip: 2,
-            limit: 20,
+        let sort = Sort {
+            path: Some(path),
+            direction: Direction::Descending,
         };
+        let page = Page::first(20).after(2);
+        let search = Search::new(query).sorted_by(sort).page(page);
         let all = found(store.search(scope, &search, limits).await.unwrap());
         assert_eq!(
             all,

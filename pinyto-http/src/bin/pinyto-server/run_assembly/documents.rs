@@ -8,7 +8,7 @@ use pinyto_core::{
     document::{Document, DocumentId, ScanLimits, Scope, Search, Searched},
     id::UserId,
     memory::MemoryStore,
-    query::{Query, Sort},
+    query::Query,
     store::Store as _,
 };
 use serde_json::{Map, Value};
@@ -68,12 +68,7 @@ fn made_up(number: u32) -> DocumentId {
 ///
 /// One sentence about what failed.
 pub(super) async fn write(file: &Path, store: &MemoryStore, user: UserId) -> Result<(), String> {
-    let search = Search {
-        query: Query::default(),
-        sort: Sort::default(),
-        skip: 0,
-        limit: u64::MAX,
-    };
+    let search = Search::new(Query::default());
     let limits = ScanLimits {
         examined: u64::MAX,
         time: Duration::MAX,

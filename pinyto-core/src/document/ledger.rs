@@ -1,4 +1,4 @@
-//! What is done for the code of one call, and what that costs.
+//! What is done with documents in one call or operation, and what that costs.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -23,10 +23,10 @@ pub(super) const fn per_byte(bytes: u64) -> Duration {
 /// The most notes of one call.
 const MAX_NOTES: usize = 8;
 
-/// What has been done for the code so far.
+/// What has been done so far.
 #[derive(Default)]
 pub(crate) struct Tally {
-    /// Time the store worked for it.
+    /// Time the store worked for that.
     pub(crate) work: Duration,
     /// What the author had better know.
     pub(crate) notes: Vec<String>,
