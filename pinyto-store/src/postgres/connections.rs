@@ -5,9 +5,10 @@
 //! before are thrown away unused.
 
 use std::{
+    ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +17,7 @@ use pinyto_core::slots::Slot;
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
 use tokio::{
     runtime::Handle,
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout, timeout_at},
 };
 
@@ -33,6 +34,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Connections {
     pool: PgPool,
+    /// Whether an application uses the pool, too.
+    is_shared: bool,
+    /// How many are used here at once.
+    share: Arc<Semaphore>,
+    count: u32,
+    is_closed: AtomicBool,
     hosts: Hosts,
     trust: Arc<Trust>,
     patience: Duration,
@@ -63,6 +70,34 @@ impl Trust {
     }
 }
 
+/// A connection, until it is dropped or [abandoned](Lent::abandon).
+pub(super) struct Lent {
+    connection: PoolConnection<Postgres>,
+    #[expect(dead_code, reason = "held until it is dropped")]
+    share: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    /// Closes a connection that is broken, or on which something may run that nobody waits for.
+    pub(super) fn abandon(self) {
+        drop(self.connection.detach());
+    }
+}
+
+impl Deref for Lent {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
 impl Connections {
     /// Connects when one is wanted.
     pub(super) fn new(hosts: Hosts, pool: PgPoolOptions, patience: Duration) -> Self {
@@ -84,17 +119,38 @@ impl Connections {
                 })
             })
             .connect_lazy_with(hosts.good());
+        let count = pool.options().get_max_connections();
+        Self {
+            trust,
+            ..Self::of(pool, hosts, count, patience)
+        }
+    }
+
+    /// `count` of the connections of an application's pool, which goes on when this is closed.
+    /// Whether they are good has to be known to the pool.
+    pub(super) fn sharing(pool: PgPool, hosts: Hosts, count: u32, patience: Duration) -> Self {
+        Self {
+            is_shared: true,
+            ..Self::of(pool, hosts, count, patience)
+        }
+    }
+
+    fn of(pool: PgPool, hosts: Hosts, count: u32, patience: Duration) -> Self {
         Self {
             pool,
+            is_shared: false,
+            share: Arc::new(Semaphore::new(count as usize)),
+            count,
+            is_closed: AtomicBool::new(false),
             hosts,
-            trust,
+            trust: Arc::default(),
             patience,
         }
     }
 
     /// A connection to a server that can be written. Waits for one as long as the patience lasts,
     /// also while there is no such server.
-    pub(super) async fn get(&self) -> Result<PoolConnection<Postgres>, Failure> {
+    pub(super) async fn get(&self) -> Result<Lent, Failure> {
         let until = Instant::now() + self.patience;
         let mut last = None;
         let mut tries = 1;
@@ -102,7 +158,7 @@ impl Connections {
             let read_only = self.trust.read_only.load(Ordering::SeqCst);
             let failure = tokio::select! {
                 biased;
-                acquired = timeout_at(until, self.pool.acquire()) => match acquired {
+                acquired = timeout_at(until, self.acquire()) => match acquired {
                     Ok(Ok(connection)) => {
                         if self.trust.read_only.load(Ordering::SeqCst) == read_only {
                             return Ok(connection);
@@ -132,6 +188,16 @@ impl Connections {
         }
     }
 
+    async fn acquire(&self) -> Result<Lent, sqlx::Error> {
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(sqlx::Error::PoolClosed);
+        }
+        let share = Arc::clone(&self.share).acquire_owned().await;
+        let share = share.map_err(|_| sqlx::Error::PoolClosed)?;
+        let connection = self.pool.acquire().await?;
+        Ok(Lent { connection, share })
+    }
+
     /// Looks again and again which server is the right one.
     async fn watch(&self) {
         loop {
@@ -149,18 +215,18 @@ impl Connections {
 
     /// Takes back a connection with which something went wrong: to be used again, or thrown away,
     /// and all older ones with it.
-    pub(super) fn judge(&self, connection: PoolConnection<Postgres>, trouble: Trouble) {
+    pub(super) fn judge(&self, connection: Lent, trouble: Trouble) {
         match trouble {
             Trouble::Lost | Trouble::ReadOnly => self.forfeit(connection),
-            Trouble::Stale => abandon(connection),
+            Trouble::Stale => connection.abandon(),
             _ => drop(connection),
         }
     }
 
     /// Throws the connection away, and all older ones when they are wanted.
-    pub(super) fn forfeit(&self, connection: PoolConnection<Postgres>) {
+    pub(super) fn forfeit(&self, connection: Lent) {
         self.trust.forfeit();
-        abandon(connection);
+        connection.abandon();
     }
 
     /// Whether a new connection can be made that can be written on.
@@ -168,8 +234,15 @@ impl Connections {
         self.hosts.connect().await.map(drop)
     }
 
+    /// Waits for what runs; later calls fail.
     pub(super) async fn close(&self) {
-        self.pool.close().await;
+        self.is_closed.store(true, Ordering::SeqCst);
+        if !self.is_shared {
+            return self.pool.close().await;
+        }
+        // All of them are back then.
+        let _ = self.share.acquire_many(self.count).await;
+        self.share.close();
     }
 }
 
@@ -187,18 +260,14 @@ pub(super) enum Turn {
 /// transaction whose beginning nobody has waited for. A connection that is not taken back is
 /// therefore rolled back before anybody else gets it; until then it keeps its turn.
 pub(super) struct InUse {
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<Lent>,
     turn: Arc<Turn>,
     bound: Duration,
 }
 
 impl InUse {
     /// The roll-back may take as long as `bound`.
-    pub(super) fn new(
-        connection: PoolConnection<Postgres>,
-        turn: Arc<Turn>,
-        bound: Duration,
-    ) -> Self {
+    pub(super) fn new(connection: Lent, turn: Arc<Turn>, bound: Duration) -> Self {
         Self {
             connection: Some(connection),
             turn,
@@ -212,7 +281,7 @@ impl InUse {
     }
 
     /// When the driver knows of the end of its transaction.
-    pub(super) fn take_back(&mut self) -> Option<PoolConnection<Postgres>> {
+    pub(super) fn take_back(&mut self) -> Option<Lent> {
         self.connection.take()
     }
 }
@@ -223,7 +292,7 @@ impl Drop for InUse {
             return;
         };
         let Ok(runtime) = Handle::try_current() else {
-            return abandon(connection);
+            return connection.abandon();
         };
         let (turn, bound) = (Arc::clone(&self.turn), self.bound);
         runtime.spawn(async move {
@@ -231,16 +300,11 @@ impl Drop for InUse {
             let rolled_back = sqlx::raw_sql("ROLLBACK").execute(&mut *connection);
             match timeout(bound, rolled_back).await {
                 Ok(Ok(_)) => drop(connection),
-                _ => abandon(connection),
+                _ => connection.abandon(),
             }
             drop(turn);
         });
     }
-}
-
-/// Closes a connection that is broken, or on which something may run that nobody waits for.
-pub(super) fn abandon(connection: PoolConnection<Postgres>) {
-    drop(connection.detach());
 }
 
 #[cfg(test)]

@@ -62,6 +62,14 @@ pub enum OpenError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The pool that is to be shared has too few connections.
+    #[error("The pool has {found} connections at most. To share it takes {fewest}.")]
+    SmallPool {
+        /// How many it has.
+        found: u32,
+        /// How many it has to have.
+        fewest: u32,
+    },
     /// The server lacks what is needed.
     #[error(
         "The database {database} is served by PostgreSQL {found}. Version 14 is the oldest that can be used."
@@ -112,6 +120,7 @@ impl OpenError {
         match self {
             Self::Url => "database_url",
             Self::Connection { .. } => "database_connection",
+            Self::SmallPool { .. } => "database_pool",
             Self::OldServer { .. } => "database_server",
             Self::Encoding { .. } => "database_encoding",
             Self::Newer { .. } => "database_newer",

@@ -104,17 +104,19 @@ impl PostgresStore {
     /// [`OpenError`], with one sentence for the operator.
     pub async fn open(options: impl Into<PostgresOptions> + Send) -> Result<Self, OpenError> {
         let options = options.into();
-        let hosts = options.hosts()?;
+        let (hosts, count) = (options.hosts()?, options.count()?);
         Self::migrate_with(&hosts).await?;
-        let connections = Connections::new(hosts, options.pool(), options.patience);
-        let database = Database::new(connections, options.connections, options.patience);
-        let database = Arc::new(database);
-        let evaluations = Evaluations::new(options.connections);
+        let connections = match options.shared() {
+            Some(pool) => Connections::sharing(pool, hosts, count, options.patience),
+            None => Connections::new(hosts, options.pool(), options.patience),
+        };
+        let database = Arc::new(Database::new(connections, count, options.patience));
+        let evaluations = Evaluations::new(count);
         Ok(Self {
             indexer: Indexer::start(Arc::clone(&database), evaluations.clone()),
             setups: KnownSetups::default(),
             evaluations,
-            query_turns: Turns::new(queries_at_once(options.connections), options.patience),
+            query_turns: Turns::new(queries_at_once(count), options.patience),
             database,
         })
     }
@@ -157,7 +159,8 @@ impl PostgresStore {
         })
     }
 
-    /// Finishes what runs, then closes the connections; every later call fails as unavailable.
+    /// Finishes what runs, then closes the connections (not those of a pool that is
+    /// [shared](PostgresOptions::sharing)); every later call fails as unavailable.
     pub async fn close(&self) {
         self.indexer.close().await;
         self.database.close().await;

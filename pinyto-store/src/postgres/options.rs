@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions as _, postgres::PgConnectOptions, postgres::PgPoolOptions};
+use sqlx::{
+    ConnectOptions as _, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
 use super::{
     OpenError,
@@ -18,13 +21,25 @@ use super::{
 /// ```
 #[derive(Clone)]
 pub struct PostgresOptions {
-    url: String,
-    pub(super) connections: u32,
+    place: Place,
+    connections: u32,
     pub(super) patience: Duration,
     idle_timeout: Duration,
     max_lifetime: Duration,
     tells_timeouts: bool,
 }
+
+/// Where the database is.
+#[derive(Clone)]
+enum Place {
+    Url(String),
+    /// Behind an application's connections.
+    Shared(PgPool),
+}
+
+/// The fewest connections that do: one for a long query, one for a short one, one for changes, and
+/// one for what only reads.
+const FEWEST: u32 = 4;
 
 impl<T: Into<String>> From<T> for PostgresOptions {
     fn from(url: T) -> Self {
@@ -42,9 +57,43 @@ impl PostgresOptions {
     /// the next. A standby is never read from, since it may be behind.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
+        Self::at(Place::Url(url.into()), 10)
+    }
+
+    /// The database that an application's own pool leads to, on connections of that pool, which
+    /// needs 4 at least. By default half of them are used at once at the most (see
+    /// [`connections`](Self::connections)), so the application always has the others; if it has all
+    /// of them itself, calls wait and fail as unavailable in the end.
+    ///
+    /// The pool stays the application's: who connects how, when connections are replaced and
+    /// whether they are tested before they are used
+    /// ([`test_before_acquire`](PgPoolOptions::test_before_acquire); with it, no restart of the
+    /// database is noticed) is its affair, and [`close`](super::PostgresStore::close) leaves it open.
+    /// It has to lead to one server that can be written. Tables are in the schema `pinyto`, whatever
+    /// the search path is; transactions have an isolation and timeouts of their own. What only reads
+    /// has none, so a `statement_timeout` of the role or of the pool's connections is to be
+    /// recommended.
+    ///
+    /// ```no_run
+    /// use pinyto_store::postgres::{PostgresOptions, PostgresStore};
+    /// use sqlx::postgres::PgPoolOptions;
+    ///
+    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = PgPoolOptions::new().max_connections(20).connect("postgres://localhost/app").await?;
+    /// let store = PostgresStore::open(PostgresOptions::sharing(pool.clone())).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn sharing(pool: PgPool) -> Self {
+        let half = pool.options().get_max_connections() / 2;
+        Self::at(Place::Shared(pool), half.max(FEWEST))
+    }
+
+    const fn at(place: Place, connections: u32) -> Self {
         Self {
-            url: url.into(),
-            connections: 10,
+            place,
+            connections,
             patience: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(10 * 60),
             max_lifetime: Duration::from_secs(30 * 60),
@@ -52,11 +101,11 @@ impl PostgresOptions {
         }
     }
 
-    /// How many connections are open at once at the most, at least 4; default 10. Half of them
+    /// How many connections are used at once at the most, at least 4; default 10. Half of them
     /// serve the queries of assemblies' code, so that those never keep anything else waiting.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
-        self.connections = connections.max(4);
+        self.connections = connections.max(FEWEST);
         self
     }
 
@@ -68,7 +117,8 @@ impl PostgresOptions {
         self
     }
 
-    /// After how long a connection is closed that nobody needs; default 10 minutes.
+    /// After how long a connection is closed that nobody needs; default 10 minutes. (Not of a pool
+    /// that is [shared](Self::sharing).)
     #[must_use]
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
@@ -76,7 +126,8 @@ impl PostgresOptions {
     }
 
     /// After how long a connection is replaced by a new one; default 30 minutes. Bounds how much
-    /// memory the server's process behind it can gather.
+    /// memory the server's process behind it can gather. (Not of a pool that is
+    /// [shared](Self::sharing).)
     #[must_use]
     pub const fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = lifetime;
@@ -102,10 +153,40 @@ impl PostgresOptions {
 
     /// How to connect.
     pub(super) fn hosts(&self) -> Result<Hosts, OpenError> {
-        let servers = hosts::parse(&self.url)?.into_iter();
+        let url = match &self.place {
+            Place::Url(url) => url,
+            Place::Shared(pool) => {
+                return Ok(Hosts::new(vec![PgConnectOptions::clone(
+                    &pool.connect_options(),
+                )]));
+            }
+        };
+        let servers = hosts::parse(url)?.into_iter();
         Ok(Hosts::new(
             servers.map(|one| self.with_settings(one)).collect(),
         ))
+    }
+
+    /// The application's pool, if it is to be used.
+    pub(super) fn shared(&self) -> Option<PgPool> {
+        match &self.place {
+            Place::Url(_) => None,
+            Place::Shared(pool) => Some(pool.clone()),
+        }
+    }
+
+    /// How many connections are used at once at the most.
+    pub(super) fn count(&self) -> Result<u32, OpenError> {
+        let Place::Shared(pool) = &self.place else {
+            return Ok(self.connections);
+        };
+        match pool.options().get_max_connections() {
+            found if found < FEWEST => Err(OpenError::SmallPool {
+                found,
+                fewest: FEWEST,
+            }),
+            found => Ok(found.min(self.connections)),
+        }
     }
 
     fn with_settings(&self, options: PgConnectOptions) -> PgConnectOptions {

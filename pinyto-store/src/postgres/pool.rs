@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use pinyto_core::{id::UserId, slots::Slots, store::StoreError};
 use sqlx::{
     AssertSqlSafe, Connection as _, FromRow, PgConnection, Postgres,
-    pool::PoolConnection,
     postgres::{PgArguments, PgRow},
     query::QueryAs,
 };
@@ -16,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    connections::{Connections, InUse, Turn, abandon},
+    connections::{Connections, InUse, Lent, Turn},
     error::{Failure, Trouble, trouble},
     hosts::is_writable,
     lock::{Lock, begin},
@@ -205,7 +204,7 @@ impl Database {
     }
 
     /// The server would have said that it takes too long: there is none any more.
-    fn unanswered(&self, connection: PoolConnection<Postgres>) -> Failure {
+    fn unanswered(&self, connection: Lent) -> Failure {
         self.connections.forfeit(connection);
         sqlx::Error::PoolTimedOut.into()
     }
@@ -361,7 +360,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// A connection with its share of the bound. One that is not given back is closed: something may
 /// still run on it that nobody waits for any more.
 pub(super) struct ForQuery<'a> {
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<Lent>,
     connections: &'a Connections,
     _permit: SemaphorePermit<'a>,
 }
@@ -388,7 +387,7 @@ impl ForQuery<'_> {
 impl Drop for ForQuery<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            abandon(connection);
+            connection.abandon();
         }
     }
 }

@@ -11,6 +11,7 @@ mod migrations;
 mod queries;
 mod retries;
 mod round_trips;
+mod sharing;
 mod throttle;
 mod trouble;
 

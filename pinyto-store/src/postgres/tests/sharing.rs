@@ -1,0 +1,149 @@
+//! A pool that an application shares with the store.
+
+use std::time::Duration;
+
+use pinyto_core::{
+    store::Store as _,
+    testing::given,
+    user::{RegisterOutcome, UserRepository},
+};
+use pinyto_postgres_cluster::Database as Guard;
+use sqlx::{Connection as _, PgPool, postgres::PgPoolOptions};
+use tokio::time::timeout;
+
+use super::super::{OpenError, PostgresOptions, PostgresStore};
+
+async fn pool(connections: u32) -> Option<(PgPool, Guard)> {
+    let database = pinyto_postgres_cluster::database_if_any().await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect(database.url())
+        .await
+        .unwrap();
+    Some((pool, database))
+}
+
+async fn registered(store: &PostgresStore, name: &str, number: u64) -> bool {
+    let registered = store.register(&given::new_user(name, number)).await;
+    matches!(registered.unwrap(), RegisterOutcome::Registered(_))
+}
+
+#[tokio::test]
+async fn both_use_it_and_it_outlives_the_store() {
+    let Some((pool, _guard)) = pool(8).await else {
+        return;
+    };
+    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
+    let store = store.await.unwrap();
+    // Of the same name as one of Pinyto's.
+    let own_table =
+        "DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app; CREATE TABLE app.users ()";
+    sqlx::raw_sql(own_table).execute(&pool).await.unwrap();
+    assert!(registered(&store, "hugo", 1).await);
+    // An application may read what is Pinyto's, beside its own.
+    let count = "SELECT count(*) FROM pinyto.users";
+    let (users,): (i64,) = sqlx::query_as(count).fetch_one(&pool).await.unwrap();
+    assert_eq!(users, 1);
+
+    store.close().await;
+    let closed = store.find(&given::name("hugo")).await.unwrap_err();
+    assert_eq!(closed.code(), "database_unavailable");
+    assert!(!pool.is_closed());
+    let (again,): (i64,) = sqlx::query_as(count).fetch_one(&pool).await.unwrap();
+    assert_eq!(again, 1);
+}
+
+#[tokio::test]
+async fn the_store_leaves_the_application_its_half() {
+    let Some((pool, _guard)) = pool(8).await else {
+        return;
+    };
+    let options = PostgresOptions::sharing(pool.clone()).patience(Duration::from_millis(300));
+    let store = PostgresStore::open(options).await.unwrap();
+    let connections = store.database.connections();
+    let mut taken = Vec::new();
+    for _ in 0..4 {
+        taken.push(connections.get().await.unwrap());
+    }
+    assert!(connections.get().await.is_err(), "not one more");
+    let mut of_application = Vec::new();
+    for _ in 0..4 {
+        of_application.push(pool.acquire().await.unwrap());
+    }
+    taken.pop();
+    of_application.push(pool.acquire().await.unwrap());
+    assert!(connections.get().await.is_err(), "all are in use");
+    of_application.pop();
+    assert!(connections.get().await.is_ok());
+
+    // Closing waits for those who have one, and nobody gets one any more.
+    let mut closing = Box::pin(store.close());
+    let short = Duration::from_millis(100);
+    assert!(timeout(short, &mut closing).await.is_err());
+    assert!(connections.get().await.is_err());
+    drop(taken);
+    closing.await;
+}
+
+#[tokio::test]
+async fn what_the_application_does_to_its_connections_is_not_felt() {
+    let Some((pool, _guard)) = pool(4).await else {
+        return;
+    };
+    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
+    let store = store.await.unwrap();
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.push(pool.acquire().await.unwrap());
+    }
+    for connection in &mut all {
+        let settings = "SET search_path = ''; SET default_transaction_isolation = 'serializable';
+            SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo'; SET extra_float_digits = -5";
+        sqlx::raw_sql(settings)
+            .execute(&mut **connection)
+            .await
+            .unwrap();
+        // And one is left in the middle of something.
+        let transaction = connection.begin().await.unwrap();
+        drop(transaction);
+    }
+    drop(all);
+    let hugo = given::user(&store, "hugo", 1).await;
+    let notes = given::assembly(&store, &hugo, "Notes").await;
+    given::installed(&store, &hugo, &notes).await;
+    let document = given::document(1, &notes, serde_json::json!({"sum": 0.1_f64 + 0.2_f64}));
+    given::stored(&store, &hugo, &document).await;
+    let scope = pinyto_core::document::Scope::all_of(hugo.id);
+    let found = store.documents().find(scope, document.id).await.unwrap();
+    assert_eq!(found, Some(document));
+}
+
+#[tokio::test]
+async fn broken_connections_are_replaced() {
+    let Some((pool, guard)) = pool(6).await else {
+        return;
+    };
+    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
+    let store = store.await.unwrap();
+    for number in 1..=3 {
+        assert!(registered(&store, &format!("user{number}"), number).await);
+        guard.set_reachable(false).await;
+        guard.set_reachable(true).await;
+    }
+    assert!(store.ping().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_pool_that_is_too_small_is_refused() {
+    let Some((pool, _guard)) = pool(3).await else {
+        return;
+    };
+    let refused = PostgresStore::open(PostgresOptions::sharing(pool)).await;
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, OpenError::SmallPool { found: 3, .. }));
+    assert_eq!(
+        refused.to_string(),
+        "The pool has 3 connections at most. To share it takes 4."
+    );
+}
