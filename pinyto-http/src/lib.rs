@@ -134,6 +134,8 @@ pub mod listener;
 pub mod openapi;
 mod page;
 mod prefix;
+#[cfg(feature = "client")]
+mod private_file;
 mod reply;
 pub mod routes;
 mod service;

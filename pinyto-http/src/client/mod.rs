@@ -67,7 +67,6 @@ mod error;
 mod key_file;
 mod login;
 mod pin;
-mod private_file;
 mod retry;
 mod session;
 mod transport;
