@@ -143,6 +143,7 @@ mod tests {
         let all = &[Always, IfNotBegun, IfNotSent][..];
         for (error, repeated) in [
             (Error::Unreachable(broken()), all),
+            (Error::UntrustedCertificate(broken()), &[]),
             (Error::Interrupted(broken()), &all[..1]),
             (Error::TimedOut, &all[..1]),
             (refused(429, "throttled", None), all),
