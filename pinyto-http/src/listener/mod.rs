@@ -55,6 +55,7 @@ use self::connection::{Phase, Shared};
 use self::layers::layered;
 pub use self::layers::{ACCESS_LOG, REQUEST_ID};
 pub use self::tls::{Tls, TlsError, TlsFiles};
+use crate::cors::AllowedOrigins;
 
 /// What a client may take of the server; see the fields for the defaults.
 ///
@@ -111,6 +112,7 @@ pub struct Listener {
     tls: Option<Tls>,
     trust_proxy: bool,
     observer: Option<Arc<dyn Observer>>,
+    origins: AllowedOrigins,
 }
 
 /// How [`Listener::serve`] ended.
@@ -138,6 +140,7 @@ impl Listener {
             tls: None,
             trust_proxy: false,
             observer: None,
+            origins: AllowedOrigins::Any,
         })
     }
 
@@ -159,6 +162,15 @@ impl Listener {
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Whose pages' scripts may read what the listener answers itself, the 500 and 503 above.
+    /// Everybody's by default; what is served says for itself who may read the rest, so tell both
+    /// ([`HttpSettings::allowed_origins`](crate::HttpSettings::allowed_origins)).
+    #[must_use]
+    pub fn with_allowed_origins(mut self, origins: AllowedOrigins) -> Self {
+        self.origins = origins;
         self
     }
 
@@ -200,9 +212,10 @@ impl Listener {
             tls,
             trust_proxy,
             observer,
+            origins,
         } = self;
         let service = TowerToHyperService::new(service);
-        let service = layered(service, limits.request_timeout, observer);
+        let service = layered(service, limits.request_timeout, observer, origins);
         let shared = Arc::new(Shared::new(limits.clone(), trust_proxy));
         let (phase, _) = watch::channel(Phase::Running);
         let capacity = limits.max_connections.clamp(1, Door::MAX_CAPACITY);
