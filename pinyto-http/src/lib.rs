@@ -139,6 +139,7 @@ mod private_file;
 mod reply;
 pub mod routes;
 mod service;
+mod timeout;
 // For the fuzz targets, which read every request; it is no part of the interface.
 #[cfg(fuzzing)]
 #[allow(missing_debug_implementations, reason = "requests may have secrets")]

@@ -183,6 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_pauses_that_can_be_written_are_pauses() {
+        let retries = Retries::at_most(usize::MAX)
+            .first_pause(Duration::MAX)
+            .longest_pause(Duration::MAX);
+        let mut pauses = retries.pauses();
+        let busy = refused(429, "busy", Some(u64::MAX));
+        for _ in 0..3 {
+            assert!(pauses.after(&busy, Repeat::Always).is_some());
+        }
+    }
+
+    #[test]
     fn what_the_server_asks_for_is_waited_unless_it_is_too_long() {
         let mut pauses = Retries::default().pauses();
         let pause = pauses.after(&refused(429, "busy", Some(10)), Repeat::Always);

@@ -55,11 +55,11 @@ use self::connection::{Phase, Shared};
 use self::layers::layered;
 pub use self::layers::{ACCESS_LOG, REQUEST_ID};
 pub use self::tls::{Tls, TlsError, TlsFiles};
-use crate::cors::AllowedOrigins;
+use crate::{cors::AllowedOrigins, timeout::bounded};
 
 /// What a client may take of the server; see the fields for the defaults.
 ///
-/// The body has limits of its own, in the routes.
+/// The body has limits of its own, in the routes. Of each time at most a year counts.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -91,6 +91,19 @@ impl Default for Limits {
             max_connections: 1024,
             max_header_bytes: 64 * 1024,
             max_streams: 32,
+        }
+    }
+}
+
+impl Limits {
+    /// With times that can be added to any moment.
+    fn bounded(self) -> Self {
+        Self {
+            header_timeout: bounded(self.header_timeout),
+            idle_timeout: bounded(self.idle_timeout),
+            request_timeout: bounded(self.request_timeout),
+            shutdown_timeout: bounded(self.shutdown_timeout),
+            ..self
         }
     }
 }
@@ -147,7 +160,7 @@ impl Listener {
     /// Replaces the default [`Limits`].
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits = limits.bounded();
         self
     }
 

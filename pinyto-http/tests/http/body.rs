@@ -214,3 +214,12 @@ async fn two_hundred_requests_at_once_are_all_answered() {
     }
     assert_eq!(identifiers.len(), 200);
 }
+
+#[tokio::test]
+async fn a_body_may_take_the_longest_time_that_can_be_written() {
+    let mut settings = small();
+    settings.body_timeout = Duration::MAX;
+    let (_server, address) = listen(settings).await;
+    let (status, said) = post(address, "Content-Length: 2", b"{}").await;
+    assert_eq!((status, &said["code"]), (401, &json!("unknown_token")));
+}
