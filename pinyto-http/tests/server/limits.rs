@@ -175,12 +175,15 @@ async fn a_request_that_takes_too_long_is_given_up() {
 }
 
 #[tokio::test]
-async fn the_longest_times_that_can_be_written_serve_as_well() {
+async fn the_largest_limits_that_can_be_written_serve_as_well() {
     let server = TestServer::start(limits(|limits| {
         limits.header_timeout = Duration::MAX;
         limits.idle_timeout = Duration::MAX;
         limits.request_timeout = Duration::MAX;
         limits.shutdown_timeout = Duration::MAX;
+        limits.max_connections = usize::MAX;
+        limits.max_header_bytes = usize::MAX;
+        limits.max_streams = u32::MAX;
     }));
     let server = server.await;
     let mut first = http1(server.connect().await).await;
