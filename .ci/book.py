@@ -65,9 +65,6 @@ NOT_RUN = {
         "certbot certonly --standalone -d pinyto.example.org --deploy-hook /usr/local/sbin/pinyto-certificate",
     ): "takes a public name; the hook is run",
     ("docs/resource-servers.md", "client ── token, audience ──> Pinyto            POST /ticket"): "a picture",
-    ("docs/resource-servers.md", "import { importSPKI, jwtVerify } from 'jose'"): (
-        "takes npm's jose, which nothing here installs; the same is run in Python"
-    ),
     ("docs/setup-one-machine.md", "docker build -t pinyto ."): CONTAINERS,
     ("docs/setup-one-machine.md", 'echo "POSTGRES_PASSWORD=$(openssl rand -hex 24)" > .env'): CONTAINERS,
     ("docs/setup-one-machine.md", "docker exec pinyto pinyto-server backup - > pinyto.backup"): CONTAINERS,
@@ -176,6 +173,7 @@ CHECKS = {
     "sh": [("followed", starts_a_server)],
     "rust": [("compiled", is_compiled)],
     "python": [("run by a test", run_by_a_test)],
+    "js": [("run by a test", run_by_a_test)],
     "json": [("parsed", is_json)],
     "toml": [("parsed", is_toml)],
     "mermaid": [("parsed", is_diagram)],

@@ -11,7 +11,7 @@ use axum::{
     extract::{ConnectInfo, Request, State},
     http::HeaderMap,
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::get,
 };
 use pinyto_core::{Cloud, challenge::ServerKey, crypto::default_backend, memory::MemoryStore};
@@ -44,16 +44,15 @@ fn app(api: Api) -> Result<Router, InvalidPathPrefix> {
         .with_state(api))
 }
 
-/// `Authorization: Bearer` with a request token, as Pinyto's own routes take it.
+/// `Authorization: Bearer` with a request token, as Pinyto's own routes take it. Without a session
+/// the answer is what they answer.
 async fn hello(
     State(api): State<Api>,
     Extension(from): Extension<ClientAddress>,
     headers: HeaderMap,
-) -> Response {
-    match api.session_of(&headers, Some(from)).await {
-        Ok(session) => format!("Hello {}!\n", session.user.name).into_response(),
-        Err(error) => Answer::from(error).into_response(),
-    }
+) -> Result<String, Answer> {
+    let session = api.session_of(&headers, Some(from)).await?;
+    Ok(format!("Hello {}!\n", session.user.name))
 }
 
 /// Has failed tries throttled by address. Behind a proxy it is `ClientAddress::behind_proxy`.

@@ -8,6 +8,7 @@ use pinyto_core::Cloud;
 use crate::routes::gpgauth::GpgAuthHttp;
 use crate::{
     body::BodyMemory, client_address::ClientAddress, cors::AllowedOrigins, prefix::PathPrefix,
+    timeout::bounded,
 };
 
 /// A cloud, ready to be mounted. Cheap to clone.
@@ -56,7 +57,8 @@ impl Api {
     /// # }
     /// ```
     #[must_use]
-    pub fn settings(mut self, settings: HttpSettings) -> Self {
+    pub fn settings(mut self, mut settings: HttpSettings) -> Self {
+        settings.body_timeout = bounded(settings.body_timeout);
         self.body_memory = BodyMemory::of(&settings);
         self.settings = Arc::new(settings);
         self
@@ -135,7 +137,7 @@ pub struct HttpSettings {
     /// 429. At least `max_body_bytes` count. Default: 64 MiB.
     pub body_memory: usize,
     /// How long a client may take to send the whole body, however steadily; a slower one is
-    /// answered with 408. Default: 60 seconds.
+    /// answered with 408. At most a year counts. Default: 60 seconds.
     pub body_timeout: Duration,
     /// Whose pages' scripts may call and read the answers (CORS). Default: everybody's.
     pub allowed_origins: AllowedOrigins,

@@ -92,19 +92,17 @@ impl Api {
     /// Who asks, for handlers of your own beside Pinyto's: the session of `Authorization: Bearer`.
     ///
     /// The address is what [`ClientAddress`] among the request's extensions says; without one
-    /// nothing is throttled by address. The error is an answer: an [`Answer`](crate::Answer) can be
-    /// made from it.
+    /// nothing is throttled by address. The error is an answer: `?` makes an
+    /// [`Answer`](crate::Answer) of it, an [`http::Response`].
     ///
     /// ```
-    /// use axum::{extract::State, response::{IntoResponse, Response}};
+    /// use axum::extract::State;
     /// use http::HeaderMap;
     /// use pinyto_http::{Answer, Api};
     ///
-    /// async fn hello(State(api): State<Api>, headers: HeaderMap) -> Response {
-    ///     match api.session_of(&headers, None).await {
-    ///         Ok(session) => format!("Hello {}!", session.user.name).into_response(),
-    ///         Err(error) => Answer::from(error).into_response(),
-    ///     }
+    /// async fn hello(State(api): State<Api>, headers: HeaderMap) -> Result<String, Answer> {
+    ///     let session = api.session_of(&headers, None).await?;
+    ///     Ok(format!("Hello {}!", session.user.name))
     /// }
     /// # fn app(api: Api) -> axum::Router {
     /// # axum::Router::new().route("/hello", axum::routing::get(hello)).with_state(api)

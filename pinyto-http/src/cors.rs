@@ -11,6 +11,10 @@ use warp::{Filter, Rejection, filters::BoxedFilter, reply::Response};
 /// It keeps no program out but pages in a browser, and these hold no right that they weren't given:
 /// the token is never a cookie, but for gpgAuth's, which no foreign page can have sent.
 ///
+/// All routes follow it. What a `listener` answers itself follows
+/// `Listener::with_allowed_origins`, and your own routes what you have them say: an
+/// [`ApiError`](crate::ApiError) as their answer is made for everybody.
+///
 /// ```
 /// use pinyto_http::{AllowedOrigins, HttpSettings, Origin};
 ///
@@ -42,6 +46,32 @@ impl AllowedOrigins {
                 let origins: Vec<&str> = origins.iter().map(Origin::as_str).collect();
                 format!("Pages of these origins may call: {}.", origins.join(", "))
             }
+        }
+    }
+}
+
+impl AllowedOrigins {
+    /// Where the page comes from that asks, if that matters.
+    #[cfg(feature = "listener")]
+    pub(crate) fn page(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        match self {
+            Self::Any => None,
+            Self::Only(_) => headers.get(ORIGIN).cloned(),
+        }
+    }
+
+    /// Lets only pages of these origins read an answer that was made for everybody. Those without a
+    /// header of that kind, as the server's own pages, stay as they are.
+    pub(crate) fn restrict(&self, headers: &mut HeaderMap, page: Option<HeaderValue>) {
+        let Self::Only(allowed) = self else {
+            return;
+        };
+        if headers.remove(ACCESS_CONTROL_ALLOW_ORIGIN).is_none() {
+            return;
+        }
+        headers.append(VARY, HeaderValue::from(ORIGIN));
+        if let Some(page) = page.filter(|page| allowed.iter().any(|origin| origin.0 == *page)) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, page);
         }
     }
 }
@@ -149,30 +179,19 @@ impl<F: Filter<Extract = (Response,)>> ForOrigins for F {
     {
         let filter = self.boxed();
         // Answers are made for everybody.
-        let AllowedOrigins::Only(allowed) = origins else {
+        if origins == AllowedOrigins::Any {
             return filter;
-        };
+        }
         warp::header::value("origin")
             .map(Some)
             .or(warp::any().map(|| None))
             .unify()
             .and(filter)
-            .map(move |from: Option<HeaderValue>, mut answer: Response| {
-                restrict(answer.headers_mut(), &allowed, from);
+            .map(move |page: Option<HeaderValue>, mut answer: Response| {
+                origins.restrict(answer.headers_mut(), page);
                 answer
             })
             .boxed()
-    }
-}
-
-/// Pages, which have no header of that kind, stay as they are.
-fn restrict(headers: &mut HeaderMap, allowed: &[Origin], from: Option<HeaderValue>) {
-    if headers.remove(ACCESS_CONTROL_ALLOW_ORIGIN).is_none() {
-        return;
-    }
-    headers.append(VARY, HeaderValue::from(ORIGIN));
-    if let Some(from) = from.filter(|from| allowed.iter().any(|origin| origin.0 == *from)) {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, from);
     }
 }
 

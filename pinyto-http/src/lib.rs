@@ -134,9 +134,12 @@ pub mod listener;
 pub mod openapi;
 mod page;
 mod prefix;
+#[cfg(feature = "client")]
+mod private_file;
 mod reply;
 pub mod routes;
 mod service;
+mod timeout;
 // For the fuzz targets, which read every request; it is no part of the interface.
 #[cfg(fuzzing)]
 #[allow(missing_debug_implementations, reason = "requests may have secrets")]

@@ -12,6 +12,7 @@ use super::{
     retry::Retries,
     transport::Transport,
 };
+use crate::timeout::bounded;
 
 /// Builds a [`Client`]; [`Client::builder`] gives one.
 ///
@@ -57,16 +58,16 @@ impl ClientBuilder {
         }
     }
 
-    /// How long a connection may take to be made, TLS included. Default: 10 seconds.
+    /// How long a connection may take to be made, TLS included; at most a year. Default: 10 seconds.
     pub fn connect_timeout(mut self, time: Duration) -> Self {
-        self.connect_timeout = time;
+        self.connect_timeout = bounded(time);
         self
     }
 
-    /// How long one try of a call may take altogether. Default: 130 seconds, so that the server,
-    /// which takes up to 120 if it is not told otherwise, can say itself that it gives up.
+    /// How long one try of a call may take altogether; at most a year. Default: 130 seconds, so that
+    /// the server, which takes up to 120 if it is not told otherwise, can say itself that it gives up.
     pub fn request_timeout(mut self, time: Duration) -> Self {
-        self.request_timeout = time;
+        self.request_timeout = bounded(time);
         self
     }
 

@@ -26,9 +26,13 @@ pub enum Error {
     /// The function of an assembly ran, and says itself that it is an error what it answers.
     #[error(transparent)]
     Function(Arc<FunctionError>),
-    /// No connection to the server, also for TLS that doesn't trust it: nothing was sent.
+    /// No connection to the server: nothing was sent.
     #[error("the server can't be reached: {0}")]
     Unreachable(#[source] Cause),
+    /// The server's certificate is of another name, of an authority that isn't trusted, or out of
+    /// date: nothing was sent.
+    #[error("the server's certificate is not trusted: {0}")]
+    UntrustedCertificate(#[source] Cause),
     /// The connection broke after something had been sent: the server may have done what it was
     /// asked for, or not.
     #[error("the connection to the server broke: {0}")]
@@ -80,6 +84,7 @@ impl Error {
             Self::Refused(_) => "refused",
             Self::Function(_) => "function_error",
             Self::Unreachable(_) => "unreachable",
+            Self::UntrustedCertificate(_) => "untrusted_certificate",
             Self::Interrupted(_) => "interrupted",
             Self::TimedOut => "timed_out",
             Self::AnswerTooLarge { .. } => "answer_too_large",

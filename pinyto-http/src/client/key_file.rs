@@ -21,7 +21,7 @@ use pkcs8::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::private_file::{self, Unread};
+use crate::private_file;
 
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
@@ -171,13 +171,14 @@ impl KeyFile {
     }
 
     fn text(&self) -> Result<Zeroizing<String>, KeyFileError> {
-        private_file::read(&self.path, 0o077).map_err(|unread| match unread {
-            Unread::Open(mode) => KeyFileError::TooOpen {
+        let contents = private_file::read(&self.path).map_err(|source| self.unread(source))?;
+        if contents.mode & 0o077 != 0 {
+            return Err(KeyFileError::TooOpen {
                 path: self.path.clone(),
-                mode,
-            },
-            Unread::Failed(source) => self.unread(source),
-        })
+                mode: contents.mode,
+            });
+        }
+        Ok(contents.text)
     }
 
     fn unread(&self, source: io::Error) -> KeyFileError {

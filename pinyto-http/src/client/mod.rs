@@ -57,7 +57,7 @@
 //! | 502, 503, 504 | yes | no | no |
 //! | the connection broke, no answer in time | yes | no | no |
 //!
-//! Anything else is not. `Retry-After` is honoured, within [`Retries::longest_pause`].
+//! Anything else is not, as a certificate that isn't trusted. `Retry-After` is honoured, within [`Retries::longest_pause`].
 //!
 //! [`PublicKey`]: pinyto_core::key::PublicKey
 
@@ -67,7 +67,6 @@ mod error;
 mod key_file;
 mod login;
 mod pin;
-mod private_file;
 mod retry;
 mod session;
 mod transport;

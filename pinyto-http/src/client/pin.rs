@@ -11,8 +11,8 @@ use pinyto_core::key::PublicKey;
 use super::{
     error::{PinError, Sentence},
     key_file::KeyFile,
-    private_file::{self, Unread},
 };
+use crate::private_file;
 
 /// Where the public key of *one* server is remembered.
 ///
@@ -120,20 +120,18 @@ impl PinFile {
             path: self.path.clone(),
             source,
         };
-        let pem = match private_file::read(&self.path, 0o022) {
-            Ok(pem) => pem,
-            Err(Unread::Failed(missing)) if missing.kind() == io::ErrorKind::NotFound => {
-                return Ok(None);
-            }
-            Err(Unread::Failed(source)) => return Err(failed(source)),
-            Err(Unread::Open(mode)) => {
-                return Err(Unusable::Writable {
-                    path: self.path.clone(),
-                    mode,
-                });
-            }
+        let contents = match private_file::read(&self.path) {
+            Ok(contents) => contents,
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed(source)),
         };
-        match PublicKey::from_pem(&pem) {
+        if contents.mode & 0o022 != 0 {
+            return Err(Unusable::Writable {
+                path: self.path.clone(),
+                mode: contents.mode,
+            });
+        }
+        match PublicKey::from_pem(&contents.text) {
             Ok(key) => Ok(Some(key)),
             Err(reason) => Err(failed(io::Error::new(io::ErrorKind::InvalidData, reason))),
         }

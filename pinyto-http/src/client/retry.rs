@@ -143,6 +143,7 @@ mod tests {
         let all = &[Always, IfNotBegun, IfNotSent][..];
         for (error, repeated) in [
             (Error::Unreachable(broken()), all),
+            (Error::UntrustedCertificate(broken()), &[]),
             (Error::Interrupted(broken()), &all[..1]),
             (Error::TimedOut, &all[..1]),
             (refused(429, "throttled", None), all),
@@ -179,6 +180,18 @@ mod tests {
         assert_eq!(pauses.after(&Error::TimedOut, Repeat::Always), None);
         let mut none = Retries::at_most(0).pauses();
         assert_eq!(none.after(&Error::TimedOut, Repeat::Always), None);
+    }
+
+    #[test]
+    fn the_longest_pauses_that_can_be_written_are_pauses() {
+        let retries = Retries::at_most(usize::MAX)
+            .first_pause(Duration::MAX)
+            .longest_pause(Duration::MAX);
+        let mut pauses = retries.pauses();
+        let busy = refused(429, "busy", Some(u64::MAX));
+        for _ in 0..3 {
+            assert!(pauses.after(&busy, Repeat::Always).is_some());
+        }
     }
 
     #[test]

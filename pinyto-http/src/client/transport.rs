@@ -1,6 +1,6 @@
 //! One call over HTTP: sent, answered within limits, repeated where that is safe.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -9,6 +9,7 @@ use http::{
 };
 use pinyto_core::challenge::RequestToken;
 use reqwest::Response;
+use rustls::CertificateError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
@@ -185,7 +186,9 @@ fn bearer(token: &RequestToken) -> Result<HeaderValue, Error> {
 fn failure(error: reqwest::Error) -> Error {
     // It has been told where the server is; a path may say more than a log should know.
     let error = error.without_url();
-    if error.is_connect() {
+    if let Some(reason) = untrusted(&error) {
+        Error::UntrustedCertificate(Arc::new(reason))
+    } else if error.is_connect() {
         Error::Unreachable(Arc::new(Chain(error)))
     } else if error.is_timeout() {
         Error::TimedOut
@@ -194,6 +197,27 @@ fn failure(error: reqwest::Error) -> Error {
     }
 }
 
+/// What is wrong with the server's certificate, if there is no connection because of that.
+fn untrusted(error: &reqwest::Error) -> Option<Untrusted> {
+    let mut cause: &(dyn StdError + 'static) = error;
+    loop {
+        if let Some(rustls::Error::InvalidCertificate(reason)) = cause.downcast_ref() {
+            return Some(Untrusted(reason.clone()));
+        }
+        // What an `io::Error` is made of is not its source.
+        let inner = cause.downcast_ref().and_then(io::Error::get_ref);
+        cause = match inner {
+            Some(inner) => inner,
+            None => cause.source()?,
+        };
+    }
+}
+
+/// What is wrong with a certificate, which is an error here and in rustls only a part of one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Untrusted(CertificateError);
+
 /// An error of the HTTP client, whose own text doesn't say what led to it.
 #[derive(Debug)]
 struct Chain(reqwest::Error);
@@ -201,7 +225,7 @@ struct Chain(reqwest::Error);
 impl std::fmt::Display for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)?;
-        let mut source = std::error::Error::source(&self.0);
+        let mut source = self.0.source();
         while let Some(cause) = source {
             write!(f, ": {cause}")?;
             source = cause.source();
@@ -210,7 +234,7 @@ impl std::fmt::Display for Chain {
     }
 }
 
-impl std::error::Error for Chain {}
+impl StdError for Chain {}
 
 async fn read(mut answer: Response, limit: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
     let too_large = Err(Error::AnswerTooLarge { limit });

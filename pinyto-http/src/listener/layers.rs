@@ -19,7 +19,7 @@ use hyper::service::{Service, service_fn};
 use tracing::Instrument;
 
 use super::Observer;
-use crate::reply;
+use crate::{cors::AllowedOrigins, reply};
 
 /// The target of the line written for every request; `--log info,pinyto_http::access=off` hides it.
 pub const ACCESS_LOG: &str = "pinyto_http::access";
@@ -42,6 +42,7 @@ pub(super) fn layered<S, R, B>(
     inner: S,
     time_limit: Duration,
     observer: Option<Arc<dyn Observer>>,
+    origins: AllowedOrigins,
 ) -> impl Service<
     Request<R>,
     Response = Response<AnswerBody<B>>,
@@ -58,6 +59,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let ids = Arc::new(RequestIds::default());
+    let origins = Arc::new(origins);
     service_fn(move |request: Request<R>| {
         let started = Instant::now();
         let id = ids.id_for(request.headers());
@@ -66,6 +68,8 @@ where
             uri: request.uri().clone(),
         };
         let observer = observer.clone();
+        let page = origins.page(request.headers());
+        let origins = Arc::clone(&origins);
         let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
         // A filter may panic before there is a future.
         let work = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| inner.call(request))));
@@ -77,11 +81,16 @@ where
                 }
                 Err(panic) => Ok(Err(panic)),
             };
+            let own = |status, body| {
+                let mut answer = fixed_answer(status, body);
+                origins.restrict(answer.headers_mut(), page);
+                answer
+            };
             let mut answer = match result {
                 Ok(Ok(Ok(answer))) => answer.map(Either::Left),
-                Ok(Err(_panic)) => fixed_answer(StatusCode::INTERNAL_SERVER_ERROR, PANICKED),
+                Ok(Err(_panic)) => own(StatusCode::INTERNAL_SERVER_ERROR, PANICKED),
                 Err(_elapsed) => {
-                    let mut answer = fixed_answer(StatusCode::SERVICE_UNAVAILABLE, TIMED_OUT);
+                    let mut answer = own(StatusCode::SERVICE_UNAVAILABLE, TIMED_OUT);
                     answer
                         .headers_mut()
                         .insert(RETRY_AFTER, HeaderValue::from_static("5"));

@@ -55,10 +55,11 @@ use self::connection::{Phase, Shared};
 use self::layers::layered;
 pub use self::layers::{ACCESS_LOG, REQUEST_ID};
 pub use self::tls::{Tls, TlsError, TlsFiles};
+use crate::{cors::AllowedOrigins, timeout::bounded};
 
 /// What a client may take of the server; see the fields for the defaults.
 ///
-/// The body has limits of its own, in the routes.
+/// The body has limits of its own, in the routes. Of each time at most a year counts.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -94,6 +95,19 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// With times that can be added to any moment.
+    fn bounded(self) -> Self {
+        Self {
+            header_timeout: bounded(self.header_timeout),
+            idle_timeout: bounded(self.idle_timeout),
+            request_timeout: bounded(self.request_timeout),
+            shutdown_timeout: bounded(self.shutdown_timeout),
+            ..self
+        }
+    }
+}
+
 /// Is told of every request of a [`Listener`], to count and measure them. Called between requests'
 /// work: it should be quick, and may not panic.
 pub trait Observer: Send + Sync {
@@ -111,6 +125,7 @@ pub struct Listener {
     tls: Option<Tls>,
     trust_proxy: bool,
     observer: Option<Arc<dyn Observer>>,
+    origins: AllowedOrigins,
 }
 
 /// How [`Listener::serve`] ended.
@@ -138,13 +153,14 @@ impl Listener {
             tls: None,
             trust_proxy: false,
             observer: None,
+            origins: AllowedOrigins::Any,
         })
     }
 
     /// Replaces the default [`Limits`].
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits = limits.bounded();
         self
     }
 
@@ -159,6 +175,15 @@ impl Listener {
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Whose pages' scripts may read what the listener answers itself, the 500 and 503 above.
+    /// Everybody's by default; what is served says for itself who may read the rest, so tell both
+    /// ([`HttpSettings::allowed_origins`](crate::HttpSettings::allowed_origins)).
+    #[must_use]
+    pub fn with_allowed_origins(mut self, origins: AllowedOrigins) -> Self {
+        self.origins = origins;
         self
     }
 
@@ -200,9 +225,10 @@ impl Listener {
             tls,
             trust_proxy,
             observer,
+            origins,
         } = self;
         let service = TowerToHyperService::new(service);
-        let service = layered(service, limits.request_timeout, observer);
+        let service = layered(service, limits.request_timeout, observer, origins);
         let shared = Arc::new(Shared::new(limits.clone(), trust_proxy));
         let (phase, _) = watch::channel(Phase::Running);
         let capacity = limits.max_connections.clamp(1, Door::MAX_CAPACITY);

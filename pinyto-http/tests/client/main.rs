@@ -9,3 +9,5 @@ mod pin;
 mod repeats;
 mod session;
 mod support;
+#[cfg(feature = "listener")]
+mod tls;

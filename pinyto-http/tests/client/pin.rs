@@ -131,6 +131,29 @@ fn the_first_pin_stays_and_what_is_no_pin_is_not_taken_for_none() {
     assert_eq!(built_in.keep(&keys::synthetic(2)).unwrap(), other);
 }
 
+#[test]
+fn of_many_who_pin_at_once_all_get_the_same_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = PinFile::new(folder.path().join("server.pem"));
+    let start = std::sync::Barrier::new(16);
+    let keep = |n| {
+        start.wait();
+        file.keep(&keys::synthetic(n)).unwrap()
+    };
+    let kept: Vec<PublicKey> = std::thread::scope(|scope| {
+        let keep = &keep;
+        let started: Vec<_> = (0..16).map(|n| scope.spawn(move || keep(n))).collect();
+        started
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let pinned = file.load().unwrap().unwrap();
+    assert!(kept.iter().all(|key| *key == pinned));
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 1, "a draft is left");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pin_that_others_can_write_is_not_believed() {

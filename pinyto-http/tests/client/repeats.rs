@@ -133,3 +133,13 @@ async fn an_answer_that_doesnt_come_is_waited_for_no_longer_than_allowed() {
     assert_eq!(error.code(), "timed_out");
     assert_eq!(server.requests().len(), 2);
 }
+
+#[tokio::test]
+async fn the_largest_limits_that_can_be_written_serve_as_well() {
+    let server = Scripted::start(vec![answer(200, OK)]).await;
+    let client = quick(&server.url, keys::server().public_key().clone())
+        .connect_timeout(Duration::MAX)
+        .request_timeout(Duration::MAX)
+        .max_answer_bytes(usize::MAX);
+    client.build().unwrap().healthy().await.unwrap();
+}

@@ -57,14 +57,7 @@ impl Server {
         key: ServerKey,
         runtime: ScriptedRuntime,
     ) -> Self {
-        let mut settings = Settings::default();
-        settings.throttle.enabled = false;
-        settings.hash_cost = HashCost::new(64, 1);
-        let cloud = Cloud::builder(store, key)
-            .runtime(Arc::new(runtime))
-            .settings(settings)
-            .build()
-            .unwrap();
+        let cloud = cloud(store, key, runtime);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&asked);
         let log = warp::log::custom(move |info| log.lock().unwrap().push(info.path().to_owned()));
@@ -105,6 +98,17 @@ impl Server {
             .unwrap();
         client.log_in(Login::key(name(user), key)).await.unwrap()
     }
+}
+
+pub(crate) fn cloud(store: Arc<dyn Store>, key: ServerKey, runtime: ScriptedRuntime) -> Cloud {
+    let mut settings = Settings::default();
+    settings.throttle.enabled = false;
+    settings.hash_cost = HashCost::new(64, 1);
+    Cloud::builder(store, key)
+        .runtime(Arc::new(runtime))
+        .settings(settings)
+        .build()
+        .unwrap()
 }
 
 /// A client that tries again at once.

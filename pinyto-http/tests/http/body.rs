@@ -214,3 +214,15 @@ async fn two_hundred_requests_at_once_are_all_answered() {
     }
     assert_eq!(identifiers.len(), 200);
 }
+
+#[tokio::test]
+async fn the_largest_limits_that_can_be_written_serve_as_well() {
+    let mut settings = HttpSettings::default();
+    settings.body_timeout = Duration::MAX;
+    settings.max_body_bytes = usize::MAX;
+    settings.body_memory = usize::MAX;
+    let (_server, address) = listen(settings).await;
+    let body = chunked(&of_length(100_000), 10_000);
+    let (status, said) = post(address, "Transfer-Encoding: chunked", &body).await;
+    assert_eq!((status, &said["code"]), (401, &json!("unknown_token")));
+}

@@ -1,5 +1,7 @@
 //! What surrounds every request.
 
+use pinyto_http::{AllowedOrigins, Origin};
+
 use crate::helper::{TestServer, get, http1, http2, limits, text};
 
 #[tokio::test]
@@ -20,6 +22,47 @@ async fn a_panic_answers_500_and_the_connection_lives_on() {
     client.ready().await.unwrap();
     let answer = client.send_request(get("/hello")).await.unwrap();
     assert_eq!(text(answer).await.1, "hello");
+}
+
+#[tokio::test]
+async fn only_pages_of_the_allowed_origins_may_read_what_the_listener_answers() {
+    let app = "https://app.example";
+    for (allowed, page, told) in [
+        (vec![app], Some(app), Some(app)),
+        (vec![app], Some("https://app.example.org"), None),
+        (vec![app], None, None),
+        (vec![], Some(app), None),
+    ] {
+        let origins = allowed.into_iter().map(|text| Origin::parse(text).unwrap());
+        let origins = AllowedOrigins::Only(origins.collect());
+        let server = TestServer::start_with(|listener| {
+            let short = std::time::Duration::from_millis(50);
+            let limits = limits(|limits| limits.request_timeout = short);
+            listener.with_limits(limits).with_allowed_origins(origins)
+        });
+        let server = server.await;
+        let mut client = http1(server.connect().await).await;
+        for (path, status) in [("/panic", 500), ("/sleep/60000", 503)] {
+            let mut request = get(path);
+            if let Some(page) = page {
+                request
+                    .headers_mut()
+                    .insert("origin", page.parse().unwrap());
+            }
+            client.ready().await.unwrap();
+            let answer = client.send_request(request).await.unwrap();
+            assert_eq!(answer.status(), status);
+            let allowed = answer.headers().get("access-control-allow-origin");
+            let allowed = allowed.map(|value| value.to_str().unwrap());
+            assert_eq!(allowed, told, "{path} from {page:?}");
+            assert_eq!(answer.headers()["vary"], "origin");
+            text(answer).await;
+        }
+        // What is served says that itself.
+        client.ready().await.unwrap();
+        let answer = client.send_request(get("/hello")).await.unwrap();
+        assert!(!answer.headers().contains_key("vary"));
+    }
 }
 
 #[tokio::test]

@@ -173,3 +173,29 @@ async fn a_request_that_takes_too_long_is_given_up() {
     let answer = client.send_request(get("/hello")).await.unwrap();
     assert_eq!(text(answer).await.1, "hello", "the connection lives on");
 }
+
+#[tokio::test]
+async fn the_largest_limits_that_can_be_written_serve_as_well() {
+    let server = TestServer::start(limits(|limits| {
+        limits.header_timeout = Duration::MAX;
+        limits.idle_timeout = Duration::MAX;
+        limits.request_timeout = Duration::MAX;
+        limits.shutdown_timeout = Duration::MAX;
+        limits.max_connections = usize::MAX;
+        limits.max_header_bytes = usize::MAX;
+        limits.max_streams = u32::MAX;
+    }));
+    let server = server.await;
+    let mut first = http1(server.connect().await).await;
+    let mut second = http2(server.connect().await).await;
+    for _ in 0..2 {
+        first.ready().await.unwrap();
+        let answer = first.send_request(get("/hello")).await.unwrap();
+        assert_eq!(text(answer).await.1, "hello");
+        let answer = second.send_request(get("http://localhost/hello")).await;
+        assert_eq!(text(answer.unwrap()).await.1, "hello");
+    }
+    drop((first, second));
+    let ended = timeout(PATIENCE, server.stop()).await.unwrap().unwrap();
+    assert_eq!(ended.dropped, 0);
+}

@@ -347,4 +347,22 @@ mod tests {
         let (rules, defaults) = (rules_of(&[]), Rules::default());
         assert_eq!(format!("{rules:?}"), format!("{defaults:?}"));
     }
+
+    #[test]
+    fn servers_that_start_at_once_have_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server-key.pem");
+        let start = std::sync::Barrier::new(4);
+        let make = || {
+            start.wait();
+            make_server_key(&path).unwrap().public_key().clone()
+        };
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let started: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            let ended = started.into_iter();
+            ended.map(|thread| thread.join().unwrap()).collect()
+        });
+        let kept = read_server_key(&path).unwrap().unwrap();
+        assert!(keys.iter().all(|key| key == kept.public_key()));
+    }
 }

@@ -2,14 +2,12 @@
 //!
 //! What is in it is the caller's affair; this is about not losing and not leaking it.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-/// No key is nearly as long; guards against a wrong file name.
-const MAX_KEY_FILE_BYTES: u64 = 64 * 1024;
+use crate::private_file;
 
 /// Why the key file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,32 +48,23 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyFileErro
         path: path.to_owned(),
         source,
     };
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let contents = match private_file::read(path) {
+        Ok(contents) => contents,
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(error(source)),
     };
-    let metadata = file.metadata().map_err(error)?;
-    if metadata.is_dir() {
-        return Err(error(io::ErrorKind::IsADirectory.into()));
+    if contents.text.is_empty() {
+        let empty = io::Error::new(io::ErrorKind::InvalidData, "it is empty");
+        return Err(error(empty));
     }
-    warn_if_readable_by_others(path, &metadata);
-    // With room for all, reading leaves no copies behind in outgrown buffers.
-    let mut pem = Zeroizing::new(String::with_capacity(MAX_KEY_FILE_BYTES as usize + 1));
-    file.take(MAX_KEY_FILE_BYTES + 1)
-        .read_to_string(&mut pem)
-        .map_err(error)?;
-    match pem.len() as u64 {
-        0 => Err(error(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is empty",
-        ))),
-        length if length > MAX_KEY_FILE_BYTES => Err(error(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is too long for a key",
-        ))),
-        _ => Ok(Some(pem)),
+    if contents.mode & 0o077 != 0 {
+        tracing::warn!(
+            path = %path.display(),
+            mode = format_args!("{:o}", contents.mode),
+            "the server's private key is open to other users of this machine; chmod 600 it"
+        );
     }
+    Ok(Some(contents.text))
 }
 
 /// Writes a new key file that only its owner may read (mode 0600).
@@ -87,7 +76,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyFileErro
 ///
 /// [`KeyFileError::Exists`] when there is one already, else [`KeyFileError::Write`].
 pub(crate) fn create(path: &Path, pem: &str) -> Result<(), KeyFileError> {
-    write_new(path, pem.as_bytes()).map_err(|source| match source.kind() {
+    private_file::create(path, pem.as_bytes()).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => KeyFileError::Exists {
             path: path.to_owned(),
         },
@@ -104,95 +93,12 @@ pub(crate) fn create(path: &Path, pem: &str) -> Result<(), KeyFileError> {
 ///
 /// [`KeyFileError::Write`] when the folder is missing or can't be written to.
 pub(crate) fn check_creatable(path: &Path) -> Result<(), KeyFileError> {
-    let try_draft = || {
-        let draft = draft(path)?;
-        write_synced(&draft, b"")?;
-        std::fs::remove_file(&draft)
-    };
-    try_draft().map_err(|source| KeyFileError::Write {
+    let tried = private_file::draft(path).and_then(tempfile::NamedTempFile::close);
+    tried.map_err(|source| KeyFileError::Write {
         path: path.to_owned(),
         source,
     })
 }
-
-/// The folder that `path` is in.
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Where the contents of `path` are written first. There is no such file afterwards.
-fn draft(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut draft_name = std::ffi::OsString::from(".");
-    draft_name.push(name);
-    draft_name.push(format!(".{}.new", std::process::id()));
-    let draft = folder(path).join(draft_name);
-    // A draft of this name can only be a dead process's.
-    match std::fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(draft),
-    }
-}
-
-fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let draft = draft(path)?;
-    let result = write_synced(&draft, contents).and_then(|()| {
-        // A link, unlike a rename, never replaces what is there.
-        match std::fs::hard_link(&draft, path) {
-            Err(error) if is_without_links(&error) => write_synced(path, contents),
-            linked => linked,
-        }
-    });
-    let removed = std::fs::remove_file(&draft);
-    result.and(removed)?;
-    sync_directory(folder(path))
-}
-
-fn write_synced(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(contents)?;
-    file.sync_all()
-}
-
-/// Some file systems (FAT, some network ones) know no hard links.
-fn is_without_links(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
-    )
-}
-
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_directory: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(unix)]
-fn warn_if_readable_by_others(path: &Path, metadata: &std::fs::Metadata) {
-    let mode = std::os::unix::fs::MetadataExt::mode(metadata) & 0o777;
-    if mode & 0o077 != 0 {
-        tracing::warn!(
-            path = %path.display(),
-            mode = format_args!("{mode:o}"),
-            "the server's private key is open to other users of this machine; chmod 600 it"
-        );
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_readable_by_others(_path: &Path, _metadata: &std::fs::Metadata) {}
 
 #[cfg(test)]
 mod tests {
@@ -240,13 +146,50 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_of_a_dead_process_is_no_obstacle() {
+    fn of_many_who_create_the_key_at_once_one_does_and_all_read_it_whole() {
         let directory = tempfile::tempdir().unwrap();
-        let draft = format!(".server-key.pem.{}.new", std::process::id());
-        std::fs::write(directory.path().join(draft), "half a k").unwrap();
         let path = directory.path().join("server-key.pem");
-        create(&path, "a key").unwrap();
-        assert_eq!(read(&path).unwrap().unwrap().as_str(), "a key");
+        let keys: Vec<String> = ('a'..='p')
+            .map(|key| String::from(key).repeat(10_000))
+            .collect();
+        let start = std::sync::Barrier::new(keys.len());
+        let create_and_read = |key: &str| {
+            start.wait();
+            let made = match create(&path, key) {
+                Ok(()) => true,
+                Err(KeyFileError::Exists { .. }) => false,
+                Err(other) => panic!("{other}"),
+            };
+            (made, read(&path).unwrap().unwrap())
+        };
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let started: Vec<_> = keys
+                .iter()
+                .map(|key| (key, scope.spawn(|| create_and_read(key))))
+                .collect();
+            let ended = started.into_iter();
+            ended
+                .map(|(key, thread)| (key, thread.join().unwrap()))
+                .collect()
+        });
+        let mut makers = outcomes.iter().filter(|(_, (made, _))| *made);
+        let (key, _) = makers.next().unwrap();
+        assert!(makers.next().is_none(), "two made the key");
+        assert!(outcomes.iter().all(|(_, (_, read))| read.as_str() == *key));
+        assert_eq!(
+            std::fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "a draft is left"
+        );
+    }
+
+    #[test]
+    fn a_path_without_a_folder_is_in_the_current_one_and_one_without_a_name_is_none() {
+        // Tests share the current folder, so nothing is left there.
+        check_creatable(Path::new("server-key.pem")).unwrap();
+        for path in ["", "/", ".."] {
+            assert!(create(Path::new(path), "a key").is_err(), "{path:?}");
+        }
     }
 
     #[test]

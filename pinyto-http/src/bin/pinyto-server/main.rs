@@ -12,6 +12,9 @@ mod metrics;
 mod moving;
 #[cfg(feature = "gpgauth")]
 mod openpgp;
+// The library's, where the client is the only one that has it.
+#[path = "../../private_file.rs"]
+mod private_file;
 mod routes;
 mod run;
 mod run_assembly;

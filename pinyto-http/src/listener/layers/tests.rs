@@ -13,6 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use warp::Filter;
 
 use super::layered;
+use crate::cors::AllowedOrigins;
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -56,6 +57,7 @@ async fn the_log_has_a_line_per_request_without_secrets() {
         TowerToHyperService::new(warp::service(routes)),
         Duration::from_secs(1),
         None,
+        AllowedOrigins::Any,
     );
     let request = Request::post("http://localhost/a/path?token=s3cret-query")
         .header("x-request-id", "id-7")
@@ -88,6 +90,7 @@ async fn a_long_path_is_cut_in_the_log_also_within_a_character() {
         TowerToHyperService::new(warp::service(warp::any().map(warp::reply))),
         Duration::from_secs(1),
         None,
+        AllowedOrigins::Any,
     );
     let path = format!("/{}", "ä".repeat(5000));
     let request = Request::post(&path).body(Full::new(Bytes::new())).unwrap();
@@ -108,7 +111,7 @@ async fn a_request_whose_client_left_is_logged_as_abandoned() {
     let never = service_fn(|_request: Request<Full<Bytes>>| {
         std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
     });
-    let service = layered(never, Duration::from_secs(60), None);
+    let service = layered(never, Duration::from_secs(60), None, AllowedOrigins::Any);
     let answer = service.call(Request::new(Full::default()));
     assert!(
         tokio::time::timeout(Duration::from_millis(10), answer)

@@ -5,11 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pinyto_core::randomness::{OsRandomness, Randomness as _};
+use tempfile::TempPath;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
 
 use super::shown;
-use crate::config::Place;
+use crate::{config::Place, private_file};
 
 /// How many bytes are written or read at once.
 const BUFFER: usize = 256 * 1024;
@@ -23,16 +23,8 @@ pub(super) struct Target {
 
 /// A file that is removed unless it is complete.
 struct Partial {
-    path: PathBuf,
+    draft: TempPath,
     wanted: PathBuf,
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.path.as_os_str().is_empty() {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 impl Target {
@@ -80,39 +72,14 @@ impl Target {
 
 impl Partial {
     fn create(wanted: &Path) -> io::Result<(fs::File, Self)> {
-        let name = wanted.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut partial = std::ffi::OsString::from(".");
-        partial.push(name);
-        // Not the number of the process, which in a container is always the same: what was left over
-        // there by one that was killed would be in the way of all that follow.
-        let mut unique = [0; 8];
-        OsRandomness
-            .fill(&mut unique)
-            .map_err(|error| io::Error::other(error.to_string()))?;
-        let unique = u64::from_ne_bytes(unique);
-        partial.push(format!(".{unique:016x}.partial"));
-        let path = wanted.with_file_name(partial);
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        })?;
+        let (file, draft) = private_file::draft(wanted)?.into_parts();
         let wanted = wanted.to_owned();
-        Ok((file, Self { path, wanted }))
+        Ok((file, Self { draft, wanted }))
     }
 
-    fn complete(mut self) -> io::Result<()> {
-        fs::rename(&self.path, &self.wanted)?;
-        self.path = PathBuf::new();
-        // The name is durable when the folder is.
-        let folder = self.wanted.parent().filter(|path| *path != Path::new(""));
-        #[cfg(unix)]
-        fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-        #[cfg(not(unix))]
-        let _ = folder;
-        Ok(())
+    fn complete(self) -> io::Result<()> {
+        self.draft.persist(&self.wanted)?;
+        private_file::sync_folder(&self.wanted)
     }
 }
 
@@ -273,7 +240,7 @@ mod tests {
             .unwrap_err();
         let text = error.to_string();
         assert!(
-            text.contains("none/.a.") && text.contains(".partial: "),
+            text.contains("none/.a.") && text.contains(".partial"),
             "{text}"
         );
     }
