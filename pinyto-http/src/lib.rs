@@ -62,7 +62,7 @@
 //! ```
 //!
 //! Your own routes learn who asks from [`session()`] (a filter) or [`Api::session_of`]; the
-//! [`ApiError`] they get otherwise is an answer in warp, and becomes one elsewhere by
+//! [`ApiError`] they get otherwise is an answer in warp, and becomes one elsewhere by `?` or
 //! [`Answer::from`].
 //!
 //! A listener that puts a [`ClientAddress`](client_address::ClientAddress) into the extensions of
