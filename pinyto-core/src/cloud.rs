@@ -28,6 +28,7 @@ use crate::{
     tasks::Tasks,
     throttle::{Throttle, ThrottleSettings},
     ticket::Ticket,
+    user::UserName,
     value_memory::ValueMemory,
     workers::Workers,
 };
@@ -103,6 +104,12 @@ pub struct Settings {
     /// ([`Ticket::MAX_LIFETIME`](crate::ticket::Ticket::MAX_LIFETIME)). Nothing ends one earlier.
     /// Default: 5 minutes.
     pub ticket_lifetime: Duration,
+    /// Names that nobody can register, beside those that never can be
+    /// ([`UserName::is_reserved`]): the first segments of a program's own routes, because functions
+    /// are called at `/{author}/{assembly}/{function}`, and the authors of its own assemblies
+    /// ([`Cloud::publish_assembly`]). Compared without regard to case. An import makes no user of such
+    /// a name either. Who has one already keeps it. Default: none.
+    pub reserved_user_names: Vec<UserName>,
     /// The most keys of one user. Default: 256.
     pub max_keys: usize,
     /// How much one author may keep. Default: 1000 assemblies, 8 MiB together.
@@ -147,6 +154,7 @@ impl Default for Settings {
             session_idle: Duration::from_secs(30 * 24 * 3600),
             session_renewal: None,
             ticket_lifetime: Duration::from_secs(300),
+            reserved_user_names: Vec::new(),
             max_keys: 256,
             author_limits: AuthorLimits {
                 assemblies: 1000,

@@ -574,3 +574,25 @@ async fn documents_of_mongodb_become_documents_of_an_assembly() {
         json!({"type": "book", "tags": [], "data": {"title": "A", "pages": 7}})
     );
 }
+
+#[tokio::test]
+async fn nobody_is_made_with_a_name_that_the_program_reserves() {
+    let lines = export(&filled().await, "ann").await;
+    let mut reserving = Settings::default();
+    reserving.reserved_user_names = vec![given::name("ANN")];
+    let reserving = ImportSettings::new(&reserving);
+    let to = other().await;
+    let unmet = needs(&lines, &reserving).unmet(&*to, &reserving).await;
+    assert_eq!(unmet.unwrap().unwrap(), "Nobody can have the name ann.");
+    let refused = import(&to, &lines, reserving.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("nobody can have the name ann"));
+    assert!(to.users().find(&given::name("ann")).await.unwrap().is_none());
+
+    // Who is there keeps hers.
+    given::user(&*to, "ann", 1).await;
+    let named = reserving.user(given::name("ann"));
+    let unmet = needs(&lines, &named).unmet(&*to, &named).await;
+    assert_eq!(unmet.unwrap(), None);
+    let imported = import(&to, &lines, named).await.unwrap();
+    assert_eq!(imported.new.documents, DOCUMENTS);
+}
