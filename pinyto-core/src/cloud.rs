@@ -43,7 +43,7 @@ use crate::{
 /// | sessions | [`authenticate`](Self::authenticate), [`session`](Self::session), [`who_am_i`](Self::who_am_i), [`issue_ticket`](Self::issue_ticket), [`logout`](Self::logout) |
 /// | keys | [`list_keys`](Self::list_keys), [`register_new_key`](Self::register_new_key), [`register_openpgp_key`](Self::register_openpgp_key), [`prove_openpgp_key`](Self::prove_openpgp_key), [`activate_key`](Self::activate_key), [`deactivate_key`](Self::deactivate_key), [`delete_key`](Self::delete_key) |
 /// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password), [`allow_password_login`](Self::allow_password_login), [`forbid_password_login`](Self::forbid_password_login) |
-/// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), ... |
+/// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), [`publish_assembly`](Self::publish_assembly), ... |
 /// | documents | [`store_document`](Self::store_document), [`statistics`](Self::statistics) |
 /// | runs | [`list_runs`](Self::list_runs), [`list_runs_of_own_assembly`](Self::list_runs_of_own_assembly), ... |
 /// | jobs | [`list_jobs`](Self::list_jobs), [`run_job_now`](Self::run_job_now), [`scheduler`](Self::scheduler) |

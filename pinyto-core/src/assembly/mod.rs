@@ -4,6 +4,7 @@ mod bundled;
 mod call;
 mod execution;
 mod name;
+mod publish;
 mod repository;
 mod service;
 

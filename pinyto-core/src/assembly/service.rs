@@ -1,7 +1,7 @@
 use tokio::task::JoinError;
 
 use super::{
-    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, CallAnswer, CallRequest,
+    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, AuthorLimits, CallAnswer, CallRequest,
     FunctionName, InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
 };
 use crate::{
@@ -32,16 +32,20 @@ impl Cloud {
         replaces: Option<&AssemblyName>,
         source: &AssemblySource,
     ) -> Result<(), Error> {
-        if self.runtime().is_some() {
-            // In a task, because what it uses is booked also if the caller goes away.
-            let (cloud, author, source) = (self.clone(), session.user.id, source.clone());
-            let checking = self
-                .tasks()
-                .spawn(async move { cloud.check_code(author, &source).await });
-            checking.await.map_err(broken_off)??;
-        }
-        let limits = self.settings().author_limits;
-        let (assemblies, author) = (self.store().assemblies(), session.user.id);
+        let (author, limits) = (session.user.id, self.settings().author_limits);
+        self.check_code_in_task(author, source).await?;
+        self.save_as(author, replaces, source, limits).await
+    }
+
+    /// Saves what the author may save, and says why not if she may not.
+    pub(super) async fn save_as(
+        &self,
+        author: UserId,
+        replaces: Option<&AssemblyName>,
+        source: &AssemblySource,
+        limits: AuthorLimits,
+    ) -> Result<(), Error> {
+        let assemblies = self.store().assemblies();
         let saved = assemblies
             .save(author, replaces, source, limits, self.now())
             .await?;
@@ -61,6 +65,22 @@ impl Cloud {
                 limit: limits.bytes,
             }),
         }
+    }
+
+    /// Checks the code in a task, because what it uses is booked also if the caller goes away.
+    pub(super) async fn check_code_in_task(
+        &self,
+        author: UserId,
+        source: &AssemblySource,
+    ) -> Result<(), Error> {
+        if self.runtime().is_none() {
+            return Ok(());
+        }
+        let (cloud, source) = (self.clone(), source.clone());
+        let checking = self
+            .tasks()
+            .spawn(async move { cloud.check_code(author, &source).await });
+        checking.await.map_err(broken_off)?
     }
 
     /// Refuses code that can't be run. Looking at it is booked to its author.
