@@ -9,6 +9,7 @@ use crate::{
     cloud::Cloud,
     error::Error,
     id::UserId,
+    run::RunPart,
     runtime::CodeError,
     session::{Session, SessionClaim},
 };
@@ -269,16 +270,17 @@ impl Cloud {
             user: session.user,
             assembly: found.assembly,
             assembly_name: assembly.clone(),
+            part: RunPart::Function(function.clone()),
             only_own_data: found.only_own_data,
             http_hosts: found.http_hosts,
             code,
             request: request.clone(),
         };
         // In a task, because what it uses is booked also if the caller goes away.
-        let (cloud, name) = (self.clone(), function.clone());
+        let cloud = self.clone();
         let running = self
             .tasks()
-            .spawn(async move { cloud.run_function(runtime.as_ref(), name, task).await });
+            .spawn(async move { cloud.run_function(runtime.as_ref(), task).await });
         running.await.map_err(broken_off)?
     }
 }
