@@ -114,6 +114,7 @@ pub mod portable;
 pub mod query;
 mod quota;
 pub mod randomness;
+mod restart;
 pub mod run;
 pub mod runtime;
 pub mod session;
