@@ -24,9 +24,7 @@ pub(crate) struct Panicked;
 /// whenever it could panic.
 ///
 /// In a program that is built to abort, a panic ends that all the same.
-pub(crate) async fn caught<T: Send>(
-    work: impl Future<Output = T> + Send,
-) -> Result<T, Panicked> {
+pub(crate) async fn caught<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, Panicked> {
     let mut work = pin!(work);
     poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));

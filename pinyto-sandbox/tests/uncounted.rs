@@ -51,11 +51,11 @@ async fn without_the_allocator() {
         ("s = 'x'\nwhile True: s += s", false),
     ] {
         let alice = User::new(UserId::new(1), UserName::parse("alice").unwrap());
-    let assembly = (
-        AssemblyId::new(1),
-        AssemblyRef::parse("alice/Notes").unwrap(),
-    );
-    let part = RunPart::Function(FunctionName::parse("get").unwrap());
+        let assembly = (
+            AssemblyId::new(1),
+            AssemblyRef::parse("alice/Notes").unwrap(),
+        );
+        let part = RunPart::Function(FunctionName::parse("get").unwrap());
         let call = CodeCall::new(code, alice, assembly, part);
         let outcome = runtime.run(&call, &Nothing).await.outcome;
         match outcome {

@@ -193,8 +193,7 @@ impl NativeFunctions {
         }
         self.functions.insert(assembly.clone(), natives);
         let (name, description) = (assembly.name.clone(), description.to_owned());
-        let source =
-            AssemblySource::new(name, description, parts, Vec::new(), DataAccess::All);
+        let source = AssemblySource::new(name, description, parts, Vec::new(), DataAccess::All);
         Ok(source?)
     }
 

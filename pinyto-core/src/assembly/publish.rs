@@ -69,7 +69,9 @@ impl Cloud {
             name: source.name().clone(),
         };
         let present = self.store().assemblies().find(&assembly).await?;
-        Ok(present.is_none_or(|present| present.source != *source).then_some(id))
+        Ok(present
+            .is_none_or(|present| present.source != *source)
+            .then_some(id))
     }
 
     /// An account without keys never gets one: who adds a key has to be logged in.

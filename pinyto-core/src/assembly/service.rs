@@ -1,8 +1,8 @@
 use tokio::task::JoinError;
 
 use super::{
-    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, AuthorLimits, CallAnswer, CallRequest,
-    FunctionName, InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
+    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, AuthorLimits, CallAnswer,
+    CallRequest, FunctionName, InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
 };
 use crate::{
     Page,

@@ -3,7 +3,8 @@
 use pinyto_core::{
     Page,
     assembly::{
-        AssemblySource, AuthorLimits, CallRequest, DataAccess, Function, Job, Schedule, bundled_assemblies,
+        AssemblySource, AuthorLimits, CallRequest, DataAccess, Function, Job, Schedule,
+        bundled_assemblies,
     },
     testing::given,
 };
@@ -273,8 +274,9 @@ async fn a_program_overwrites_nothing_of_a_users_and_publishes_no_code_that_cant
 
     script.cant_run("return )");
     let wrong = given::source_with("Wrong", "", &[("get", "return )")]);
-    let refused = world.cloud.publish_assembly(&given::name("app"), &wrong);
-    assert_eq!(code(refused.await), "invalid_assembly");
+    let app = given::name("app");
+    let refused = world.cloud.publish_assembly(&app, &wrong).await;
+    assert_eq!(code(refused), "invalid_assembly");
     let wrong = given::assembly_ref("app/Wrong");
     let read = world.cloud.assembly_source(&hugo, &wrong).await;
     assert_eq!(code(read), "unknown_assembly");

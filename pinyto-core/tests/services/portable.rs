@@ -586,7 +586,13 @@ async fn nobody_is_made_with_a_name_that_the_program_reserves() {
     assert_eq!(unmet.unwrap().unwrap(), "Nobody can have the name ann.");
     let refused = import(&to, &lines, reserving.clone()).await.unwrap_err();
     assert!(refused.to_string().contains("nobody can have the name ann"));
-    assert!(to.users().find(&given::name("ann")).await.unwrap().is_none());
+    assert!(
+        to.users()
+            .find(&given::name("ann"))
+            .await
+            .unwrap()
+            .is_none()
+    );
 
     // Who is there keeps hers.
     given::user(&*to, "ann", 1).await;
