@@ -166,12 +166,8 @@ async fn a_program_reserves_names_of_its_own_and_who_has_one_keeps_it() {
     }
     assert_eq!(code(world.register("hello_", &device).await), "ok");
     // As before the name was reserved.
-    let new = NewUser {
-        name: given::name("hello"),
-        key: new_key(device.public_key(), None),
-        further_keys: Vec::new(),
-        at: given::at(0),
-    };
+    let key = new_key(device.public_key(), None);
+    let new = NewUser::new(given::name("hello"), key, given::at(0));
     world.store().users().register(&new).await.unwrap();
     assert_eq!(code(world.login("hello", &device).await), "ok");
 }

@@ -90,10 +90,7 @@ async fn filled() -> Arc<dyn Store> {
     let store = store();
     let ann = given::user(&*store, "ann", 1).await;
     let bob = given::user(&*store, "bob", 2).await;
-    let phone = NewKey {
-        material: keys::synthetic(3).into(),
-        label: Some(KeyLabel::parse("phone").unwrap()),
-    };
+    let phone = NewKey::new(keys::synthetic(3)).labelled(KeyLabel::parse("phone").unwrap());
     let of_ann = ann.id.into();
     let added = store.keys().add(of_ann, &phone, 9, now()).await;
     added.unwrap();
@@ -214,12 +211,8 @@ async fn an_openpgp_key_goes_along_and_has_to_be_proven_anew() {
     let (from, to) = (filled().await, other().await);
     let ann = user(&from, "ann").await;
     let gpg = RPgp::generate("Ann <ann@example.org>", now()).unwrap();
-    let key = NewKey {
-        material: pinyto_core::gpgauth::read_key(gpg.public_key(), now())
-            .unwrap()
-            .into(),
-        label: None,
-    };
+    let key = pinyto_core::gpgauth::read_key(gpg.public_key(), now());
+    let key = NewKey::new(key.unwrap());
     let added = from.keys().add(ann.id.into(), &key, 9, now()).await;
     let AddKeyOutcome::Added(id) = added.unwrap() else {
         panic!("it is new");
