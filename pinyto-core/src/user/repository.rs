@@ -74,15 +74,4 @@ pub trait UserRepository: Send + Sync {
     ///
     /// [`StoreError`] if the store failed.
     async fn usage(&self, user: UserId) -> Result<Option<Usage>, StoreError>;
-
-    /// Adds to the CPU time the user has used; nothing happens if there is no such user.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store failed.
-    async fn book_cpu_time(
-        &self,
-        user: UserId,
-        used: std::time::Duration,
-    ) -> Result<(), StoreError>;
 }
