@@ -18,6 +18,7 @@ use crate::{
     assembly::AssemblyRef,
     clock::Timestamp,
     id::{AssemblyId, UserId},
+    quota::Quota,
     run::{RunError, RunPart},
     user::{User, UserName},
 };
@@ -283,7 +284,7 @@ pub enum CodeError {
     #[error("You have used up your {limit}. There is more at {reset}.")]
     QuotaExceeded {
         /// What she may use.
-        limit: String,
+        limit: Quota,
         /// When there is more.
         reset: Timestamp,
         /// How long that takes.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Page,
     cloud::Cloud,
-    error::Error,
+    error::{Error, Limited},
     id::UserId,
     run::RunPart,
     runtime::CodeError,
@@ -58,11 +58,11 @@ impl Cloud {
             }
             SaveOutcome::NameTaken => Err(Error::AssemblyNameTaken),
             SaveOutcome::LimitReached => Err(Error::LimitReached {
-                things: "assemblies",
+                things: Limited::Assemblies,
                 limit: limits.assemblies as u64,
             }),
             SaveOutcome::TooManyBytes => Err(Error::LimitReached {
-                things: "bytes of assemblies",
+                things: Limited::AssemblyBytes,
                 limit: limits.bytes,
             }),
         }
@@ -213,7 +213,7 @@ impl Cloud {
             }
             InstallOutcome::NotFound => Err(Error::UnknownAssembly),
             InstallOutcome::LimitReached => Err(Error::LimitReached {
-                things: "installed assemblies",
+                things: Limited::InstalledAssemblies,
                 limit: limit as u64,
             }),
         }

@@ -6,7 +6,7 @@ use super::{Document, DocumentId, InsertOutcome, NewEntry, QueuedJob};
 use crate::{
     assembly::{AssemblyCounts, AssemblyRef},
     cloud::Cloud,
-    error::Error,
+    error::{Error, Limited},
     job::{EnqueueOutcome, JobRef},
     session::{Session, SessionClaim},
     usage::Usage,
@@ -157,7 +157,7 @@ impl Cloud {
                 Ok(id)
             }
             InsertOutcome::NotQueued(EnqueueOutcome::LimitReached) => Err(Error::LimitReached {
-                things: "queued runs of jobs",
+                things: Limited::QueuedJobs,
                 limit: limit as u64,
             }),
             InsertOutcome::NotQueued(_) => Err(Error::UnknownJob),
