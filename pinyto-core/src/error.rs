@@ -39,7 +39,8 @@ pub enum Error {
     /// The user name is none.
     #[error(transparent)]
     InvalidUserName(#[from] InvalidUserName),
-    /// The user name can't be registered, it is part of a fixed route.
+    /// The user name can't be registered: it is part of a fixed route, or [the program reserves
+    /// it](crate::Settings::reserved_user_names).
     #[error("That user name is reserved. Choose another one.")]
     ReservedUserName,
     /// The public key is none, or too weak.
