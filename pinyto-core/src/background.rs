@@ -7,7 +7,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::cloud::Cloud;
+use crate::{cloud::Cloud, restart::restarted};
 
 /// How often what has expired is deleted. It has no effect without that.
 const SWEEP_PERIOD: Duration = Duration::from_secs(3600);
@@ -100,6 +100,10 @@ impl Background {
     /// ([`Cloud::sweep_sessions`], [`Cloud::sweep_runs`]), until `shutdown` is ready. Then jobs
     /// come to their end first, and what has gathered by then is written.
     ///
+    /// Each of the three survives a panic of its own, as of a store's: it is logged as an error, and
+    /// after a pause of a second, or of up to a minute if that panics again and again, it goes on.
+    /// The others and the jobs that run go on meanwhile.
+    ///
     /// Does not refill the keyserver's stock of keys, which takes a thread:
     /// [`KeyStock::start_refill`](crate::keyserver::KeyStock::start_refill).
     ///
@@ -118,7 +122,7 @@ impl Background {
         let until_shutdown = async move {
             tokio::select! {
                 () = jobs => {}
-                () = cloud.keep_swept() => {}
+                () = restarted("sweeping", || cloud.keep_swept()) => {}
             }
             drop(ended);
         };

@@ -28,6 +28,7 @@ use crate::{
     tasks::Tasks,
     throttle::{Throttle, ThrottleSettings},
     ticket::Ticket,
+    user::UserName,
     value_memory::ValueMemory,
     workers::Workers,
 };
@@ -42,7 +43,7 @@ use crate::{
 /// | sessions | [`authenticate`](Self::authenticate), [`session`](Self::session), [`who_am_i`](Self::who_am_i), [`issue_ticket`](Self::issue_ticket), [`logout`](Self::logout) |
 /// | keys | [`list_keys`](Self::list_keys), [`register_new_key`](Self::register_new_key), [`register_openpgp_key`](Self::register_openpgp_key), [`prove_openpgp_key`](Self::prove_openpgp_key), [`activate_key`](Self::activate_key), [`deactivate_key`](Self::deactivate_key), [`delete_key`](Self::delete_key) |
 /// | keyserver | [`keyserver_register`](Self::keyserver_register), [`keyserver_authenticate`](Self::keyserver_authenticate), [`change_password`](Self::change_password), [`allow_password_login`](Self::allow_password_login), [`forbid_password_login`](Self::forbid_password_login) |
-/// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), ... |
+/// | assemblies | [`save_assembly`](Self::save_assembly), [`install_assembly`](Self::install_assembly), [`publish_assembly`](Self::publish_assembly), ... |
 /// | documents | [`store_document`](Self::store_document), [`find_document`](Self::find_document), [`search_documents`](Self::search_documents), [`count_documents`](Self::count_documents), [`distinct_values`](Self::distinct_values), [`save_document`](Self::save_document), [`remove_document`](Self::remove_document); [`statistics`](Self::statistics) |
 /// | runs | [`list_runs`](Self::list_runs), [`list_runs_of_own_assembly`](Self::list_runs_of_own_assembly), ... |
 /// | jobs | [`list_jobs`](Self::list_jobs), [`run_job_now`](Self::run_job_now), [`scheduler`](Self::scheduler) |
@@ -103,6 +104,12 @@ pub struct Settings {
     /// ([`Ticket::MAX_LIFETIME`](crate::ticket::Ticket::MAX_LIFETIME)). Nothing ends one earlier.
     /// Default: 5 minutes.
     pub ticket_lifetime: Duration,
+    /// Names that nobody can register, beside those that never can be
+    /// ([`UserName::is_reserved`]): the first segments of a program's own routes, because functions
+    /// are called at `/{author}/{assembly}/{function}`, and the authors of its own assemblies
+    /// ([`Cloud::publish_assembly`]). Compared without regard to case. An import makes no user of such
+    /// a name either. Who has one already keeps it. Default: none.
+    pub reserved_user_names: Vec<UserName>,
     /// The most keys of one user. Default: 256.
     pub max_keys: usize,
     /// How much one author may keep. Default: 1000 assemblies, 8 MiB together.
@@ -147,6 +154,7 @@ impl Default for Settings {
             session_idle: Duration::from_secs(30 * 24 * 3600),
             session_renewal: None,
             ticket_lifetime: Duration::from_secs(300),
+            reserved_user_names: Vec::new(),
             max_keys: 256,
             author_limits: AuthorLimits {
                 assemblies: 1000,

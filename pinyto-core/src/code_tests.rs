@@ -8,12 +8,13 @@ use crate::{
     crypto::CryptoError,
     document::{QueryGivenUp, ScanLimit},
     egress::InvalidHostPattern,
-    error::Error,
+    error::{Error, Limited},
     gpgauth::{EncryptionError, GpgAuthError, InvalidMessage, InvalidOpenPgpKey, OpenPgpError},
     key::{InvalidKeyHash, InvalidPublicKey, KeyLabel},
     keyserver::InvalidPassword,
     portable::ImportError,
     query::{InvalidPath, InvalidPattern, Stopped},
+    quota::Quota,
     randomness::RandomnessUnavailable,
     runtime::{CodeError, CodeLimit, ServiceError, ServiceException},
     store::StoreError,
@@ -70,7 +71,7 @@ fn errors() -> Vec<(Error, &'static str)> {
         (Error::AssemblyNameTaken, "assembly_name_taken"),
         (
             Error::LimitReached {
-                things: "x",
+                things: Limited::Keys,
                 limit: 1,
             },
             "limit_reached",
@@ -103,7 +104,7 @@ fn errors() -> Vec<(Error, &'static str)> {
         (CodeError::Unavailable.into(), "code_runtime_unavailable"),
         (
             CodeError::QuotaExceeded {
-                limit: "x".to_owned(),
+                limit: Quota::CallsPerMinute(1),
                 reset: at,
                 retry_after: WAIT,
             }
@@ -115,7 +116,7 @@ fn errors() -> Vec<(Error, &'static str)> {
         (Error::Throttled { retry_after: WAIT }, "throttled"),
         (
             Error::QuotaExceeded {
-                limit: "x".to_owned(),
+                limit: Quota::CallsPerMinute(1),
                 reset: at,
                 retry_after: WAIT,
             },
@@ -239,5 +240,35 @@ fn what_stands_behind_an_error_has_a_name_of_its_own() {
     ];
     for (code, expected) in names {
         assert_eq!(code, expected);
+    }
+}
+
+#[test]
+fn what_there_is_too_much_of_is_named_as_ever() {
+    let sentence = |things| Error::LimitReached { things, limit: 7 }.to_string();
+    for (things, name) in [
+        (Limited::Keys, "keys"),
+        (Limited::Assemblies, "assemblies"),
+        (Limited::AssemblyBytes, "bytes of assemblies"),
+        (Limited::InstalledAssemblies, "installed assemblies"),
+        (Limited::QueuedJobs, "queued runs of jobs"),
+    ] {
+        let expected = format!("You may have at most 7 {name}. Delete some first.");
+        assert_eq!(sentence(things), expected);
+    }
+    let reset = Timestamp::from_unix_millis(0);
+    for (limit, name) in [
+        (Quota::CallsPerMinute(60), "60 calls per minute"),
+        (Quota::CpuPerHour(WAIT * 90), "90 s of CPU time per hour"),
+        (Quota::CpuPerHour(WAIT / 2), "0.5 s of CPU time per hour"),
+    ] {
+        let of_code = CodeError::QuotaExceeded {
+            limit,
+            reset,
+            retry_after: WAIT,
+        };
+        let expected = format!("You have used up your {name}. There is more at {reset}.");
+        assert_eq!(of_code.to_string(), expected);
+        assert_eq!(Error::from(of_code).to_string(), expected);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     id::{AssemblyId, UserId},
     job::{JobFailure, LeaseId},
     query::{Direction, Query, Sort},
-    run::{AuthorRun, RunError, RunOutcome},
+    run::{AuthorRun, RunError, RunOutcome, RunPart},
     runtime::{CodeCall, CodeError, Execution, Output, ServiceError, ServiceException},
     testing::given,
     user::User,
@@ -33,7 +33,9 @@ fn calls_and_what_becomes_of_them_show_sizes_only() {
     let request = CallRequest::from_json(r#"{"password":"MARKER"}"#).unwrap();
     let answer = CallAnswer::from_text(r#""MARKER""#.to_owned()).unwrap();
     let alice = User::new(UserId::new(1), given::name("alice"));
-    let mut call = CodeCall::new(MARK, alice, AssemblyId::new(1));
+    let notes = (AssemblyId::new(1), given::assembly_ref("hugo/Notes"));
+    let part = RunPart::Function(given::function_name("get"));
+    let mut call = CodeCall::new(MARK, alice, notes, part);
     call.body = Arc::from(r#"{"password":"MARKER"}"#);
     let raised = CodeError::exception("ValueError", MARK).at_line(3);
     let made_up = CodeError::exception(MARK, "");

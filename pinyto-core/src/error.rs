@@ -1,6 +1,6 @@
 //! What a service answers when it can't do what it was asked to.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 #[cfg(feature = "gpgauth")]
 use crate::gpgauth::{GpgAuthError, InvalidOpenPgpKey, OpenPgpError};
@@ -11,6 +11,7 @@ use crate::{
     document::{NewDocument, QueryGivenUp},
     key::{InvalidKeyHash, InvalidKeyLabel, InvalidPublicKey},
     keyserver::InvalidPassword,
+    quota::Quota,
     randomness::RandomnessUnavailable,
     runtime::CodeError,
     store::StoreError,
@@ -38,7 +39,8 @@ pub enum Error {
     /// The user name is none.
     #[error(transparent)]
     InvalidUserName(#[from] InvalidUserName),
-    /// The user name can't be registered, it is part of a fixed route.
+    /// The user name can't be registered: it is part of a fixed route, or [the program reserves
+    /// it](crate::Settings::reserved_user_names).
     #[error("That user name is reserved. Choose another one.")]
     ReservedUserName,
     /// The public key is none, or too weak.
@@ -116,7 +118,7 @@ pub enum Error {
     #[error("You may have at most {limit} {things}. Delete some first.")]
     LimitReached {
         /// What there are too many of.
-        things: &'static str,
+        things: Limited,
         /// How many are allowed.
         limit: u64,
     },
@@ -179,8 +181,8 @@ pub enum Error {
     /// The user has used up what she may use within a time.
     #[error("You have used up your {limit}. There is more at {reset}.")]
     QuotaExceeded {
-        /// What she may use: `60 calls per minute`.
-        limit: String,
+        /// What she may use.
+        limit: Quota,
         /// When there is more.
         reset: Timestamp,
         /// How long that takes.
@@ -215,6 +217,34 @@ pub enum Error {
     /// A background computation ended without a result: the process is shutting down, or a bug.
     #[error("The server is shutting down. Try again later.")]
     ShuttingDown,
+}
+
+/// What a user may have so many of only: see [`Error::LimitReached`]. `Display` names it for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limited {
+    /// [`Settings::max_keys`](crate::Settings::max_keys).
+    Keys,
+    /// [`AuthorLimits::assemblies`](crate::assembly::AuthorLimits::assemblies).
+    Assemblies,
+    /// [`AuthorLimits::bytes`](crate::assembly::AuthorLimits::bytes).
+    AssemblyBytes,
+    /// [`Settings::max_installed`](crate::Settings::max_installed).
+    InstalledAssemblies,
+    /// [`Settings::max_queued_jobs`](crate::Settings::max_queued_jobs).
+    QueuedJobs,
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keys => "keys",
+            Self::Assemblies => "assemblies",
+            Self::AssemblyBytes => "bytes of assemblies",
+            Self::InstalledAssemblies => "installed assemblies",
+            Self::QueuedJobs => "queued runs of jobs",
+        })
+    }
 }
 
 /// Whole seconds, rounded up, at least one: as `Retry-After` wants them.

@@ -114,6 +114,7 @@ pub mod portable;
 pub mod query;
 mod quota;
 pub mod randomness;
+mod restart;
 pub mod run;
 pub mod runtime;
 pub mod session;
@@ -131,8 +132,8 @@ mod workers;
 
 pub use background::{Background, Closed};
 pub use cloud::{Cloud, CloudBuilder, Settings};
-pub use error::Error;
+pub use error::{Error, Limited};
 pub use page::Page;
-pub use quota::Quotas;
+pub use quota::{Quota, Quotas};
 pub use throttle::{FailureQuota, ThrottleSettings};
 pub use value_memory::Room;

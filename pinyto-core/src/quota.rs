@@ -1,6 +1,7 @@
 //! What a user may use of the server within a time.
 
 use std::{
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,6 +24,25 @@ pub struct Quotas {
     pub calls_per_minute: Option<u32>,
     /// Bytes of her documents (see [`crate::document::Document::size`]). Default: none.
     pub bytes: Option<u64>,
+}
+
+/// One of the [`Quotas`], and how much of it there is. `Display` names it for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Quota {
+    /// [`Quotas::calls_per_minute`].
+    CallsPerMinute(u32),
+    /// [`Quotas::cpu_per_hour`].
+    CpuPerHour(Duration),
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CallsPerMinute(calls) => write!(f, "{calls} calls per minute"),
+            Self::CpuPerHour(time) => write!(f, "{} s of CPU time per hour", time.as_secs_f64()),
+        }
+    }
 }
 
 /// How many users' counts are kept in mind. Who is forgotten begins her minute anew; her hour is
@@ -134,7 +154,7 @@ pub(crate) fn hour_of(now: Timestamp) -> i64 {
     now.unix_seconds().div_euclid(HOUR)
 }
 
-fn exceeded(limit: String, period: i64, now: Timestamp) -> Error {
+fn exceeded(limit: Quota, period: i64, now: Timestamp) -> Error {
     let next = now.unix_seconds().div_euclid(period).saturating_add(1);
     let reset = Timestamp::from_unix_millis(next.saturating_mul(period).saturating_mul(1000));
     Error::QuotaExceeded {
@@ -160,7 +180,7 @@ impl Cloud {
         if self.quota_counts().count_call(user, minute, limit) {
             Ok(())
         } else {
-            Err(exceeded(format!("{limit} calls per minute"), MINUTE, now))
+            Err(exceeded(Quota::CallsPerMinute(limit), MINUTE, now))
         }
     }
 
@@ -182,8 +202,7 @@ impl Cloud {
         if used < limit {
             return Ok(());
         }
-        let limit = format!("{} s of CPU time per hour", limit.as_secs_f64());
-        Err(exceeded(limit, HOUR, now))
+        Err(exceeded(Quota::CpuPerHour(limit), HOUR, now))
     }
 
     /// Takes over a figure that the store has given. One of a former hour says that nothing is

@@ -15,9 +15,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
+    assembly::AssemblyRef,
     clock::Timestamp,
     id::{AssemblyId, UserId},
-    run::RunError,
+    quota::Quota,
+    run::{RunError, RunPart},
     user::{User, UserName},
 };
 
@@ -64,6 +66,10 @@ pub struct CodeCall {
     pub user: UserId,
     /// Whose code it is. What runs of one assembly shares no process with what has run of another.
     pub assembly: AssemblyId,
+    /// What that is called now. Its author may rename it; nobody else's has the name meanwhile.
+    pub assembly_name: AssemblyRef,
+    /// Which of its functions or jobs it is.
+    pub part: RunPart,
     /// Her name: `request.user`.
     pub user_name: UserName,
     /// The request without its token, the text of a JSON object: `request.body`.
@@ -79,6 +85,8 @@ impl fmt::Debug for CodeCall {
             .field("code", &format_args!("{} bytes", self.code.len()))
             .field("user", &self.user)
             .field("assembly", &self.assembly)
+            .field("assembly_name", &self.assembly_name)
+            .field("part", &self.part)
             .field("body", &format_args!("{} bytes", self.body.len()))
             .field("limits", &self.limits)
             .finish()
@@ -86,14 +94,22 @@ impl fmt::Debug for CodeCall {
 }
 
 impl CodeCall {
-    /// The code of an assembly that is to run for a user, with an empty request and the default
-    /// limits.
+    /// The code of a part of an assembly that is to run for a user, with an empty request and the
+    /// default limits.
     #[must_use]
-    pub fn new(code: impl Into<Arc<str>>, user: User, assembly: AssemblyId) -> Self {
+    pub fn new(
+        code: impl Into<Arc<str>>,
+        user: User,
+        assembly: (AssemblyId, AssemblyRef),
+        part: RunPart,
+    ) -> Self {
+        let (assembly, assembly_name) = assembly;
         Self {
             code: code.into(),
             user: user.id,
             assembly,
+            assembly_name,
+            part,
             user_name: user.name,
             body: "{}".into(),
             limits: CodeLimits::default(),
@@ -268,7 +284,7 @@ pub enum CodeError {
     #[error("You have used up your {limit}. There is more at {reset}.")]
     QuotaExceeded {
         /// What she may use.
-        limit: String,
+        limit: Quota,
         /// When there is more.
         reset: Timestamp,
         /// How long that takes.
@@ -529,6 +545,19 @@ impl ServiceError {
     }
 }
 
+/// For native code, which has its services with `?`: what they raise and it doesn't catch is an
+/// exception of that type and message, what ends it is why it ended.
+impl From<ServiceError> for CodeError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Raised { exception, message } => {
+                Self::exception(exception.name(), message)
+            }
+            ServiceError::Ended(error) => error,
+        }
+    }
+}
+
 /// The types of the exceptions that services raise, named as in Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -559,5 +588,19 @@ impl ServiceException {
             Self::Permission => "PermissionError",
             Self::Runtime => "RuntimeError",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_raises_is_what_native_code_raises() {
+        let raised = ServiceError::raised(ServiceException::Lookup, "No such document.");
+        let expected = CodeError::exception("LookupError", "No such document.");
+        assert_eq!(CodeError::from(raised), expected);
+        let ended = ServiceError::Ended(CodeError::Unavailable);
+        assert_eq!(CodeError::from(ended), CodeError::Unavailable);
     }
 }

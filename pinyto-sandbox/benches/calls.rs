@@ -17,7 +17,9 @@ use std::{
 
 use async_trait::async_trait;
 use pinyto_core::{
+    assembly::{AssemblyRef, FunctionName},
     id::{AssemblyId, UserId},
+    run::RunPart,
     runtime::{CodeCall, CodeRuntime, Service, ServiceError, Services},
     user::{User, UserName},
 };
@@ -49,7 +51,12 @@ fn main() {
 
 fn call(user: i64, code: &str) -> CodeCall {
     let alice = User::new(UserId::new(user), UserName::parse("alice").unwrap());
-    CodeCall::new(code, alice, AssemblyId::new(1))
+    let assembly = (
+        AssemblyId::new(1),
+        AssemblyRef::parse("alice/Notes").unwrap(),
+    );
+    let part = RunPart::Function(FunctionName::parse("get").unwrap());
+    CodeCall::new(code, alice, assembly, part)
 }
 
 /// CPU time of this process, the server.

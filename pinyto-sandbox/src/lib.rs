@@ -47,11 +47,8 @@
 //! seen from the server. `turns`: whose code runs next. `call`: one call. `runtime`: all of it
 //! together.
 //!
-//! # Features
-//!
-//! | feature | default | what it adds |
-//! |---|---|---|
-//! | `testing` | no | `testing`: workers that misbehave, for tests and fuzz targets |
+//! There are no features to choose from: `__testing` is for this crate's own tests and fuzz targets, and no part of its
+//! interface.
 //!
 //! # Rust version
 //!
@@ -82,7 +79,8 @@ mod process;
 mod runtime;
 mod services;
 mod settings;
-#[cfg(all(target_os = "linux", any(test, feature = "testing")))]
+#[cfg(all(target_os = "linux", any(test, feature = "__testing")))]
+#[doc(hidden)]
 pub mod testing;
 #[cfg(target_os = "linux")]
 mod turns;

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use async_trait::async_trait;
 use libtest_mimic::{Arguments, Trial};
 use pinyto_core::{
+    assembly::{AssemblyRef, FunctionName},
     id::{AssemblyId, UserId},
+    run::RunPart,
     runtime::{
         CodeCall, CodeError, CodeRuntime, Service, ServiceError, ServiceException, Services,
     },
@@ -49,7 +51,12 @@ async fn without_the_allocator() {
         ("s = 'x'\nwhile True: s += s", false),
     ] {
         let alice = User::new(UserId::new(1), UserName::parse("alice").unwrap());
-        let call = CodeCall::new(code, alice, AssemblyId::new(1));
+        let assembly = (
+            AssemblyId::new(1),
+            AssemblyRef::parse("alice/Notes").unwrap(),
+        );
+        let part = RunPart::Function(FunctionName::parse("get").unwrap());
+        let call = CodeCall::new(code, alice, assembly, part);
         let outcome = runtime.run(&call, &Nothing).await.outcome;
         match outcome {
             Ok(answer) => assert!(fits, "{code}: {answer}"),

@@ -10,8 +10,12 @@ use pinyto_store::postgres::PostgresStore;
 
 async fn fresh() -> (Arc<dyn Store>, Database) {
     let database = pinyto_postgres_cluster::database().await;
-    let store = PostgresStore::open(database.url()).await.unwrap();
-    (Arc::new(store), database)
+    (again(&database).await, database)
 }
 
-store_contract!(fresh);
+/// As another server.
+async fn again(database: &Database) -> Arc<dyn Store> {
+    Arc::new(PostgresStore::open(database.url()).await.unwrap())
+}
+
+store_contract!(fresh, again);

@@ -10,12 +10,17 @@ use tempfile::TempDir;
 
 async fn fresh() -> (Arc<dyn Store>, TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("pinyto.db");
-    let url = format!("sqlite:{}?mode=rwc", path.display());
-    (Arc::new(SqliteStore::open(url).await.unwrap()), directory)
+    (again(&directory).await, directory)
 }
 
-store_contract!(fresh);
+/// As another process that has the file open.
+async fn again(directory: &TempDir) -> Arc<dyn Store> {
+    let path = directory.path().join("pinyto.db");
+    let url = format!("sqlite:{}?mode=rwc", path.display());
+    Arc::new(SqliteStore::open(url).await.unwrap())
+}
+
+store_contract!(fresh, again);
 
 /// The same for a database in memory.
 mod in_memory {

@@ -16,7 +16,7 @@ mod runtime;
 use std::{error::Error, sync::Arc, time::Duration};
 
 use pinyto_core::{
-    Cloud, Page,
+    Cloud, Page, Settings,
     assembly::{
         AssemblyName, AssemblyRef, AssemblySource, CallRequest, DataAccess, Function, FunctionName,
     },
@@ -61,24 +61,30 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The cloud, and the Python that has to be closed.
 async fn cloud(
+    store: Arc<MemoryStore>,
     server_key: ServerKey,
     functions: &[(&str, Native)],
 ) -> Result<(Cloud, Arc<PythonRuntime>), Box<dyn Error>> {
-    let store = Arc::new(MemoryStore::new());
     let python = Arc::new(PythonRuntime::builder().start().await?);
     let mut runtime = NativeFunctions::beside(python.clone());
-    let (app, words) = (UserName::parse("app")?, AssemblyName::parse("Words")?);
-    runtime
-        .offer(&*store, &app, &words, "Counts words.", functions)
-        .await?;
-    let cloud = Cloud::builder(store, server_key).runtime(Arc::new(runtime));
-    Ok((cloud.build()?, python))
+    let words = AssemblyRef::parse("app/Words").ok_or("no name")?;
+    let source = runtime.offer(&words, "Counts words.", functions)?;
+    let mut settings = Settings::default();
+    settings.reserved_user_names = vec![words.author.clone()];
+    let cloud = Cloud::builder(store, server_key)
+        .settings(settings)
+        .runtime(Arc::new(runtime))
+        .build()?;
+    // Fails if there is a user `app` who can log in.
+    cloud.publish_assembly(&words.author, &source).await?;
+    Ok((cloud, python))
 }
 
 /// Makes one call to each language; what to tell of it.
 async fn two_calls() -> Result<Vec<String>, Box<dyn Error>> {
     let server_key = ServerKey::generate(default_backend())?;
-    let (cloud, python) = cloud(server_key, &WORDS).await?;
+    let store = Arc::new(MemoryStore::new());
+    let (cloud, python) = cloud(store, server_key, &WORDS).await?;
     let device = DeviceKey::generate(default_backend())?;
     let token = logged_in(&cloud, "ada", &device).await?;
     let ada = cloud.session(&token).await?;

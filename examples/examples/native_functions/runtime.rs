@@ -2,11 +2,11 @@
 //!
 //! # Which code is native
 //!
-//! What the store says belongs to the application's assembly: an [`AssemblyId`] is given by the store,
-//! stays with its assembly and is never given again. Its author is a user without any key, so nobody
-//! logs in as her and nobody but this program saves or renames her assemblies. Nothing that an author
-//! writes makes her code native: whoever copies the text that stands for a native function has text,
-//! which Python runs.
+//! What is called as a function of the application's assembly: [`CodeCall`] names the assembly and the
+//! function. Its author is a user without any key, as `Cloud::publish_assembly` demands, so nobody logs in
+//! as her and nobody but this program saves or renames her assemblies. Nothing that an author writes
+//! makes her code native: whoever copies the text that stands for a native function has text, which
+//! Python runs.
 //!
 //! # What it may use
 //!
@@ -32,17 +32,13 @@ use std::{
 
 use async_trait::async_trait;
 use pinyto_core::{
-    assembly::{
-        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, DataAccess, Function,
-        FunctionName, SaveOutcome,
-    },
-    clock::{Clock as _, SystemClock},
-    id::{AssemblyId, UserId},
+    assembly::{AssemblyRef, AssemblySource, DataAccess, Function, FunctionName},
+    id::UserId,
+    run::RunPart,
     runtime::{
         Checked, CodeCall, CodeError, CodeLimit, CodeLimits, CodeRuntime, Execution, Service,
         ServiceError, Services,
     },
-    store::Store,
     user::UserName,
 };
 use serde_json::Value;
@@ -93,9 +89,8 @@ impl NativeCall<'_> {
             polled
         });
         let answered = answered.await.map_err(|error| match error {
-            ServiceError::Raised { exception, message } => raised(exception.name(), &message),
             ServiceError::Ended(error) => self.end(error),
-            other => raised("RuntimeError", &other.to_string()),
+            raised => raised.into(),
         })?;
         if answered.len() > self.limits.service_bytes {
             let limit = CodeLimit::ServiceBytes(self.limits.service_bytes);
@@ -139,7 +134,8 @@ impl NativeCall<'_> {
             self.meter().used += clock::now().saturating_sub(begun);
             // The panic itself is on stderr, with its place, by Rust's own hook.
             let polled = polled.unwrap_or_else(|_| {
-                Poll::Ready(Err(raised("RuntimeError", "The function panicked.")))
+                let panicked = CodeError::exception("RuntimeError", "The function panicked.");
+                Poll::Ready(Err(panicked))
             });
             if self.cpu_time() > self.limits.cpu_time {
                 let limit = CodeLimit::CpuTime(self.limits.cpu_time);
@@ -165,8 +161,7 @@ impl NativeCall<'_> {
 
 /// Runs the functions that the application offers, and everything else in another runtime.
 pub(crate) struct NativeFunctions {
-    /// By what stands for each in the store.
-    functions: HashMap<AssemblyId, HashMap<String, Native>>,
+    functions: HashMap<AssemblyRef, HashMap<FunctionName, Native>>,
     others: Arc<dyn CodeRuntime>,
     turns: Semaphore,
 }
@@ -182,54 +177,24 @@ impl NativeFunctions {
         }
     }
 
-    /// Has the functions called as those of the assembly `author/name`, which is made or brought up
-    /// to date. To be called before anybody is served.
-    pub(crate) async fn offer(
+    /// Has the functions called as those of the assembly. What it gives is to be published before
+    /// anybody is served, for users to install.
+    pub(crate) fn offer(
         &mut self,
-        store: &dyn Store,
-        author: &UserName,
-        name: &AssemblyName,
+        assembly: &AssemblyRef,
         description: &str,
         functions: &[(&str, Native)],
-    ) -> Result<(), Box<dyn Error>> {
-        let now = SystemClock.now();
-        let owner = store.users().ensure_keyless(author, now).await?;
-        if !store.keys().list(owner.id).await?.is_empty() {
-            return Err(format!("somebody can log in as {author}; take another name").into());
+    ) -> Result<AssemblySource, Box<dyn Error>> {
+        let (mut parts, mut natives) = (Vec::new(), HashMap::new());
+        for (name, native) in functions {
+            let function = FunctionName::parse(name)?;
+            parts.push(Function::new(function.clone(), stand_in(assembly, name)));
+            natives.insert(function, *native);
         }
-        let assembly = AssemblyRef {
-            author: author.clone(),
-            name: name.clone(),
-        };
-        let mut parts = Vec::new();
-        for (function, _) in functions {
-            let code = stand_in(&assembly, function);
-            parts.push(Function::new(FunctionName::parse(function)?, code));
-        }
-        let description = description.to_owned();
-        let source = AssemblySource::new(
-            name.clone(),
-            description,
-            parts,
-            Vec::new(),
-            DataAccess::All,
-        )?;
-        let limits = AuthorLimits::new(usize::MAX, u64::MAX);
-        let assemblies = store.assemblies();
-        let saved = assemblies
-            .save(owner.id, Some(name), &source, limits, now)
-            .await?;
-        if !matches!(saved, SaveOutcome::Created | SaveOutcome::Replaced) {
-            return Err(format!("{assembly} can't be saved").into());
-        }
-        let saved = assemblies.find(&assembly).await?;
-        let id = saved.ok_or("the assembly is gone")?.id;
-        let by_code = functions.iter().map(|(function, native)| {
-            let code = stand_in(&assembly, function);
-            (code, *native)
-        });
-        self.functions.insert(id, by_code.collect());
-        Ok(())
+        self.functions.insert(assembly.clone(), natives);
+        let (name, description) = (assembly.name.clone(), description.to_owned());
+        let source = AssemblySource::new(name, description, parts, Vec::new(), DataAccess::All);
+        Ok(source?)
     }
 
     async fn run_native(
@@ -273,8 +238,12 @@ impl CodeRuntime for NativeFunctions {
     }
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {
-        let ours = self.functions.get(&call.assembly);
-        match ours.and_then(|functions| functions.get(&*call.code)) {
+        let ours = self.functions.get(&call.assembly_name);
+        let native = match &call.part {
+            RunPart::Function(name) => ours.and_then(|functions| functions.get(name)),
+            _ => None,
+        };
+        match native {
             Some(function) => self.run_native(*function, call, services).await,
             None => self.others.run(call, services).await,
         }
@@ -290,10 +259,6 @@ fn stand_in(assembly: &AssemblyRef, function: &str) -> String {
 
 fn executed(outcome: Result<String, CodeError>, cpu_time: Duration) -> Execution {
     Execution::new(outcome, cpu_time)
-}
-
-fn raised(kind: &str, message: &str) -> CodeError {
-    CodeError::exception(kind, message)
 }
 
 /// The CPU time of this thread.

@@ -98,7 +98,8 @@ struct Caller {
 
 impl Served {
     async fn new() -> Self {
-        let (cloud, python) = cloud(keys::server(), &TRICKS).await.unwrap();
+        let store = Arc::new(MemoryStore::new());
+        let (cloud, python) = cloud(store, keys::server(), &TRICKS).await.unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let routes = routes::all(Api::new(cloud.clone()));
@@ -226,21 +227,14 @@ async fn nothing_that_an_author_writes_is_native() {
 }
 
 async fn nobody_may_be_able_to_log_in_as_the_author() {
-    let (store, python) = (MemoryStore::new(), PythonRuntime::builder());
-    let python = Arc::new(python.start().await.unwrap());
-    let (app, words) = (
-        UserName::parse("app").unwrap(),
-        AssemblyName::parse("Words").unwrap(),
-    );
+    let store = Arc::new(MemoryStore::new());
     store
         .users()
         .register(&given::new_user("app", 0))
         .await
         .unwrap();
-    let mut runtime = NativeFunctions::beside(python.clone());
-    let refused = runtime.offer(&store, &app, &words, "", &WORDS).await;
-    assert!(refused.unwrap_err().to_string().contains("log in as app"));
-    python.close(Duration::from_secs(5)).await;
+    let refused = cloud(store, keys::server(), &WORDS).await.unwrap_err();
+    assert!(refused.to_string().contains("taken"), "{refused}");
 }
 
 async fn a_user_is_booked_what_a_function_computes_and_not_what_it_waits() {

@@ -68,31 +68,19 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the store failed.
+    /// [`Error::Store`] if the store failed; [`Error::UserNameTaken`] if somebody can log in as
+    /// their author, which the reserved name excludes.
     pub async fn install_bundled_assemblies(&self) -> Result<(), Error> {
         let author = UserName::bundled_author();
-        let author = match self.store().users().find(&author).await? {
-            Some(author) => author,
-            None => {
-                self.store()
-                    .users()
-                    .ensure_keyless(&author, self.now())
-                    .await?
-            }
+        let limits = AuthorLimits {
+            assemblies: usize::MAX,
+            bytes: u64::MAX,
         };
-        let present = self.store().assemblies().list_of_author(author.id).await?;
         for source in bundled_assemblies()? {
-            if present.contains(&source) {
-                continue;
+            if let Some(author) = self.unless_published(&author, &source).await? {
+                self.save_as(author, Some(source.name()), &source, limits)
+                    .await?;
             }
-            let limits = AuthorLimits {
-                assemblies: usize::MAX,
-                bytes: u64::MAX,
-            };
-            let (replaces, assemblies) = (Some(source.name()), self.store().assemblies());
-            assemblies
-                .save(author.id, replaces, &source, limits, self.now())
-                .await?;
         }
         Ok(())
     }

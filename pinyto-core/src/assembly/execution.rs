@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AssemblyRef, CallAnswer, CallRequest, FunctionName};
+use super::{AssemblyRef, CallAnswer, CallRequest};
 use crate::{
     cloud::Cloud,
     document::{CallServices, Scope},
@@ -24,6 +24,8 @@ pub(crate) struct Task {
     pub(crate) assembly: AssemblyId,
     /// What that is called now.
     pub(crate) assembly_name: AssemblyRef,
+    /// Which of its functions or jobs it is.
+    pub(crate) part: RunPart,
     /// Whether it sees only the documents that its assembly stored.
     pub(crate) only_own_data: bool,
     /// The hosts it may reach, if the assembly names them.
@@ -41,12 +43,14 @@ impl Cloud {
             user: task.user.id,
             assembly: task.only_own_data.then_some(task.assembly),
         };
-        let (assembly, hosts) = (task.assembly_name, task.http_hosts);
+        let (assembly, hosts) = (task.assembly_name.clone(), task.http_hosts);
         let services = CallServices::new(self.clone(), task.run, scope, assembly, hosts);
         let call = CodeCall {
             code: task.code,
             user: task.user.id,
             assembly: task.assembly,
+            assembly_name: task.assembly_name,
+            part: task.part,
             user_name: task.user.name,
             body: task.request.text(),
             limits: self.settings().code_limits.clone(),
@@ -77,12 +81,11 @@ impl Cloud {
     pub(super) async fn run_function(
         &self,
         runtime: &dyn CodeRuntime,
-        name: FunctionName,
         task: Task,
     ) -> Result<CallAnswer, Error> {
         let (id, started_at) = (task.run, self.now());
         let (user, assembly) = (task.user.id, task.assembly);
-        let assembly_name = task.assembly_name.clone();
+        let (assembly_name, part) = (task.assembly_name.clone(), task.part.clone());
         let begun = tokio::time::Instant::now();
         let execution = self.execute(runtime, task).await;
         let answer = match execution.outcome {
@@ -105,7 +108,7 @@ impl Cloud {
             user,
             assembly,
             assembly_name,
-            part: RunPart::Function(name),
+            part,
             started_at,
             duration: begun.elapsed(),
             cpu_time: execution.cpu_time,

@@ -4,6 +4,7 @@ mod bundled;
 mod call;
 mod execution;
 mod name;
+mod publish;
 mod repository;
 mod service;
 
@@ -437,6 +438,7 @@ impl Assembly {
 
 /// What it takes to run a function of an assembly that a user has installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InstalledFunction {
     /// The assembly it belongs to.
     pub assembly: AssemblyId,
@@ -446,6 +448,20 @@ pub struct InstalledFunction {
     pub http_hosts: Option<Vec<HostPattern>>,
     /// The Python source of its body; `None` if the assembly has no such function.
     pub code: Option<Arc<str>>,
+}
+
+impl InstalledFunction {
+    /// The code of a function, if the assembly has it. It sees only what the assembly stored, and may
+    /// fetch from all hosts that the operator allows.
+    #[must_use]
+    pub const fn new(assembly: AssemblyId, code: Option<Arc<str>>) -> Self {
+        Self {
+            assembly,
+            only_own_data: true,
+            http_hosts: None,
+            code,
+        }
+    }
 }
 
 /// What a list says about an assembly.

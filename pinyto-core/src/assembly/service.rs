@@ -1,14 +1,15 @@
 use tokio::task::JoinError;
 
 use super::{
-    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, CallAnswer, CallRequest,
-    FunctionName, InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
+    Assembly, AssemblyName, AssemblyRef, AssemblySource, AssemblySummary, AuthorLimits, CallAnswer,
+    CallRequest, FunctionName, InstallOutcome, InvalidAssembly, SaveOutcome, execution::Task,
 };
 use crate::{
     Page,
     cloud::Cloud,
-    error::Error,
+    error::{Error, Limited},
     id::UserId,
+    run::RunPart,
     runtime::CodeError,
     session::{Session, SessionClaim},
 };
@@ -32,16 +33,20 @@ impl Cloud {
         replaces: Option<&AssemblyName>,
         source: &AssemblySource,
     ) -> Result<(), Error> {
-        if self.runtime().is_some() {
-            // In a task, because what it uses is booked also if the caller goes away.
-            let (cloud, author, source) = (self.clone(), session.user.id, source.clone());
-            let checking = self
-                .tasks()
-                .spawn(async move { cloud.check_code(author, &source).await });
-            checking.await.map_err(broken_off)??;
-        }
-        let limits = self.settings().author_limits;
-        let (assemblies, author) = (self.store().assemblies(), session.user.id);
+        let (author, limits) = (session.user.id, self.settings().author_limits);
+        self.check_code_in_task(author, source).await?;
+        self.save_as(author, replaces, source, limits).await
+    }
+
+    /// Saves what the author may save, and says why not if she may not.
+    pub(super) async fn save_as(
+        &self,
+        author: UserId,
+        replaces: Option<&AssemblyName>,
+        source: &AssemblySource,
+        limits: AuthorLimits,
+    ) -> Result<(), Error> {
+        let assemblies = self.store().assemblies();
         let saved = assemblies
             .save(author, replaces, source, limits, self.now())
             .await?;
@@ -53,14 +58,30 @@ impl Cloud {
             }
             SaveOutcome::NameTaken => Err(Error::AssemblyNameTaken),
             SaveOutcome::LimitReached => Err(Error::LimitReached {
-                things: "assemblies",
+                things: Limited::Assemblies,
                 limit: limits.assemblies as u64,
             }),
             SaveOutcome::TooManyBytes => Err(Error::LimitReached {
-                things: "bytes of assemblies",
+                things: Limited::AssemblyBytes,
                 limit: limits.bytes,
             }),
         }
+    }
+
+    /// Checks the code in a task, because what it uses is booked also if the caller goes away.
+    pub(super) async fn check_code_in_task(
+        &self,
+        author: UserId,
+        source: &AssemblySource,
+    ) -> Result<(), Error> {
+        if self.runtime().is_none() {
+            return Ok(());
+        }
+        let (cloud, source) = (self.clone(), source.clone());
+        let checking = self
+            .tasks()
+            .spawn(async move { cloud.check_code(author, &source).await });
+        checking.await.map_err(broken_off)?
     }
 
     /// Refuses code that can't be run. Looking at it is booked to its author.
@@ -192,7 +213,7 @@ impl Cloud {
             }
             InstallOutcome::NotFound => Err(Error::UnknownAssembly),
             InstallOutcome::LimitReached => Err(Error::LimitReached {
-                things: "installed assemblies",
+                things: Limited::InstalledAssemblies,
                 limit: limit as u64,
             }),
         }
@@ -249,16 +270,17 @@ impl Cloud {
             user: session.user,
             assembly: found.assembly,
             assembly_name: assembly.clone(),
+            part: RunPart::Function(function.clone()),
             only_own_data: found.only_own_data,
             http_hosts: found.http_hosts,
             code,
             request: request.clone(),
         };
         // In a task, because what it uses is booked also if the caller goes away.
-        let (cloud, name) = (self.clone(), function.clone());
+        let cloud = self.clone();
         let running = self
             .tasks()
-            .spawn(async move { cloud.run_function(runtime.as_ref(), name, task).await });
+            .spawn(async move { cloud.run_function(runtime.as_ref(), task).await });
         running.await.map_err(broken_off)?
     }
 }

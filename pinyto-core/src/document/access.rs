@@ -15,7 +15,7 @@ use crate::{
     assembly::AssemblyRef,
     clock::Timestamp,
     cloud::Cloud,
-    error::Error,
+    error::{Error, Limited},
     job::{EnqueueOutcome, Hold, JobRef},
     query::{Path, Query},
     store::StoreError,
@@ -196,7 +196,7 @@ impl DocumentAccess {
                 Ok(id)
             }
             InsertOutcome::NotQueued(EnqueueOutcome::LimitReached) => Err(Error::LimitReached {
-                things: "queued runs of jobs",
+                things: Limited::QueuedJobs,
                 limit: limit as u64,
             }),
             InsertOutcome::NotQueued(_) => Err(Error::UnknownJob),

@@ -32,8 +32,9 @@ impl JobFailure {
     }
 }
 
-/// What became of a claimed run.
+/// What became of a claimed run. What it means for an entry is [`JobEntry::complete`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Completion {
     /// It ran to its end.
     Succeeded,
@@ -53,8 +54,9 @@ pub enum Completion {
 
 /// When something is to be run, and what became of it so far: the part of an entry that rules
 /// change. The rules are methods here; a store reads an entry, applies one of them and writes it
-/// back, all in one transaction.
+/// back, all in one transaction. It makes what it has read of [`JobEntry::new`], field by field.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobEntry {
     /// Why.
     pub trigger: Trigger,

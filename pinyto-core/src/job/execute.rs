@@ -4,7 +4,7 @@ use super::ClaimedJob;
 use crate::{
     assembly::{CallRequest, Task},
     cloud::Cloud,
-    run::RunId,
+    run::{RunId, RunPart},
     runtime::{CodeRuntime, Execution},
 };
 
@@ -21,6 +21,7 @@ impl Cloud {
             user: job.user.clone(),
             assembly: job.assembly,
             assembly_name: job.job.assembly.clone(),
+            part: RunPart::Job(job.job.name.clone()),
             only_own_data: job.only_own_data,
             http_hosts: job.http_hosts.clone(),
             code: job.code.as_str().into(),

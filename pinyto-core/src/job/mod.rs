@@ -127,6 +127,7 @@ impl fmt::Display for JobRef {
 
 /// Why a job is to be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Trigger {
     /// The assembly is installed and lists it.
     Schedule,
@@ -203,6 +204,7 @@ pub struct Lease {
 
 /// A job that the claimer is to run now.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClaimedJob {
     /// What entitles to it.
     pub lease: Lease,
@@ -226,6 +228,35 @@ pub struct ClaimedJob {
     pub planned_at: Timestamp,
     /// When the try before this began, if it was lost with its server.
     pub lost: Option<Timestamp>,
+}
+
+impl ClaimedJob {
+    /// The job of an entry that [was claimed](JobEntry::claim), and its code, for the user. It sees
+    /// only what its assembly stored, may fetch from all hosts that the operator allows, and no try
+    /// before it was lost.
+    #[must_use]
+    pub fn new(
+        lease: Lease,
+        user: User,
+        job: (AssemblyId, JobRef),
+        code: String,
+        entry: &JobEntry,
+    ) -> Self {
+        let (assembly, job) = job;
+        Self {
+            lease,
+            user,
+            assembly,
+            job,
+            only_own_data: true,
+            http_hosts: None,
+            code,
+            attempt: entry.attempts,
+            trigger: entry.trigger,
+            planned_at: entry.planned_at,
+            lost: None,
+        }
+    }
 }
 
 /// How it stands with one job of a user.

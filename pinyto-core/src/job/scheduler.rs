@@ -11,6 +11,7 @@ use crate::{
     clock::Timestamp,
     cloud::Cloud,
     error::Error,
+    restart::{Restarts, caught},
     run::{Run, RunError, RunId, RunOutcome, RunPart},
     runtime::{CodeError, CodeRuntime, Execution},
 };
@@ -93,13 +94,25 @@ impl Scheduler {
     /// more, lets what runs finish for [`SchedulerSettings::grace`], and puts back what has not,
     /// so that another server takes over at once.
     ///
+    /// If looking for what is due panics, as the store may, it looks again after a pause, which grows
+    /// from a second to a minute; a run that panics ends alone.
+    ///
     /// A future that is dropped instead leaves its leases to expire.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         tokio::pin!(shutdown);
         let (stop, stopping) = watch::channel(false);
         let mut running = JoinSet::new();
+        let mut restarts = Restarts::of("the scheduler of jobs");
         loop {
-            let pause = self.start_due(&mut running, &stopping).await;
+            let started = caught(self.start_due(&mut running, &stopping)).await;
+            let Ok(pause) = started else {
+                // Jobs that run go on, and nothing makes it look again before.
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => break,
+                    () = restarts.pause() => continue,
+                }
+            };
             let has_room = running.len() < self.settings.concurrent;
             tokio::select! {
                 biased;

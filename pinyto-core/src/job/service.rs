@@ -2,7 +2,7 @@ use super::{EnqueueOutcome, JobRef, JobState};
 use crate::{
     Page,
     cloud::Cloud,
-    error::Error,
+    error::{Error, Limited},
     session::{Session, SessionClaim},
 };
 
@@ -31,7 +31,7 @@ impl Cloud {
             EnqueueOutcome::NotInstalled => Err(Error::AssemblyNotInstalled),
             EnqueueOutcome::UnknownJob => Err(Error::UnknownJob),
             EnqueueOutcome::LimitReached => Err(Error::LimitReached {
-                things: "queued runs of jobs",
+                things: Limited::QueuedJobs,
                 limit: limit as u64,
             }),
         }

@@ -19,11 +19,32 @@ use crate::{
 
 /// A key that is to be registered.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct NewKey {
     /// The public half.
     pub material: KeyMaterial,
     /// What the user calls the device, if she said.
     pub label: Option<KeyLabel>,
+}
+
+impl NewKey {
+    /// A key without a label.
+    #[must_use]
+    pub fn new(material: impl Into<KeyMaterial>) -> Self {
+        Self {
+            material: material.into(),
+            label: None,
+        }
+    }
+
+    /// The same key with a label, or without one.
+    #[must_use]
+    pub fn labelled(self, label: impl Into<Option<KeyLabel>>) -> Self {
+        Self {
+            label: label.into(),
+            ..self
+        }
+    }
 }
 
 /// A registered key.

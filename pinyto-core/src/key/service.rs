@@ -4,7 +4,7 @@ use super::{AddKeyOutcome, Key, KeyChange, KeyHash, NewKey};
 use crate::{
     audit::Event,
     cloud::Cloud,
-    error::Error,
+    error::{Error, Limited},
     session::{Session, SessionClaim},
 };
 
@@ -95,7 +95,7 @@ impl Cloud {
             AddKeyOutcome::AlreadyRegistered => Err(Error::KeyAlreadyRegistered),
             AddKeyOutcome::SessionEnded => Err(Error::UnknownToken),
             AddKeyOutcome::LimitReached => Err(Error::LimitReached {
-                things: "keys",
+                things: Limited::Keys,
                 limit: limit as u64,
             }),
         }

@@ -18,6 +18,7 @@ use crate::{id::KeyId, user::User};
 
 /// A user's account at the keyserver.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Account {
     /// Whose account it is.
     pub user: User,
@@ -29,4 +30,23 @@ pub struct Account {
     pub password_hash: PasswordHash,
     /// The private half of the key, sealed under the password.
     pub sealed_key: SealedKey,
+}
+
+impl Account {
+    /// The account of a user whose key is not active.
+    #[must_use]
+    pub const fn new(
+        user: User,
+        key: KeyId,
+        password_hash: PasswordHash,
+        sealed_key: SealedKey,
+    ) -> Self {
+        Self {
+            user,
+            key,
+            active: false,
+            password_hash,
+            sealed_key,
+        }
+    }
 }

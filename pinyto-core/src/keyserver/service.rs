@@ -17,7 +17,7 @@ use crate::{
     key::NewKey,
     session::Session,
     store::StoreError,
-    user::{NewUser, RegisterOutcome, User, UserName, refuse_reserved},
+    user::{NewUser, RegisterOutcome, User, UserName},
 };
 
 /// A challenge that was posed and answered here.
@@ -40,7 +40,7 @@ impl Cloud {
         name: UserName,
         password: Password,
     ) -> Result<User, Error> {
-        refuse_reserved(&name)?;
+        self.refuse_reserved(&name)?;
         if self.store().users().find(&name).await?.is_some() {
             return Err(Error::UserNameTaken);
         }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use super::{MemoryStore, State, UserState};
@@ -67,17 +65,12 @@ impl UserRepository for MemoryStore {
     async fn usage(&self, user: UserId) -> Result<Option<Usage>, StoreError> {
         Ok(self.lock().users.get(&user).map(|found| found.usage))
     }
-
-    async fn book_cpu_time(&self, user: UserId, used: Duration) -> Result<(), StoreError> {
-        if let Some(found) = self.lock().users.get_mut(&user) {
-            found.usage.cpu_time = found.usage.cpu_time.saturating_add(used);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::testing::given;
 
@@ -87,7 +80,7 @@ mod tests {
         let hugo = given::name("hugo");
         let user = store.ensure_keyless(&hugo, given::at(0)).await.unwrap().id;
         for used in [Duration::from_secs(1), Duration::MAX] {
-            store.book_cpu_time(user, used).await.unwrap();
+            given::booked(&store, user, used).await;
         }
         let usage = store.usage(user).await.unwrap().unwrap();
         assert_eq!(usage.cpu_time, Duration::MAX);

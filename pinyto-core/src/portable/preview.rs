@@ -114,6 +114,9 @@ impl Needs {
         if is_here && settings.user.is_none() {
             return Ok(Some(format!("The file can't be taken: {}.", taken(user))));
         }
+        if !is_here && settings.reserve(user) {
+            return Ok(Some(format!("Nobody can have the name {user}.")));
+        }
         if !is_here && !self.has_active_key {
             return Ok(Some(format!(
                 "There is no user {user}, and no active key with which she could log in: let her register first."

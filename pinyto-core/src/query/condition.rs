@@ -103,6 +103,7 @@ impl fmt::Debug for Predicate {
 
 /// What one member of an array has to be like.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum ElemMatch {
     /// `{"$elemMatch": {"$gt": 1, "$lt": 5}}`: all of these hold for the member itself, which is
     /// not looked into if it is an array.

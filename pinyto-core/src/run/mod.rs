@@ -154,11 +154,23 @@ impl PartKind {
 
 /// What became of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RunOutcome {
     /// The code returned.
     Succeeded,
     /// It didn't.
     Failed(RunError),
+}
+
+impl RunOutcome {
+    /// Why it failed, if it did.
+    #[must_use]
+    pub const fn error(&self) -> Option<&RunError> {
+        match self {
+            Self::Succeeded => None,
+            Self::Failed(error) => Some(error),
+        }
+    }
 }
 
 /// The exceptions that Python has, and those of its modules that code can raise.

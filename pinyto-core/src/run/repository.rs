@@ -40,12 +40,24 @@ pub struct RunBatch {
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Recorded {
     /// The figures of the users in [`RunBatch::cpu`], as they are now.
     pub figures: Vec<HourUsage>,
     /// The users of the batch of whom nothing was recorded, because they were busy. What is theirs
     /// has to come again, in another batch.
     pub kept_back: BTreeSet<UserId>,
+}
+
+impl Recorded {
+    /// All of the batch, with the figures of its users.
+    #[must_use]
+    pub const fn new(figures: Vec<HourUsage>) -> Self {
+        Self {
+            figures,
+            kept_back: BTreeSet::new(),
+        }
+    }
 }
 
 /// CPU time that a user has used within one hour.

@@ -1,7 +1,8 @@
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, panic::resume_unwind, sync::Arc, time::Duration};
 
 use tokio::{
     sync::OwnedMutexGuard,
+    task::JoinError,
     time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
 };
 
@@ -13,6 +14,7 @@ use crate::{
     error::Error,
     id::UserId,
     quota::hour_of,
+    restart::restarted,
     session::SessionClaim,
 };
 
@@ -77,11 +79,16 @@ impl Cloud {
 
     /// Writes all that waits for nobody now.
     async fn flush_free(&self) -> Result<(), Error> {
+        self.try_free().await.map_err(|_| Error::ShuttingDown)?
+    }
+
+    /// The same, and says if that panicked.
+    async fn try_free(&self) -> Result<Result<(), Error>, JoinError> {
         let log = self.run_log();
         if let Ok(_nobody_writes) = log.writing.try_lock()
             && log.is_written()
         {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let cloud = self.clone();
         in_a_task(async move {
@@ -93,6 +100,11 @@ impl Cloud {
 
     /// Tries once for each user who has to be waited for to write what is hers.
     async fn flush_busy(&self) -> Result<(), Error> {
+        self.try_busy().await.map_err(|_| Error::ShuttingDown)?
+    }
+
+    /// The same, and says if that panicked.
+    async fn try_busy(&self) -> Result<Result<(), Error>, JoinError> {
         let cloud = self.clone();
         in_a_task(async move {
             let log = cloud.run_log();
@@ -122,7 +134,8 @@ impl Cloud {
                 return Ok(());
             }
             let cloud = self.clone();
-            in_a_task(async move { cloud.write_free(turn).await }).await
+            let written = in_a_task(async move { cloud.write_free(turn).await });
+            written.await.map_err(|_| Error::ShuttingDown)?
         };
         if let Ok(Err(error)) = timeout(READERS_PATIENCE, flush).await {
             tracing::warn!(?error, "can't write runs and CPU time");
@@ -154,12 +167,15 @@ impl Cloud {
 
     /// Writes runs whenever enough have gathered, at least every second, until `shutdown` is
     /// ready, and then what is left. For the embedding program to spawn.
+    ///
+    /// If writing panics, as the store may, it begins again after a pause, which grows from a second to
+    /// a minute. Nothing of what was to be written is lost by that, unless too much gathers.
     pub async fn keep_runs(&self, shutdown: impl Future<Output = ()> + Send) {
         tokio::select! {
             biased;
             () = shutdown => {}
-            () = self.keep_free() => {}
-            () = self.keep_busy() => {}
+            () = restarted("writing runs", || self.keep_free()) => {}
+            () = restarted("writing runs of busy users", || self.keep_busy()) => {}
         }
         self.write_last_runs().await;
     }
@@ -194,7 +210,7 @@ impl Cloud {
                 _ = periods.tick() => {}
             }
             // While the store works more may come than one batch takes.
-            while told(self.flush_free().await) && log.has_enough() {}
+            while told(with_its_panic(self.try_free().await)) && log.has_enough() {}
         }
     }
 
@@ -203,7 +219,7 @@ impl Cloud {
         loop {
             sleep(PERIOD).await;
             if self.run_log().to_wait_for() > 0 {
-                told(self.flush_busy().await);
+                told(with_its_panic(self.try_busy().await));
             }
         }
     }
@@ -293,9 +309,16 @@ impl Cloud {
 /// Does it also if nobody waits for it any more.
 async fn in_a_task(
     work: impl Future<Output = Result<(), Error>> + Send + 'static,
-) -> Result<(), Error> {
-    let done = tokio::spawn(work).await;
-    done.map_err(|_| Error::ShuttingDown)?
+) -> Result<Result<(), Error>, JoinError> {
+    tokio::spawn(work).await
+}
+
+/// What a task has done. Panics as it did.
+fn with_its_panic(done: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {
+    done.unwrap_or_else(|ended| match ended.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => Err(Error::ShuttingDown),
+    })
 }
 
 /// Whether it was written.

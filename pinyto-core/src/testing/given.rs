@@ -198,6 +198,13 @@ pub async fn recorded(
     }
 }
 
+/// Books CPU time that was used for the user in the first hour.
+pub async fn booked(store: &dyn Store, user: UserId, used: Duration) {
+    let hour = 0;
+    let batch = batch(Vec::new(), vec![CpuBooking { user, hour, used }]);
+    recorded(store, batch, RunRetention::default(), at(0)).await;
+}
+
 /// A successful run of the assembly's job `tidy` with the identifier [`run_id`]`(n)`, begun at
 /// [`at`]`(n)`.
 #[must_use]

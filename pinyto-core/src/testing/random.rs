@@ -13,6 +13,7 @@ use crate::{
 };
 
 /// Chance that is the same in each run: Knuth's MMIX generator.
+#[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {

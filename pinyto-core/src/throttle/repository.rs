@@ -74,6 +74,7 @@ pub struct Attempt {
 
 /// Whether the outcome of a try may be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Settled {
     /// If not, somebody has failed too often: the try counts for nobody, and nobody may learn
     /// what would have become of it.
@@ -81,6 +82,17 @@ pub struct Settled {
     /// When each of the attempt's subjects will have paid for all failures, in their order; not
     /// later than [`Attempt::at`] if it owes nothing.
     pub paid_at: Vec<Timestamp>,
+}
+
+impl Settled {
+    /// Whether the outcome may be told, and when each subject will have paid.
+    #[must_use]
+    pub const fn new(is_allowed: bool, paid_at: Vec<Timestamp>) -> Self {
+        Self {
+            is_allowed,
+            paid_at,
+        }
+    }
 }
 
 impl Attempt {

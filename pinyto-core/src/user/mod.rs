@@ -3,8 +3,6 @@
 mod repository;
 mod service;
 
-pub(crate) use service::refuse_reserved;
-
 use std::{fmt, str::FromStr};
 
 pub use repository::{NewUser, RegisterOutcome, UserRepository};
@@ -106,11 +104,20 @@ impl UserName {
     }
 
     /// Whether nobody may register this name (it is part of a fixed route, or the bundled author's).
+    /// A program reserves names of its own with
+    /// [`Settings::reserved_user_names`](crate::Settings::reserved_user_names).
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         RESERVED
             .iter()
             .any(|reserved| self.0.eq_ignore_ascii_case(reserved))
+    }
+
+    /// Whether a program that reserves these names reserves this one, in any case.
+    pub(crate) fn is_among(&self, reserved: &[Self]) -> bool {
+        reserved
+            .iter()
+            .any(|reserved| self.0.eq_ignore_ascii_case(&reserved.0))
     }
 
     pub(crate) fn bundled_author() -> Self {

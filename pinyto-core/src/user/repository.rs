@@ -5,6 +5,7 @@ use crate::{clock::Timestamp, id::UserId, key::NewKey, store::StoreError, usage:
 
 /// What a registration brings.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct NewUser {
     /// The wanted name.
     pub name: UserName,
@@ -14,6 +15,19 @@ pub struct NewUser {
     pub further_keys: Vec<NewKey>,
     /// When.
     pub at: Timestamp,
+}
+
+impl NewUser {
+    /// A registration of that name with a first key.
+    #[must_use]
+    pub const fn new(name: UserName, key: NewKey, at: Timestamp) -> Self {
+        Self {
+            name,
+            key,
+            further_keys: Vec::new(),
+            at,
+        }
+    }
 }
 
 /// What became of a registration.
@@ -60,15 +74,4 @@ pub trait UserRepository: Send + Sync {
     ///
     /// [`StoreError`] if the store failed.
     async fn usage(&self, user: UserId) -> Result<Option<Usage>, StoreError>;
-
-    /// Adds to the CPU time the user has used; nothing happens if there is no such user.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store failed.
-    async fn book_cpu_time(
-        &self,
-        user: UserId,
-        used: std::time::Duration,
-    ) -> Result<(), StoreError>;
 }

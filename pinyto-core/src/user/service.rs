@@ -13,7 +13,7 @@ impl Cloud {
     ///
     /// [`Error::ReservedUserName`] or [`Error::UserNameTaken`].
     pub async fn register(&self, name: UserName, public_key: PublicKey) -> Result<User, Error> {
-        refuse_reserved(&name)?;
+        self.refuse_reserved(&name)?;
         let key = NewKey {
             material: public_key.into(),
             label: None,
@@ -36,12 +36,13 @@ impl Cloud {
             RegisterOutcome::NameTaken => Err(Error::UserNameTaken),
         }
     }
-}
 
-pub(crate) fn refuse_reserved(name: &UserName) -> Result<(), Error> {
-    if name.is_reserved() {
-        Err(Error::ReservedUserName)
-    } else {
-        Ok(())
+    /// Refuses names that nobody can register here.
+    pub(crate) fn refuse_reserved(&self, name: &UserName) -> Result<(), Error> {
+        if name.is_reserved() || name.is_among(&self.settings().reserved_user_names) {
+            Err(Error::ReservedUserName)
+        } else {
+            Ok(())
+        }
     }
 }

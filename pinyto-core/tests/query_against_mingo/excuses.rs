@@ -255,6 +255,7 @@ fn in_member(wanted: &ElemMatch, member: &Value) -> Option<Excuse> {
             let document = json!({ "field": member });
             all.iter().find_map(|one| at_path(&path, one, &document))
         }
+        _ => None,
     }
 }
 

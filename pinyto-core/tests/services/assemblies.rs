@@ -3,13 +3,17 @@
 use pinyto_core::{
     Page,
     assembly::{
-        AssemblySource, CallRequest, DataAccess, Function, Job, Schedule, bundled_assemblies,
+        AssemblySource, AuthorLimits, CallRequest, DataAccess, Function, Job, Schedule,
+        bundled_assemblies,
     },
     testing::given,
 };
 use proptest::prelude::*;
 
-use crate::support::{World, code, settings};
+use crate::{
+    scripted::Scripted,
+    support::{World, code, settings},
+};
 
 #[tokio::test]
 async fn an_author_saves_renames_and_deletes_and_users_follow() {
@@ -205,6 +209,77 @@ async fn bundled_assemblies_are_there_once_and_as_this_version_has_them() {
     assert!(bundled_assemblies().unwrap().contains(&after.source));
     let installed = world.cloud.list_installed_assemblies(&hugo).await.unwrap();
     assert_eq!(installed.len(), 1, "who has it keeps it");
+}
+
+#[tokio::test]
+async fn a_program_publishes_what_is_there_as_it_has_it_and_as_nobodys_who_logs_in() {
+    let mut settings = settings();
+    settings.author_limits = AuthorLimits::new(1, 1000);
+    settings.reserved_user_names = vec![given::name("app")];
+    let world = World::with(settings);
+    let hugo = world.session_of_new("hugo").await;
+    let app = given::name("app");
+    let words = given::assembly_ref("app/Words");
+    let older = given::source_with("Words", "older", &[("count", "return 1")]);
+    for _ in 0..2 {
+        world.cloud.publish_assembly(&app, &older).await.unwrap();
+        let read = world.cloud.assembly_source(&hugo, &words).await.unwrap();
+        assert_eq!(read.source, older);
+    }
+    world.cloud.install_assembly(&hugo, &words).await.unwrap();
+
+    let newer = given::source_with("Words", "newer", &[("count", "return 2")]);
+    world.cloud.publish_assembly(&app, &newer).await.unwrap();
+    let read = world.cloud.assembly_source(&hugo, &words).await.unwrap();
+    assert_eq!(read.source, newer);
+    let installed = world.cloud.list_installed_assemblies(&hugo).await.unwrap();
+    assert_eq!(installed.len(), 1, "who has it keeps it");
+    let author = world.store().users().find(&app).await.unwrap().unwrap();
+    let keys = world.store().keys().list(author.id).await.unwrap();
+    assert!(keys.is_empty());
+
+    // What an author may keep holds for the program, too.
+    let second = given::source_with("Second", "", &[]);
+    let refused = world.cloud.publish_assembly(&app, &second).await;
+    assert_eq!(code(refused), "limit_reached");
+    let long = "x".repeat(1000);
+    let large = given::source_with("Words", &long, &[]);
+    let refused = world.cloud.publish_assembly(&app, &large).await;
+    assert_eq!(code(refused), "limit_reached");
+    let read = world.cloud.assembly_source(&hugo, &words).await.unwrap();
+    assert_eq!(read.source, newer);
+}
+
+#[tokio::test]
+async fn a_program_overwrites_nothing_of_a_users_and_publishes_no_code_that_cant_run() {
+    let script = Scripted::new();
+    let world = World::scripted(&script);
+    let hugo = world.session_of_new("hugo").await;
+    let hers = given::source_with("Notes", "hers", &[("get", "return 1")]);
+    let saved = world.cloud.save_assembly(&hugo, None, &hers).await;
+    saved.unwrap();
+    let other = given::source_with("Notes", "other", &[("get", "return 2")]);
+    for (author, expected) in [
+        ("hugo", "user_name_taken"),
+        ("keyserver", "reserved_user_name"),
+        ("Pinyto", "reserved_user_name"),
+    ] {
+        let author = given::name(author);
+        let refused = world.cloud.publish_assembly(&author, &other).await;
+        assert_eq!(code(refused), expected, "{author}");
+    }
+    let notes = given::assembly_ref("hugo/Notes");
+    let read = world.cloud.assembly_source(&hugo, &notes).await.unwrap();
+    assert_eq!(read.source, hers);
+
+    script.cant_run("return )");
+    let wrong = given::source_with("Wrong", "", &[("get", "return )")]);
+    let app = given::name("app");
+    let refused = world.cloud.publish_assembly(&app, &wrong).await;
+    assert_eq!(code(refused), "invalid_assembly");
+    let wrong = given::assembly_ref("app/Wrong");
+    let read = world.cloud.assembly_source(&hugo, &wrong).await;
+    assert_eq!(code(read), "unknown_assembly");
 }
 
 fn name() -> impl Strategy<Value = String> {

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use pinyto_core::{Cloud, Page, assembly::CallRequest, store::Store, testing::given};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 
 use crate::{
     scripted::Scripted,
@@ -97,4 +101,61 @@ async fn a_cloud_closes_when_the_calls_that_nobody_waits_for_have_ended() {
     let closed = world.cloud.close(PATIENCE).await;
     assert_eq!((closed.unfinished, closed.is_written), (0, true));
     assert_eq!(written().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_part_survives_its_own_panics_and_then_does_what_it_is_for() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    let hugo = world.hugo_with_jobs(&[("tidy", "tidy up", 10)]).await;
+    let old = world.session_of_new("erna").await;
+    world.clock.advance(IDLE * 2);
+    let all = ["next_due", "record", "end_unused_since"];
+    store.panics.lock().unwrap().extend(all.map(|one| (one, 2)));
+    let begun = Instant::now();
+    let (stop, background) = spawned(&world.cloud);
+    let written = async || {
+        let runs = world.store().runs();
+        let runs = runs.list_of_user(hugo.user.id, None, Page::first(9)).await;
+        runs.unwrap().len()
+    };
+    until(async || written().await == 1).await;
+    // The scheduler has paused for 1 s and for 2 s, and so has what writes runs.
+    assert!(begun.elapsed() >= Duration::from_secs(6));
+    assert_eq!(script.calls().len(), 1);
+    let sessions = world.store().sessions();
+    until(async || sessions.find(old.id).await.unwrap().is_none()).await;
+    let left: usize = store.panics.lock().unwrap().values().sum();
+    assert_eq!(left, 0);
+
+    // One that never gets over it neither keeps the others from their work nor all from ending.
+    store.panics.lock().unwrap().insert("next_due", usize::MAX);
+    let late = world.session_of_new("fred").await;
+    world.clock.advance(IDLE * 2);
+    sleep(Duration::from_secs(2 * 3600)).await;
+    assert!(sessions.find(late.id).await.unwrap().is_none());
+    drop(stop);
+    background.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_run_go_on_when_the_scheduler_panics() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    let hugo = world.hugo_with_jobs(&[("slow", "wait", 10)]).await;
+    let (stop, background) = spawned(&world.cloud);
+    until(async || script.running() == 1).await;
+    store.panics.lock().unwrap().insert("next_due", 3);
+    // Has the scheduler look.
+    world.install(&hugo).await;
+    until(async || store.panics.lock().unwrap()["next_due"] == 0).await;
+    assert_eq!(script.running(), 1);
+    script.permits.add_permits(1);
+    until(async || script.running() == 0).await;
+    drop(stop);
+    background.await.unwrap();
+    let runs = world.store().runs();
+    let written = runs.list_of_user(hugo.user.id, None, Page::first(9)).await;
+    assert_eq!(written.unwrap().len(), 1);
+    assert_eq!(script.calls().len(), 1);
 }

@@ -6,11 +6,11 @@ use pinyto_core::{
     id::KeyId,
     session::NewSession,
     testing::{given, keys, rsa::Counting},
-    user::UserName,
+    user::{NewUser, UserName},
 };
 use serde_json::Value;
 
-use crate::support::{World, code, settings};
+use crate::support::{World, code, new_key, password, settings};
 
 #[tokio::test]
 async fn a_device_registers_answers_the_challenge_and_is_known_by_its_token() {
@@ -147,6 +147,29 @@ async fn a_name_is_given_once_and_reserved_ones_never() {
         let refused = world.register(reserved, &device).await;
         assert_eq!(code(refused), "reserved_user_name", "{reserved}");
     }
+}
+
+#[tokio::test]
+async fn a_program_reserves_names_of_its_own_and_who_has_one_keeps_it() {
+    let mut settings = settings();
+    settings.reserved_user_names = vec![given::name("hello"), given::name("Shop")];
+    let world = World::with(settings);
+    let device = world.device();
+    for reserved in ["hello", "HELLO", "shop", "keyserver"] {
+        let refused = world.register(reserved, &device).await;
+        assert_eq!(code(refused), "reserved_user_name", "{reserved}");
+        let password = password("correct horse");
+        let refused = world
+            .cloud
+            .keyserver_register(given::name(reserved), password);
+        assert_eq!(code(refused.await), "reserved_user_name", "{reserved}");
+    }
+    assert_eq!(code(world.register("hello_", &device).await), "ok");
+    // As before the name was reserved.
+    let key = new_key(device.public_key(), None);
+    let new = NewUser::new(given::name("hello"), key, given::at(0));
+    world.store().users().register(&new).await.unwrap();
+    assert_eq!(code(world.login("hello", &device).await), "ok");
 }
 
 #[tokio::test]

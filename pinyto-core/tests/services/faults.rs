@@ -1,7 +1,7 @@
 //! What goes wrong around the services, when a test wants it to.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -90,6 +90,18 @@ pub(crate) struct FaultyStore {
     pub(crate) look_up: Semaphore,
     /// The session that has got the identifier of another, which got lost in a failover.
     pub(crate) given_again: Mutex<Option<(SessionId, SessionId)>>,
+    /// How often these methods panic: `next_due`, `record`, `end_unused_since`.
+    pub(crate) panics: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+impl FaultyStore {
+    fn panic_if_told(&self, method: &'static str) {
+        let told = match self.panics.lock().unwrap().get_mut(method) {
+            Some(left) => std::mem::replace(left, left.saturating_sub(1)) > 0,
+            None => false,
+        };
+        assert!(!told, "{method} panics as told");
+    }
 }
 
 impl World {
@@ -123,6 +135,7 @@ impl World {
             extend: Fault::default(),
             look_up: Semaphore::new(1),
             given_again: Mutex::default(),
+            panics: Mutex::default(),
         });
         let cloud = pinyto_core::Cloud::builder(store.clone(), server_key)
             .clock(Arc::new(world.clock.clone()))
@@ -250,6 +263,7 @@ impl SessionRepository for FaultyStore {
     }
 
     async fn end_unused_since(&self, moment: Timestamp) -> Result<u64, StoreError> {
+        self.panic_if_told("end_unused_since");
         self.store.sessions().end_unused_since(moment).await
     }
 }
@@ -311,6 +325,7 @@ impl RunRepository for FaultyStore {
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
         self.record.in_store()?;
+        self.panic_if_told("record");
         self.batches.lock().unwrap().push(batch.runs.len());
         let _turn = self.recording.acquire().await.unwrap();
         if self.record_waits.is_present() {
@@ -390,6 +405,7 @@ impl JobRepository for FaultyStore {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.panic_if_told("next_due");
         self.store.jobs().next_due().await
     }
 

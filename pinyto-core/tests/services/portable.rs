@@ -90,10 +90,7 @@ async fn filled() -> Arc<dyn Store> {
     let store = store();
     let ann = given::user(&*store, "ann", 1).await;
     let bob = given::user(&*store, "bob", 2).await;
-    let phone = NewKey {
-        material: keys::synthetic(3).into(),
-        label: Some(KeyLabel::parse("phone").unwrap()),
-    };
+    let phone = NewKey::new(keys::synthetic(3)).labelled(KeyLabel::parse("phone").unwrap());
     let of_ann = ann.id.into();
     let added = store.keys().add(of_ann, &phone, 9, now()).await;
     added.unwrap();
@@ -214,12 +211,8 @@ async fn an_openpgp_key_goes_along_and_has_to_be_proven_anew() {
     let (from, to) = (filled().await, other().await);
     let ann = user(&from, "ann").await;
     let gpg = RPgp::generate("Ann <ann@example.org>", now()).unwrap();
-    let key = NewKey {
-        material: pinyto_core::gpgauth::read_key(gpg.public_key(), now())
-            .unwrap()
-            .into(),
-        label: None,
-    };
+    let key = pinyto_core::gpgauth::read_key(gpg.public_key(), now());
+    let key = NewKey::new(key.unwrap());
     let added = from.keys().add(ann.id.into(), &key, 9, now()).await;
     let AddKeyOutcome::Added(id) = added.unwrap() else {
         panic!("it is new");
@@ -573,4 +566,32 @@ async fn documents_of_mongodb_become_documents_of_an_assembly() {
         serde_json::Value::Object(fields),
         json!({"type": "book", "tags": [], "data": {"title": "A", "pages": 7}})
     );
+}
+
+#[tokio::test]
+async fn nobody_is_made_with_a_name_that_the_program_reserves() {
+    let lines = export(&filled().await, "ann").await;
+    let mut reserving = Settings::default();
+    reserving.reserved_user_names = vec![given::name("ANN")];
+    let reserving = ImportSettings::new(&reserving);
+    let to = other().await;
+    let unmet = needs(&lines, &reserving).unmet(&*to, &reserving).await;
+    assert_eq!(unmet.unwrap().unwrap(), "Nobody can have the name ann.");
+    let refused = import(&to, &lines, reserving.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("nobody can have the name ann"));
+    assert!(
+        to.users()
+            .find(&given::name("ann"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+
+    // Who is there keeps hers.
+    given::user(&*to, "ann", 1).await;
+    let named = reserving.user(given::name("ann"));
+    let unmet = needs(&lines, &named).unmet(&*to, &named).await;
+    assert_eq!(unmet.unwrap(), None);
+    let imported = import(&to, &lines, named).await.unwrap();
+    assert_eq!(imported.new.documents, DOCUMENTS);
 }

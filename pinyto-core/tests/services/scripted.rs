@@ -1,7 +1,7 @@
 //! A runtime that does what a test has told it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -44,6 +44,8 @@ pub(crate) struct Scripted {
     pub(crate) waiting: AtomicUsize,
     /// How many jobs the code `queue` has queued.
     pub(crate) queued: AtomicUsize,
+    /// Code that is refused when it is looked at.
+    refused: Mutex<HashSet<String>>,
 }
 
 pub(crate) const CPU: Duration = Duration::from_millis(10);
@@ -58,12 +60,18 @@ impl Scripted {
             most_running: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
+            refused: Mutex::default(),
         })
     }
 
     /// From now on the code fails.
     pub(crate) fn fails(&self, code: &str, error: CodeError) {
         self.outcomes.lock().unwrap().insert(code.to_owned(), error);
+    }
+
+    /// From now on the code can't be saved.
+    pub(crate) fn cant_run(&self, code: &str) {
+        self.refused.lock().unwrap().insert(code.to_owned());
     }
 
     /// From now on the code succeeds.
@@ -100,8 +108,12 @@ impl Drop for Running<'_> {
 
 #[async_trait]
 impl CodeRuntime for Scripted {
-    async fn check(&self, _author: UserId, _code: &str) -> Checked {
-        Checked::new(Ok(()), Duration::ZERO)
+    async fn check(&self, _author: UserId, code: &str) -> Checked {
+        let outcome = match self.refused.lock().unwrap().contains(code) {
+            true => Err(CodeError::syntax("invalid syntax")),
+            false => Ok(()),
+        };
+        Checked::new(outcome, Duration::ZERO)
     }
 
     async fn run(&self, call: &CodeCall, services: &dyn Services) -> Execution {

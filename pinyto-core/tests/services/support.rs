@@ -177,10 +177,8 @@ pub(crate) fn full_hash(key: &PublicKey) -> KeyHash {
 }
 
 pub(crate) fn new_key(key: &PublicKey, label: Option<&str>) -> NewKey {
-    NewKey {
-        material: key.clone().into(),
-        label: label.map(|label| KeyLabel::parse(label).unwrap()),
-    }
+    let label = label.map(|label| KeyLabel::parse(label).unwrap());
+    NewKey::new(key.clone()).labelled(label)
 }
 
 /// The error's stable name, or `ok`.

@@ -66,8 +66,7 @@ async fn register_new_key(incoming: Incoming) -> Result<Response, ApiError> {
     let (cloud, session) = (asked.cloud, asked.session);
     let challenge = match key {
         KeyToRegister::Rsa(numbers) => {
-            let material = numbers.to_key().map_err(Error::from)?.into();
-            let key = NewKey { material, label };
+            let key = NewKey::new(numbers.to_key().map_err(Error::from)?).labelled(label);
             cloud.register_new_key(&session, &key).await?;
             None
         }

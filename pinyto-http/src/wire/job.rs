@@ -105,7 +105,7 @@ impl<'a> From<&'a JobState> for JobStateAnswer<'a> {
             trigger: state.trigger.name(),
             document: match state.trigger {
                 Trigger::Document(document) => Some(document),
-                Trigger::Schedule | Trigger::RunNow => None,
+                _ => None,
             },
             schedule: state.schedule,
             next_run: state.next_run,

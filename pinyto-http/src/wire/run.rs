@@ -5,7 +5,7 @@ use std::time::Duration;
 use pinyto_core::{
     assembly::AssemblyRef,
     clock::Timestamp,
-    run::{AuthorOutcome, AuthorRun, Run, RunError, RunId, RunOutcome},
+    run::{AuthorOutcome, AuthorRun, Run, RunError, RunId},
 };
 use serde::{Deserialize, Serialize};
 
@@ -156,9 +156,9 @@ impl<'a> From<&'a RunError> for RunErrorAnswer<'a> {
 
 impl<'a> From<&'a Run> for RunAnswer<'a> {
     fn from(run: &'a Run) -> Self {
-        let (outcome, error) = match &run.outcome {
-            RunOutcome::Succeeded => (SUCCEEDED, None),
-            RunOutcome::Failed(error) => (FAILED, Some(error.into())),
+        let (outcome, error) = match run.outcome.error() {
+            None => (SUCCEEDED, None),
+            Some(error) => (FAILED, Some(error.into())),
         };
         Self {
             id: run.id,

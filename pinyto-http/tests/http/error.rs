@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use pinyto_core::{
-    Error,
+    Error, Limited, Quota,
     assembly::{InvalidAssembly, InvalidAssemblyName},
     clock::Timestamp,
     crypto::CryptoError,
@@ -42,7 +42,7 @@ fn all_of_the_core() -> Vec<(Error, u16)> {
         (Error::AssemblyNameTaken, 409),
         (
             Error::LimitReached {
-                things: "keys",
+                things: Limited::Keys,
                 limit: 3,
             },
             409,
@@ -57,7 +57,7 @@ fn all_of_the_core() -> Vec<(Error, u16)> {
         (Error::Busy { retry_after: wait }, 429),
         (
             Error::QuotaExceeded {
-                limit: "60 calls per minute".to_owned(),
+                limit: Quota::CallsPerMinute(60),
                 reset: Timestamp::from_unix_millis(0),
                 retry_after: wait,
             },

@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use libtest_mimic::Trial;
 use pinyto_core::{
+    assembly::{AssemblyRef, FunctionName},
     id::{AssemblyId, UserId},
+    run::RunPart,
     runtime::{
         CodeCall, CodeError, CodeLimits, CodeRuntime, Execution, Service, ServiceError,
         ServiceException, Services,
@@ -52,7 +54,12 @@ pub(crate) async fn runtime() -> PythonRuntime {
 
 pub(crate) fn call(user: i64, code: &str) -> CodeCall {
     let alice = User::new(UserId::new(user), UserName::parse("alice").unwrap());
-    let mut call = CodeCall::new(code, alice, AssemblyId::new(1));
+    let assembly = (
+        AssemblyId::new(1),
+        AssemblyRef::parse("alice/Notes").unwrap(),
+    );
+    let part = RunPart::Function(FunctionName::parse("get").unwrap());
+    let mut call = CodeCall::new(code, alice, assembly, part);
     call.limits = limits();
     call
 }

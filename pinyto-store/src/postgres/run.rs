@@ -207,10 +207,9 @@ impl Intent for Record {
             .map(|(user, hour, nanos)| figure(UserId::new(user), (hour, nanos)))
             .collect::<Result<Vec<_>, _>>()?;
         figures.sort_unstable_by_key(|figure| figure.user);
-        Ok(Recorded {
-            figures,
-            kept_back: kept_back.into_iter().map(UserId::new).collect(),
-        })
+        let mut recorded = Recorded::new(figures);
+        recorded.kept_back = kept_back.into_iter().map(UserId::new).collect();
+        Ok(recorded)
     }
 }
 

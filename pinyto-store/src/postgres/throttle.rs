@@ -255,10 +255,7 @@ impl FailureRepository for PostgresStore {
             let paid_at = debts.get(subject).copied();
             paid_at.map_or(attempt.at, |paid_at| paid_at.max(attempt.at))
         });
-        Ok(Settled {
-            is_allowed,
-            paid_at: paid_at.collect(),
-        })
+        Ok(Settled::new(is_allowed, paid_at.collect()))
     }
 
     async fn forget_paid(&self, now: Timestamp) -> Result<u64, StoreError> {

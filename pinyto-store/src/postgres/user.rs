@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
@@ -142,33 +140,6 @@ const USAGE: &str = concat!(
     " FROM pinyto.users WHERE id = $1"
 );
 
-struct BookCpuTime {
-    user: UserId,
-    nanos: i64,
-}
-
-const BOOK_CPU_TIME: &str = "
-    UPDATE pinyto.users SET cpu_nanos = cpu_nanos + least($2, 9223372036854775807 - cpu_nanos)
-    WHERE id = $1";
-
-#[async_trait]
-impl Intent for BookCpuTime {
-    type Outcome = ();
-
-    fn locks(&self) -> Option<Vec<Lock>> {
-        Some(vec![Lock::User(self.user)])
-    }
-
-    async fn run(&self, db: &mut PgConnection) -> Result<(), Failure> {
-        sqlx::query(BOOK_CPU_TIME)
-            .bind(self.user.get())
-            .bind(self.nanos)
-            .execute(db)
-            .await?;
-        Ok(())
-    }
-}
-
 #[async_trait]
 impl UserRepository for PostgresStore {
     async fn register(&self, user: &NewUser) -> Result<RegisterOutcome, StoreError> {
@@ -205,10 +176,5 @@ impl UserRepository for PostgresStore {
             .map(Usage::try_from)
             .transpose()
             .map_err(Failure::from)?)
-    }
-
-    async fn book_cpu_time(&self, user: UserId, used: Duration) -> Result<(), StoreError> {
-        let nanos = i64::try_from(used.as_nanos()).unwrap_or(i64::MAX);
-        self.write(BookCpuTime { user, nanos }).await
     }
 }

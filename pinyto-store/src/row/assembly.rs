@@ -62,12 +62,11 @@ impl TryFrom<InstalledRow> for InstalledFunction {
     type Error = Corrupt;
 
     fn try_from(row: InstalledRow) -> Result<Self, Corrupt> {
-        Ok(Self {
-            assembly: AssemblyId::new(row.assembly_id),
-            only_own_data: row.only_own_data,
-            http_hosts: hosts(row.http_hosts.as_deref())?,
-            code: row.code.map(Into::into),
-        })
+        let assembly = AssemblyId::new(row.assembly_id);
+        let mut found = Self::new(assembly, row.code.map(Into::into));
+        found.only_own_data = row.only_own_data;
+        found.http_hosts = hosts(row.http_hosts.as_deref())?;
+        Ok(found)
     }
 }
 

@@ -58,19 +58,17 @@ impl TryFrom<EntryRow> for JobEntry {
             }
             _ => None,
         };
-        Ok(Self {
-            trigger,
-            schedule: schedule.map_err(corrupt("pinyto_job_entries.schedule"))?,
-            planned_at: moment(row.planned_at),
-            due_at: row.due_at.map(moment),
-            held_by: held_by.map(RunId::from_bytes),
-            attempts: u32::try_from(row.attempts)
-                .map_err(corrupt("pinyto_job_entries.attempts"))?,
-            lease: lease.map(LeaseId::from_bytes),
-            started_at: row.started_at.map(moment),
-            parked: row.parked,
-            failure,
-        })
+        let schedule = schedule.map_err(corrupt("pinyto_job_entries.schedule"))?;
+        let mut entry = Self::new(trigger, schedule, moment(row.planned_at));
+        entry.due_at = row.due_at.map(moment);
+        entry.held_by = held_by.map(RunId::from_bytes);
+        entry.attempts =
+            u32::try_from(row.attempts).map_err(corrupt("pinyto_job_entries.attempts"))?;
+        entry.lease = lease.map(LeaseId::from_bytes);
+        entry.started_at = row.started_at.map(moment);
+        entry.parked = row.parked;
+        entry.failure = failure;
+        Ok(entry)
     }
 }
 
@@ -122,21 +120,17 @@ impl DueRow {
         let http_hosts = hosts(self.http_hosts.as_deref())?;
         let lost = entry.lost(claim.now);
         let is_to_run = entry.claim(claim.lease, claim.now, claim.until);
-        let claimed = is_to_run.then(|| ClaimedJob {
-            lease: Lease {
+        let claimed = is_to_run.then(|| {
+            let lease = Lease {
                 entry: JobEntryId::new(self.id),
                 id: claim.lease,
-            },
-            user,
-            assembly: AssemblyId::new(self.assembly_id),
-            job,
-            only_own_data: self.only_own_data,
-            http_hosts,
-            code: self.code,
-            attempt: entry.attempts,
-            trigger: entry.trigger,
-            planned_at: entry.planned_at,
-            lost,
+            };
+            let job = (AssemblyId::new(self.assembly_id), job);
+            let mut claimed = ClaimedJob::new(lease, user, job, self.code, &entry);
+            claimed.only_own_data = self.only_own_data;
+            claimed.http_hosts = http_hosts;
+            claimed.lost = lost;
+            claimed
         });
         Ok((entry, claimed))
     }

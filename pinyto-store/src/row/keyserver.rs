@@ -19,12 +19,13 @@ impl TryFrom<AccountRow> for Account {
     type Error = Corrupt;
 
     fn try_from(row: AccountRow) -> Result<Self, Corrupt> {
-        Ok(Self {
-            user: user(row.user_id, &row.user_name)?,
-            key: KeyId::new(row.key_id),
-            active: row.active,
-            password_hash: PasswordHash::from_phc(row.password_hash),
-            sealed_key: SealedKey::from_bytes(row.sealed_key),
-        })
+        let mut account = Self::new(
+            user(row.user_id, &row.user_name)?,
+            KeyId::new(row.key_id),
+            PasswordHash::from_phc(row.password_hash),
+            SealedKey::from_bytes(row.sealed_key),
+        );
+        account.active = row.active;
+        Ok(account)
     }
 }

@@ -104,10 +104,7 @@ pub(crate) fn nanos(duration: Duration) -> i64 {
 
 impl<'a> From<&'a Run> for NewRun<'a> {
     fn from(run: &'a Run) -> Self {
-        let error = match &run.outcome {
-            RunOutcome::Succeeded => None,
-            RunOutcome::Failed(error) => Some(error),
-        };
+        let error = run.outcome.error();
         Self {
             id: run.id.to_string(),
             user: run.user.get(),

@@ -119,10 +119,7 @@ impl Record {
                 figures.push(figure(user, booked)?);
             }
         }
-        Ok(Recorded {
-            figures,
-            kept_back: BTreeSet::new(),
-        })
+        Ok(Recorded::new(figures))
     }
 }
 
@@ -160,10 +157,7 @@ impl Intent for Record {
                 figures.insert(booking.user, figure(booking.user, booked)?);
             }
         }
-        Ok(Recorded {
-            figures: figures.into_values().collect(),
-            kept_back: BTreeSet::new(),
-        })
+        Ok(Recorded::new(figures.into_values().collect()))
     }
 }
 

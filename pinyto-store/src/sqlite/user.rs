@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use pinyto_core::{
     clock::Timestamp,
@@ -83,28 +81,6 @@ pub(super) const FIND: &str = "SELECT id, name FROM pinyto_users WHERE name = ?1
 pub(super) const USAGE: &str = "
     SELECT cpu_nanos, byte_seconds, bytes, calculated_at FROM pinyto_users WHERE id = ?1";
 
-struct BookCpuTime {
-    user: UserId,
-    nanos: i64,
-}
-
-pub(super) const BOOK_CPU_TIME: &str = "
-    UPDATE pinyto_users SET cpu_nanos = min(cpu_nanos + ?2, 9223372036854775807) WHERE id = ?1";
-
-#[async_trait]
-impl Intent for BookCpuTime {
-    type Outcome = ();
-
-    async fn run(&self, db: &mut SqliteConnection) -> Result<(), Failure> {
-        sqlx::query(BOOK_CPU_TIME)
-            .bind(self.user.get())
-            .bind(self.nanos)
-            .execute(db)
-            .await?;
-        Ok(())
-    }
-}
-
 #[async_trait]
 impl UserRepository for SqliteStore {
     async fn register(&self, user: &NewUser) -> Result<RegisterOutcome, StoreError> {
@@ -130,10 +106,5 @@ impl UserRepository for SqliteStore {
         let query = sqlx::query_as::<_, UsageRow>(USAGE).bind(user.get());
         let row = self.readers.one(query).await?;
         Ok(row.map(Usage::try_from).transpose()?)
-    }
-
-    async fn book_cpu_time(&self, user: UserId, used: Duration) -> Result<(), StoreError> {
-        let nanos = i64::try_from(used.as_nanos()).unwrap_or(i64::MAX);
-        self.write(BookCpuTime { user, nanos }).await
     }
 }

@@ -63,10 +63,8 @@ pub(crate) async fn fill(store: &dyn Store) {
     let unused = given::key(store, &gone, 4).await;
     given::session(store, &gone, unused, 9).await;
     given::key(store, &ann, 5).await;
-    let new_key = NewKey {
-        material: keys::synthetic(6).into(),
-        label: Some(KeyLabel::parse("Ann's \"phone\" ü").unwrap()),
-    };
+    let label = KeyLabel::parse("Ann's \"phone\" ü").unwrap();
+    let new_key = NewKey::new(keys::synthetic(6)).labelled(label);
     let keys = store.keys();
     keys.add(ann.id.into(), &new_key, 9, given::at(7))
         .await
@@ -82,11 +80,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         expires_at: Some(given::at(5_000)),
         ..keys::openpgp_parts(fingerprint)
     });
-    let openpgp = NewKey {
-        material: openpgp.into(),
-        label: None,
-    };
-    let openpgp = given::added(store, &ann, &openpgp).await;
+    let openpgp = given::added(store, &ann, &NewKey::new(openpgp)).await;
     given::session(store, &ann, openpgp, 3).await;
     // Is carried by no backup.
     let spent = given::login_token(1);

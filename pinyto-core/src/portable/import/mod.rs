@@ -38,7 +38,8 @@ const LARGE: usize = 256 * 1024;
 /// accounted for from the present on, and none queues a job.
 /// An assembly that they name is installed if it is here. So whoever wrote the lines chooses code
 /// that runs for the user: one who is there already has to be
-/// [named](ImportSettings::user), and nobody's are the reserved names.
+/// [named](ImportSettings::user), and nobody's are the reserved names; those that only
+/// [this program](crate::Settings::reserved_user_names) reserves are of nobody who isn't there.
 ///
 /// Has to be used within a tokio runtime.
 pub struct UserImport {

@@ -17,6 +17,7 @@ impl UserImport {
             return Err(self.wrong(format!("nobody can have the name {name}")));
         }
         let found = self.store.users().find(&name).await;
+        let is_reserved = self.settings.reserve(&name);
         let user = match found.map_err(self.failed())? {
             Some(_) if self.settings.user.is_none() => {
                 return Err(self.wrong(taken(&name)));
@@ -24,6 +25,9 @@ impl UserImport {
             Some(user) => {
                 self.imported.keys_left_out = self.lines.counts.keys;
                 user
+            }
+            None if is_reserved => {
+                return Err(self.wrong(format!("nobody can have the name {name}")));
             }
             None => self.make(name).await?,
         };

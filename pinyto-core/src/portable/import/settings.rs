@@ -10,6 +10,7 @@ pub struct ImportSettings {
     pub(in crate::portable) user: Option<UserName>,
     pub(in crate::portable) assembly: Option<AssemblyRef>,
     pub(in crate::portable) kind: Option<String>,
+    pub(in crate::portable) reserved_user_names: Vec<UserName>,
     pub(in crate::portable) max_keys: usize,
     pub(in crate::portable) max_installed: usize,
     pub(in crate::portable) author_limits: AuthorLimits,
@@ -17,13 +18,15 @@ pub struct ImportSettings {
 }
 
 impl ImportSettings {
-    /// With the limits that users of a cloud with these settings have.
+    /// With the limits that users of a cloud with these settings have, and the names that it
+    /// reserves: a user of such a name is not made, but one who is there can be named.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         Self {
             user: None,
             assembly: None,
             kind: None,
+            reserved_user_names: settings.reserved_user_names.clone(),
             max_keys: settings.max_keys,
             max_installed: settings.max_installed,
             author_limits: settings.author_limits,
@@ -51,5 +54,10 @@ impl ImportSettings {
     pub fn kind(mut self, kind: impl Into<String>) -> Self {
         self.kind = Some(kind.into());
         self
+    }
+
+    /// Whether a user of that name can't be made.
+    pub(in crate::portable) fn reserve(&self, name: &UserName) -> bool {
+        name.is_reserved() || name.is_among(&self.reserved_user_names)
     }
 }

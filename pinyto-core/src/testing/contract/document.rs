@@ -268,9 +268,9 @@ pub async fn storage_and_cpu_time_are_accounted_side_by_side(store: Arc<dyn Stor
     let (hugo, notes) = hugo(&*store).await;
     let used = std::time::Duration::from_millis(7);
     let document = given::document(0, &notes, json!(1));
-    store.users().book_cpu_time(hugo.id, used).await.unwrap();
+    given::booked(&*store, hugo.id, used).await;
     given::stored(&*store, &hugo, &document).await;
-    store.users().book_cpu_time(hugo.id, used).await.unwrap();
+    given::booked(&*store, hugo.id, used).await;
     let mut expected =
         Usage::new(given::at(0)).with_storage_changed(given::at(0), document.size(), 0);
     expected.cpu_time = used * 2;

@@ -20,6 +20,7 @@ mod run;
 mod session;
 mod session_reads;
 mod throttle;
+mod two_handles;
 mod user;
 
 use std::{future::Future, sync::Arc};
@@ -62,10 +63,86 @@ use tokio::sync::Barrier;
 ///
 /// Then `cargo test` shows `user::of_registrations_racing_for_one_name_exactly_one_wins` and its
 /// like, and `cargo test keyserver` runs one subject.
+///
+/// # Two handles
+///
+/// If the data of a store can be opened a second time, as by another server,
+/// `store_contract!(fresh, again)` also checks that what is promised holds across both handles
+/// (module `two_handles`). `again` is the path of an `async fn(&G) -> Arc<dyn Store>`; without it
+/// these cases are shown as ignored.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use pinyto_core::{store::Store, store_contract};
+/// # use pinyto_core::memory::MemoryStore;
+/// # struct MyStore;
+/// # impl MyStore { async fn open(_: &str) -> MemoryStore { MemoryStore::new() } }
+///
+/// async fn fresh() -> (Arc<dyn Store>, String) {
+///     let url = "a database of its own".to_owned();
+///     (Arc::new(MyStore::open(&url).await), url)
+/// }
+///
+/// async fn again(url: &String) -> Arc<dyn Store> {
+///     Arc::new(MyStore::open(url).await)
+/// }
+///
+/// store_contract!(fresh, again);
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! store_contract {
     ($fresh:path) => {
         $crate::__store_contract! { cases for tests ($fresh) }
+        $crate::__two_handles_contract! { cases for ignored () }
+    };
+    ($fresh:path, $again:path) => {
+        $crate::__store_contract! { cases for tests ($fresh) }
+        $crate::__two_handles_contract! { cases for tests ($fresh, $again) }
+    };
+}
+
+/// The same list of the cases that need two handles.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __two_handles_contract {
+    (tests ($fresh:path, $again:path) $($case:ident)*) => {
+        mod two_handles {
+            #[allow(unused_imports, reason = "where the paths to the store may begin")]
+            use super::*;
+
+            $(
+                #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let (store, guard) = $fresh().await;
+                    let other = $again(&guard).await;
+                    $crate::testing::cases::two_handles::$case(store, other).await;
+                }
+            )*
+        }
+    };
+    (ignored () $($case:ident)*) => {
+        mod two_handles {
+            $(
+                #[test]
+                #[ignore = "there is no second handle"]
+                fn $case() {}
+            )*
+        }
+    };
+    (public () $($case:ident)*) => {
+        pub mod two_handles { pub use super::super::two_handles::{ $($case),* }; }
+    };
+    (cases for $purpose:ident $argument:tt) => {
+        $crate::__two_handles_contract! { $purpose $argument
+            what_one_handle_has_written_the_other_reads_at_once
+            of_registrations_on_two_handles_for_one_name_exactly_one_wins
+            of_sessions_opened_on_two_handles_with_one_key_one_lives
+            of_claims_on_two_handles_each_entry_goes_to_one
+            assemblies_installed_on_two_handles_stop_at_the_limit
+            documents_stored_on_two_handles_stop_at_the_bytes_allowed
+        }
     };
 }
 
@@ -355,6 +432,7 @@ macro_rules! __store_contract {
 #[doc(hidden)]
 pub mod cases {
     __store_contract! { cases for public () }
+    __two_handles_contract! { cases for public () }
 }
 
 /// Runs the tasks side by side, from one starting shot; gives their results in order.

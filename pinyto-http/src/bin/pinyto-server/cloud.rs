@@ -58,18 +58,15 @@ impl Background {
             // Also if nobody is there any more to tell.
             let _ = stopped.await;
         });
-        let run = tokio::spawn(run);
-        let task = tokio::spawn(async {
-            if let Err(error) = run.await {
-                tracing::error!(%error, "what runs in the background broke off: start the server again");
-            }
-        });
-        Self { stop, task }
+        Self {
+            stop,
+            task: tokio::spawn(run),
+        }
     }
 
     async fn end(self) {
         let _ = self.stop.send(());
-        // It has told if something is wrong.
+        // It survives panics, so there is no error.
         let _ = self.task.await;
     }
 }

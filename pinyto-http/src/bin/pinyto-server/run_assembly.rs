@@ -266,16 +266,7 @@ impl Trial {
         public_key: PublicKey,
         at: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
-        let label = None;
-        let user = NewUser {
-            name: self.user.clone(),
-            key: NewKey {
-                material: public_key.into(),
-                label,
-            },
-            further_keys: Vec::new(),
-            at,
-        };
+        let user = NewUser::new(self.user.clone(), NewKey::new(public_key), at);
         let RegisterOutcome::Registered(user) = store.users().register(&user).await? else {
             return Ok(None);
         };
@@ -385,9 +376,9 @@ fn report(run: &Run) {
     if !run.output.text.is_empty() {
         complain(run.output.text.trim_end_matches('\n'));
     }
-    let outcome = match &run.outcome {
-        RunOutcome::Succeeded => "succeeded".to_owned(),
-        RunOutcome::Failed(error) => {
+    let outcome = match run.outcome.error() {
+        None => "succeeded".to_owned(),
+        Some(error) => {
             let line = error
                 .line()
                 .map_or_else(String::new, |line| format!(" in line {line}"));

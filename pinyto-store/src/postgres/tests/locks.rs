@@ -11,7 +11,7 @@ use pinyto_core::{
     run::{CpuBooking, RunBatch, RunRepository, RunRetention},
     session::{NewSession, ReplaceOutcome, SessionRepository},
     testing::{given, random::Dice},
-    user::{User, UserRepository},
+    user::User,
 };
 use serde_json::json;
 
@@ -166,8 +166,6 @@ impl Task {
                 store.record(&batch, retention, at).await.unwrap();
             }
             _ => {
-                let nanos = std::time::Duration::from_nanos(1);
-                store.book_cpu_time(user.id, nanos).await.unwrap();
                 RunRepository::sweep(store, given::at(2)).await.unwrap();
             }
         }

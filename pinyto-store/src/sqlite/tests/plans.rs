@@ -11,7 +11,6 @@ use super::{
 const STATEMENTS: &[&str] = &[
     user::FIND,
     user::USAGE,
-    user::BOOK_CPU_TIME,
     key::LIST,
     key::MATCHING,
     key::FIND_OPENPGP,
