@@ -148,6 +148,7 @@ impl RunningCloud {
 pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {
     let mut rules = pinyto_core::Settings::default();
     rules.session_idle = settings.session_idle;
+    rules.reserved_user_names = settings.reserved_names.clone();
     rules.ticket_lifetime = settings.ticket_lifetime;
     rules.key_stock = settings.key_stock;
     rules.throttle.enabled = settings.throttle;
@@ -284,6 +285,7 @@ mod tests {
         // No two values are equal in any unit, nor is one a default.
         let rules = rules_of(&[
             ("--session-idle-days", "3"),
+            ("--reserved-names", "hello, Shop"),
             ("--ticket-seconds", "101"),
             ("--key-stock", "5"),
             ("--throttle", "off"),
@@ -312,6 +314,8 @@ mod tests {
         let mut expected = Rules::default();
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
         expected.session_idle = 3 * day;
+        let reserved = ["hello", "Shop"].map(|name| name.parse().unwrap());
+        expected.reserved_user_names = reserved.to_vec();
         expected.ticket_lifetime = 101 * second;
         expected.key_stock = 5;
         expected.throttle.enabled = false;

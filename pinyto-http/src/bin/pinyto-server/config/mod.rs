@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use pinyto_core::egress::HostPattern;
+use pinyto_core::{egress::HostPattern, user::UserName};
 use pinyto_http::listener::{Limits, TlsFiles};
 #[cfg(feature = "gpgauth")]
 use pinyto_http::routes::gpgauth::CookieName;
@@ -32,7 +32,7 @@ pub(crate) use moving::{IMPORTED_LINE, Moving, Place};
 use read::cookie_name;
 use read::{
     address, database, days, hosts, kibibytes, mebibytes, networks, number, path, precise_seconds,
-    seconds, switch, wrong,
+    seconds, switch, user_names, wrong,
 };
 pub(crate) use sources::Origin;
 use sources::{Given, Task, Values};
@@ -120,6 +120,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown_timeout: Duration,
     /// `--session-idle-days`.
     pub(crate) session_idle: Duration,
+    /// `--reserved-names`: user names that nobody can register.
+    pub(crate) reserved_names: Vec<UserName>,
     /// `--ticket-seconds`: how long a ticket for another service is good for.
     pub(crate) ticket_lifetime: Duration,
     /// `--key-stock`: key pairs kept ready; 0 makes each when it is needed.
@@ -338,6 +340,9 @@ impl Settings {
             request_timeout: values.required("request-timeout", seconds(1))?,
             shutdown_timeout: values.required("shutdown-timeout", seconds(0))?,
             session_idle: values.required("session-idle-days", days)?,
+            reserved_names: values
+                .optional("reserved-names", user_names)?
+                .unwrap_or_default(),
             ticket_lifetime: values
                 .required("ticket-seconds", number(1, 3600))
                 .map(Duration::from_secs)?,

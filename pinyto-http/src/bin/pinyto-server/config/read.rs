@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use pinyto_core::egress::HostPattern;
+use pinyto_core::{egress::HostPattern, user::UserName};
 #[cfg(feature = "gpgauth")]
 use pinyto_http::routes::gpgauth::CookieName;
 
@@ -154,6 +154,15 @@ pub(super) fn hosts(text: &str) -> Result<Vec<HostPattern>, String> {
         text,
         "hosts such as example.org, *.example.org or 192.0.2.1, separated by commas",
         |part| HostPattern::parse(part).ok(),
+    )
+}
+
+/// User names, separated by commas.
+pub(super) fn user_names(text: &str) -> Result<Vec<UserName>, String> {
+    list(
+        text,
+        "user names such as hello or shop, separated by commas",
+        |part| UserName::parse(part).ok(),
     )
 }
 

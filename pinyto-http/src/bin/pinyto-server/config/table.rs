@@ -204,6 +204,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         "A session that is not used for this long ends",
     ),
     setting(
+        "reserved-names",
+        "NAMES",
+        List,
+        None,
+        "User names that nobody can register, in any case, separated by commas: the first segments \
+         of paths that a proxy serves itself",
+    ),
+    setting(
         "ticket-seconds",
         "SECONDS",
         Number,

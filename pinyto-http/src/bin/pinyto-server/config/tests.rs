@@ -286,6 +286,8 @@ fn every_wrong_value_is_refused_with_its_name() {
         ("request-timeout", "99999999"),
         ("shutdown-timeout", "never"),
         ("session-idle-days", "0"),
+        ("reserved-names", "hello,"),
+        ("reserved-names", "hello,the shop"),
         ("session-idle-days", "18446744073709551616"),
         ("ticket-seconds", "0"),
         ("ticket-seconds", "3601"),
