@@ -42,7 +42,7 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "invalid_field" 400 "A field has the wrong type, a number out of range, or is there twice; the sentence names it."
     "body_incomplete" 400 "The body ended before it was complete."
     "invalid_user_name" 400 "The user name is none."
-    "reserved_user_name" 400 "The user name is part of a fixed route."
+    "reserved_user_name" 400 "The user name is part of a fixed route, or reserved by the operator."
     "invalid_public_key" 400 "The public key's numbers break a rule; the sentence tells which."
     "invalid_openpgp_key" 400 "The OpenPGP key can't be used; the sentence tells why."
     "gpgauth_unknown_key" 400 "Nobody has that OpenPGP key, or it is not active."
