@@ -5,6 +5,7 @@
 //! before are thrown away unused.
 
 use std::{
+    io,
     ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex, PoisonError,
@@ -23,7 +24,7 @@ use tokio::{
 
 use super::{
     error::{Failure, Trouble},
-    hosts::{Hosts, is_writable},
+    hosts::{Hosts, is_writable, settled},
 };
 
 /// After how long of waiting for a connection it is asked whether the server is the right one.
@@ -126,8 +127,7 @@ impl Connections {
         }
     }
 
-    /// `count` of the connections of an application's pool, which goes on when this is closed.
-    /// Whether they are good has to be known to the pool.
+    /// About `count` of the connections of an application's pool, which goes on when this is closed.
     pub(super) fn sharing(pool: PgPool, hosts: Hosts, count: u32, patience: Duration) -> Self {
         Self {
             is_shared: true,
@@ -167,7 +167,7 @@ impl Connections {
                         self.forfeit(connection);
                         Failure::ReadOnly
                     }
-                    Ok(Err(error)) => Failure::Sql(error),
+                    Ok(Err(failure)) => failure,
                     // What has gone wrong before tells more.
                     Err(_) => return Err(last.unwrap_or(sqlx::Error::PoolTimedOut.into())),
                 },
@@ -188,14 +188,30 @@ impl Connections {
         }
     }
 
-    async fn acquire(&self) -> Result<Lent, sqlx::Error> {
+    async fn acquire(&self) -> Result<Lent, Failure> {
         if self.is_closed.load(Ordering::SeqCst) {
-            return Err(sqlx::Error::PoolClosed);
+            return Err(sqlx::Error::PoolClosed.into());
         }
         let share = Arc::clone(&self.share).acquire_owned().await;
         let share = share.map_err(|_| sqlx::Error::PoolClosed)?;
         let connection = self.pool.acquire().await?;
-        Ok(Lent { connection, share })
+        let mut lent = Lent { connection, share };
+        if self.is_shared {
+            match settled(&mut lent).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    lent.abandon();
+                    return Err(Failure::ReadOnly);
+                }
+                Err(error) => {
+                    lent.abandon();
+                    // Only this connection is of no use, as one in the middle of a failed transaction.
+                    let error = io::Error::new(io::ErrorKind::ConnectionReset, error);
+                    return Err(sqlx::Error::Io(error).into());
+                }
+            }
+        }
+        Ok(lent)
     }
 
     /// Looks again and again which server is the right one.
@@ -231,6 +247,10 @@ impl Connections {
 
     /// Whether a new connection can be made that can be written on.
     pub(super) async fn probe(&self) -> Result<(), Failure> {
+        if self.is_shared {
+            // It would come from the same pool.
+            return Ok(());
+        }
         self.hosts.connect().await.map(drop)
     }
 
@@ -240,9 +260,10 @@ impl Connections {
         if !self.is_shared {
             return self.pool.close().await;
         }
-        // All of them are back then.
-        let _ = self.share.acquire_many(self.count).await;
+        // All of them are given back then.
+        let all = self.share.acquire_many(self.count).await;
         self.share.close();
+        drop(all);
     }
 }
 

@@ -10,7 +10,8 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    postgres::PgConnectOptions,
 };
 use tokio::{
     sync::Mutex,
@@ -36,6 +37,8 @@ pub(super) struct Hosts {
     good: AtomicUsize,
     /// When somebody has looked last.
     looked: Mutex<Option<Instant>>,
+    /// An application's, which makes all connections.
+    shared: Option<PgPool>,
 }
 
 const IS_WRITABLE: &str =
@@ -43,9 +46,21 @@ const IS_WRITABLE: &str =
 
 /// Whether what is written on the connection would be.
 pub(super) async fn is_writable(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    ask(db, IS_WRITABLE).await
+}
+
+/// [`is_writable`] of a connection that somebody else had before, and that may be in the middle of
+/// a transaction of which the driver doesn't know (who stops waiting for its beginning leaves one
+/// behind). That is ended: what is done in it would not come about. In the same round trip; without
+/// `BEGIN` the server would complain that there is nothing to roll back.
+pub(super) async fn settled(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    ask(db, &format!("BEGIN; ROLLBACK; {IS_WRITABLE}")).await
+}
+
+async fn ask(db: &mut PgConnection, sql: &str) -> Result<bool, sqlx::Error> {
     use sqlx::Row as _;
     // Not prepared, which would be another round trip.
-    let row = sqlx::raw_sql(IS_WRITABLE).fetch_one(db).await?;
+    let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(db).await?;
     row.try_get("it_is")
 }
 
@@ -55,7 +70,21 @@ impl Hosts {
             all,
             good: AtomicUsize::new(0),
             looked: Mutex::new(None),
+            shared: None,
         }
+    }
+
+    /// Where an application's pool leads to.
+    pub(super) fn behind(pool: PgPool) -> Self {
+        let options = PgConnectOptions::clone(&pool.connect_options());
+        Self {
+            shared: Some(pool),
+            ..Self::new(vec![options])
+        }
+    }
+
+    pub(super) fn shared(&self) -> Option<&PgPool> {
+        self.shared.as_ref()
     }
 
     /// What operators know the database by; without the password.
@@ -82,11 +111,18 @@ impl Hosts {
 
     /// A connection to the first that can be written, beginning with the one that was good last.
     pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
+        if let Some(pool) = &self.shared {
+            let mut connection = pool.acquire().await?.detach();
+            return match settled(&mut connection).await? {
+                true => Ok(connection),
+                false => Err(Failure::ReadOnly),
+            };
+        }
         let good = self.good.load(Ordering::Relaxed);
         let mut read_only = false;
         let mut failed = None;
         for index in (good..self.all.len()).chain(0..good.min(self.all.len())) {
-            match timeout(PATIENCE, ask(&self.all[index])).await {
+            match timeout(PATIENCE, try_one(&self.all[index])).await {
                 Ok(Ok((connection, true))) => {
                     self.good.store(index, Ordering::Relaxed);
                     return Ok(connection);
@@ -127,7 +163,7 @@ impl Hosts {
     }
 }
 
-async fn ask(options: &PgConnectOptions) -> Result<(PgConnection, bool), sqlx::Error> {
+async fn try_one(options: &PgConnectOptions) -> Result<(PgConnection, bool), sqlx::Error> {
     let mut connection = options.connect().await?;
     let is_writable = is_writable(&mut connection).await?;
     Ok((connection, is_writable))

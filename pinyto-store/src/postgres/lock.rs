@@ -83,7 +83,7 @@ pub(super) fn begin(locks: &[Lock], patience: Duration) -> String {
     let millis = millis(patience);
     let mut sql = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
-        SET LOCAL statement_timeout = {millis}; \
+        SET LOCAL statement_timeout = {millis}; SET LOCAL lock_timeout = 0; \
         SET LOCAL idle_in_transaction_session_timeout = {millis}"
     );
     for lock in locks {

@@ -106,7 +106,7 @@ impl PostgresStore {
         let options = options.into();
         let (hosts, count) = (options.hosts()?, options.count()?);
         Self::migrate_with(&hosts).await?;
-        let connections = match options.shared() {
+        let connections = match hosts.shared().cloned() {
             Some(pool) => Connections::sharing(pool, hosts, count, options.patience),
             None => Connections::new(hosts, options.pool(), options.patience),
         };

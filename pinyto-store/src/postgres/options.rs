@@ -41,6 +41,12 @@ enum Place {
 /// one for what only reads.
 const FEWEST: u32 = 4;
 
+/// More couldn't be told from forever, and some of it couldn't be added to a moment.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// And as many for the application that shares them.
+const FEWEST_SHARED: u32 = 2 * FEWEST;
+
 impl<T: Into<String>> From<T> for PostgresOptions {
     fn from(url: T) -> Self {
         Self::new(url)
@@ -61,18 +67,23 @@ impl PostgresOptions {
     }
 
     /// The database that an application's own pool leads to, on connections of that pool, which
-    /// needs 4 at least. By default half of them are used at once at the most (see
-    /// [`connections`](Self::connections)), so the application always has the others; if it has all
-    /// of them itself, calls wait and fail as unavailable in the end.
+    /// needs 8 at least. By default half of them are used at once
+    /// ([`connections`](Self::connections)), and now and then a few more that are on their way
+    /// back. **Call nothing of Pinyto's while you hold a connection of the pool**: if all who hold
+    /// one wait for another, nobody gets one until patience ends.
     ///
-    /// The pool stays the application's: who connects how, when connections are replaced and
-    /// whether they are tested before they are used
-    /// ([`test_before_acquire`](PgPoolOptions::test_before_acquire); with it, no restart of the
-    /// database is noticed) is its affair, and [`close`](super::PostgresStore::close) leaves it open.
-    /// It has to lead to one server that can be written. Tables are in the schema `pinyto`, whatever
-    /// the search path is; transactions have an isolation and timeouts of their own. What only reads
-    /// has none, so a `statement_timeout` of the role or of the pool's connections is to be
-    /// recommended.
+    /// The pool stays the application's. How it connects and when it replaces connections is its
+    /// affair, and [`close`](super::PostgresStore::close) leaves it open. Before the store uses a
+    /// connection, it ends what transaction was left on it, and asks whether the server can be
+    /// written, which is a round trip more for each call; so the pool needn't test connections itself
+    /// ([`test_before_acquire`](PgPoolOptions::test_before_acquire)).
+    ///
+    /// What the application sets on its connections holds for the store, too, except for the search
+    /// path (tables are in the schema `pinyto`), and in transactions of several statements isolation
+    /// and timeouts. So `synchronous_commit` decides whether what was acknowledged is durable, and
+    /// without a `statement_timeout` a single statement that was given up may come about later.
+    /// Whom a connection belongs to (`SET ROLE`) has to be the same for all, because tables are made
+    /// on one of them.
     ///
     /// ```no_run
     /// use pinyto_store::postgres::{PostgresOptions, PostgresStore};
@@ -110,10 +121,11 @@ impl PostgresOptions {
     }
 
     /// How long a call may wait for a connection, and how long each of its tries may take, before
-    /// it fails as unavailable; default 10 s.
+    /// it fails as unavailable; default 10 s, at most a day. (A pool that is
+    /// [shared](Self::sharing) may have less patience itself.)
     #[must_use]
-    pub const fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience.min(LONGEST_PATIENCE);
         self
     }
 
@@ -155,24 +167,12 @@ impl PostgresOptions {
     pub(super) fn hosts(&self) -> Result<Hosts, OpenError> {
         let url = match &self.place {
             Place::Url(url) => url,
-            Place::Shared(pool) => {
-                return Ok(Hosts::new(vec![PgConnectOptions::clone(
-                    &pool.connect_options(),
-                )]));
-            }
+            Place::Shared(pool) => return Ok(Hosts::behind(pool.clone())),
         };
         let servers = hosts::parse(url)?.into_iter();
         Ok(Hosts::new(
             servers.map(|one| self.with_settings(one)).collect(),
         ))
-    }
-
-    /// The application's pool, if it is to be used.
-    pub(super) fn shared(&self) -> Option<PgPool> {
-        match &self.place {
-            Place::Url(_) => None,
-            Place::Shared(pool) => Some(pool.clone()),
-        }
     }
 
     /// How many connections are used at once at the most.
@@ -181,9 +181,9 @@ impl PostgresOptions {
             return Ok(self.connections);
         };
         match pool.options().get_max_connections() {
-            found if found < FEWEST => Err(OpenError::SmallPool {
+            found if found < FEWEST_SHARED => Err(OpenError::SmallPool {
                 found,
-                fewest: FEWEST,
+                fewest: FEWEST_SHARED,
             }),
             found => Ok(found.min(self.connections)),
         }

@@ -88,18 +88,18 @@ async fn the_store_leaves_the_application_its_half() {
 
 #[tokio::test]
 async fn what_the_application_does_to_its_connections_is_not_felt() {
-    let Some((pool, _guard)) = pool(4).await else {
+    let Some((pool, _guard)) = pool(8).await else {
         return;
     };
     let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
     let store = store.await.unwrap();
     let mut all = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..8 {
         all.push(pool.acquire().await.unwrap());
     }
     for connection in &mut all {
         let settings = "SET search_path = ''; SET default_transaction_isolation = 'serializable';
-            SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo'; SET extra_float_digits = -5";
+            SET lock_timeout = 1; SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo'; SET extra_float_digits = -5";
         sqlx::raw_sql(settings)
             .execute(&mut **connection)
             .await
@@ -119,9 +119,59 @@ async fn what_the_application_does_to_its_connections_is_not_felt() {
     assert_eq!(found, Some(document));
 }
 
+/// As if somebody had not waited for the end of what begins a transaction: the driver doesn't know
+/// of it.
+async fn left_behind(pool: &PgPool, sql: &'static str) {
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        all.push(pool.acquire().await.unwrap());
+    }
+    for connection in &mut all {
+        // The last one may fail.
+        let _ = sqlx::raw_sql(sql).execute(&mut **connection).await;
+    }
+    drop(all);
+}
+
+#[tokio::test]
+async fn transactions_that_the_application_leaves_behind_take_nothing_along() {
+    let Some((pool, guard)) = pool(8).await else {
+        return;
+    };
+    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
+    let store = store.await.unwrap();
+    let elsewhere = PostgresStore::open(guard.url()).await.unwrap();
+    let hugo = given::user(&store, "hugo", 1).await;
+    let key = store.keys().list(hugo.id).await.unwrap()[0].id;
+    let reads_once = "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM pinyto.users";
+    let read_only = "SET default_transaction_read_only = on";
+    let left = [
+        reads_once,
+        "BEGIN; SELECT 1 / 0",
+        "BEGIN READ ONLY",
+        read_only,
+    ];
+    for (number, sql) in (2..).zip(left) {
+        left_behind(&pool, sql).await;
+        // One statement without locks, and a transaction.
+        let session = given::session(&store, &hugo, key, number).await;
+        let name = format!("user{number}");
+        assert!(registered(&store, &name, number).await, "{sql}");
+        let found = elsewhere.users().find(&given::name(&name)).await.unwrap();
+        assert!(found.is_some(), "{sql}: not committed");
+        let found = elsewhere.sessions().find(session.id).await.unwrap();
+        assert!(found.is_some(), "{sql}: not committed");
+        // What others have done since is seen.
+        given::user(&elsewhere, &format!("other{number}"), 100 + number).await;
+        let other = given::name(&format!("other{number}"));
+        assert!(store.users().find(&other).await.unwrap().is_some(), "{sql}");
+    }
+    assert!(store.ping().await.is_ok());
+}
+
 #[tokio::test]
 async fn broken_connections_are_replaced() {
-    let Some((pool, guard)) = pool(6).await else {
+    let Some((pool, guard)) = pool(8).await else {
         return;
     };
     let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
@@ -136,14 +186,14 @@ async fn broken_connections_are_replaced() {
 
 #[tokio::test]
 async fn a_pool_that_is_too_small_is_refused() {
-    let Some((pool, _guard)) = pool(3).await else {
+    let Some((pool, _guard)) = pool(7).await else {
         return;
     };
     let refused = PostgresStore::open(PostgresOptions::sharing(pool)).await;
     let refused = refused.unwrap_err();
-    assert!(matches!(refused, OpenError::SmallPool { found: 3, .. }));
+    assert!(matches!(refused, OpenError::SmallPool { found: 7, .. }));
     assert_eq!(
         refused.to_string(),
-        "The pool has 3 connections at most. To share it takes 4."
+        "The pool has 7 connections at most. To share it takes 8."
     );
 }

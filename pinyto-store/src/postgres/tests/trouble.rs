@@ -313,3 +313,17 @@ async fn a_server_that_takes_no_more_connections_is_waited_for() {
     assert_eq!(store.list(ann.id).await.unwrap().len(), 1);
     assert_eq!(reason(&store).await, None);
 }
+
+#[tokio::test]
+async fn the_greatest_patience_is_no_trouble() {
+    let Some(database) = pinyto_postgres_cluster::database_if_any().await else {
+        return;
+    };
+    let options = PostgresOptions::new(database.url())
+        .patience(Duration::MAX)
+        .idle_timeout(Duration::MAX)
+        .max_lifetime(Duration::MAX);
+    let store = PostgresStore::open(options).await.unwrap();
+    given::user(&store, "hugo", 1).await;
+    assert!(store.ping().await.is_ok());
+}
