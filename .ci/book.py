@@ -12,8 +12,10 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 
 import embed
@@ -163,6 +165,24 @@ def is_toml(block):
     return True
 
 
+def is_resolved(block):
+    """Dependencies of a project beside a checkout: cargo finds them, and they have those features."""
+    if not (is_toml(block) and "dependencies" in tomllib.loads(block.text)):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        project = pathlib.Path(folder) / "project"
+        (project / "src").mkdir(parents=True)
+        (project / "src" / "lib.rs").touch()
+        (project / "Cargo.toml").write_text(f'[package]\nname = "project"\nedition = "2024"\n\n{block.text}')
+        shutil.copy(ROOT / "Cargo.lock", project)
+        (pathlib.Path(folder) / "pinyto").symlink_to(ROOT)
+        command = ["cargo", "metadata", "--offline", "--quiet", "--format-version", "1"]
+        resolved = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    if resolved.returncode != 0:
+        sys.exit(f"{block.where}: {resolved.stderr}")
+    return True
+
+
 def is_diagram(_):
     # All of them are parsed at once, at the end.
     return True
@@ -175,7 +195,7 @@ CHECKS = {
     "python": [("run by a test", run_by_a_test)],
     "js": [("run by a test", run_by_a_test)],
     "json": [("parsed", is_json)],
-    "toml": [("parsed", is_toml)],
+    "toml": [("resolved", is_resolved), ("parsed", is_toml)],
     "mermaid": [("parsed", is_diagram)],
 }
 
