@@ -29,8 +29,9 @@ pub enum Error {
     /// No connection to the server: nothing was sent.
     #[error("the server can't be reached: {0}")]
     Unreachable(#[source] Cause),
-    /// The server's certificate is of another name, of an authority that isn't trusted, or out of
-    /// date: nothing was sent.
+    /// The server's certificate is not valid: another name's, out of date, of an authority that isn't
+    /// trusted, revoked, wrongly signed, or whatever else the system finds. Nothing was sent. With a
+    /// proxy that is itself reached over TLS it may be the proxy's certificate.
     #[error("the server's certificate is not trusted: {0}")]
     UntrustedCertificate(#[source] Cause),
     /// The connection broke after something had been sent: the server may have done what it was
