@@ -51,6 +51,7 @@ async fn the_first_key_is_pinned_and_another_one_refused() {
         let Error::ServerKeyChanged(changed) = &error else {
             panic!("{error:?}")
         };
+        assert_eq!(changed.code(), error.code());
         assert_eq!(changed.pinned(), pinned.fingerprint());
         assert_eq!(changed.offered(), other_key().public_key().fingerprint());
         let said = error.to_string();
@@ -126,8 +127,8 @@ fn the_first_pin_stays_and_what_is_no_pin_is_not_taken_for_none() {
 
     for contents in ["", "no key", &"x".repeat(100_000)] {
         std::fs::write(file.path(), contents).unwrap();
-        file.load().unwrap_err();
-        file.keep(&other).unwrap_err();
+        assert_eq!(file.load().unwrap_err().code(), "pin");
+        assert_eq!(file.keep(&other).unwrap_err().code(), "pin");
     }
     let built_in: &PublicKey = &other;
     assert_eq!(built_in.keep(&keys::synthetic(2)).unwrap(), other);
