@@ -133,7 +133,7 @@ impl KeyFile {
     ///
     /// # Errors
     ///
-    /// That it can't be read.
+    /// That it can't be read, or is open to others as in [`KeyFile::read`].
     pub fn is_encrypted(&self) -> Result<bool, KeyFileError> {
         Ok(is_encrypted(&self.text()?))
     }
