@@ -2,6 +2,7 @@
 
 use std::{
     future::pending,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -25,7 +26,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
 };
 
 use crate::support::{cloud, name, quick};
@@ -251,4 +252,30 @@ async fn a_server_without_tls_is_not_taken_for_one_with_it() {
     assert!(!heard.is_empty());
     // Each time a TLS handshake (RFC 8446, 5.1) and nothing in the clear.
     assert!(heard.iter().all(|begin| *begin == [22, 3]), "{heard:?}");
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_proxy_counts_as_well() {
+    // The proxy is named by the environment, so the client is in a process of its own.
+    const INSIDE: &str = "PINYTO_TEST_BEHIND_PROXY";
+    if std::env::var_os(INSIDE).is_some() {
+        let key = keys::server().public_key().clone();
+        let client = quick("https://pinyto.invalid", key).build().unwrap();
+        let error = client.healthy().await.unwrap_err();
+        assert_eq!(error.code(), "untrusted_certificate", "{error}");
+        return;
+    }
+    let proxy = Authority::new().server("localhost", NOW).await;
+    let mut inside = Command::new(std::env::current_exe().unwrap());
+    inside.args(["--exact", "tls::the_certificate_of_a_proxy_counts_as_well"]);
+    for other in ["https_proxy", "NO_PROXY", "no_proxy"] {
+        inside.env_remove(other);
+    }
+    inside.env("HTTPS_PROXY", format!("https://localhost:{}", proxy.port));
+    inside.env(INSIDE, "1");
+    let output = spawn_blocking(move || inside.output()).await.unwrap();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("1 passed"), "{said}");
+    assert_eq!(proxy.requests.count(), 0);
 }

@@ -223,3 +223,24 @@ async fn it_warns_of_who_has_a_reserved_name_already() {
     assert!(warnings[0].contains("WARN"), "{log}");
     assert!(warnings[0].contains("user=hello"), "{log}");
 }
+
+#[cfg(unix)]
+#[test]
+fn it_warns_of_a_key_that_belongs_to_another_user() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("server-key.pem");
+    std::fs::write(&key, keys::server_pem()).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    if chown(&key, Some(4321), None).is_err() {
+        eprintln!("SKIPPED: only root can give files to others");
+        return;
+    }
+    let server = Running::start_in(directory, &["--listen=127.0.0.1:0", "--code=off"]);
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("belongs to another user"), "{log}");
+    assert!(log.contains("owner=4321"), "{log}");
+}
