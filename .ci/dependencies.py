@@ -25,6 +25,7 @@ SETS = [
     ("pinyto-http", "none"),
     ("pinyto-http", "openapi"),
     ("pinyto-http", "gpgauth"),
+    ("pinyto-http", "client"),
     ("pinyto-http", "server"),
     ("pinyto-http", "server,postgres"),
     ("pinyto-http", "default"),

@@ -5,6 +5,10 @@
 
 // Their links lead to other pages, so they are no documentation of a crate.
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/client.md")]
+pub mod page_client {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/embedding.md")]
 pub mod page_embedding {}
 

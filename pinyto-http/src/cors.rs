@@ -86,6 +86,7 @@ pub struct Origin(HeaderValue);
     "an origin is as browsers write it, such as https://app.example or http://localhost:8080: in \
      lower case, without a path, a slash at the end or the scheme's own port, at most 256 bytes"
 )]
+#[non_exhaustive]
 pub struct InvalidOrigin;
 
 impl InvalidOrigin {

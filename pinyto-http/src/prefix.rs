@@ -22,6 +22,7 @@ pub struct PathPrefix(String);
     "a prefix is as \"/pinyto\": at most 256 bytes, each segment after a slash and of ASCII letters, \
      digits and -._~, none of them \".\" or \"..\", no slash at the end"
 )]
+#[non_exhaustive]
 pub struct InvalidPathPrefix;
 
 impl InvalidPathPrefix {

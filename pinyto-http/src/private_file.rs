@@ -5,7 +5,7 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _, Write as _},
     path::Path,
 };
@@ -20,11 +20,12 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// has another mode, and an existing file is an error of the kind `AlreadyExists`.
 pub(crate) fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut draft = draft(path)?;
+    let folder = Folder::of(path)?;
     draft.write_all(contents)?;
     draft.as_file().sync_all()?;
     let named = draft.persist_noclobber(path);
-    named.map_err(|unnamed| explained(unnamed.error))?;
-    sync_folder(path)
+    named.map_err(|unnamed| explained(unnamed.error, path))?;
+    folder.sync()
 }
 
 /// An empty file of mode 0600 beside `path`, which is gone when it is dropped under this name.
@@ -38,13 +39,22 @@ pub(crate) fn draft(path: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder(path))
 }
 
-/// Makes the name of a file durable.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    // Other systems don't open folders.
-    if cfg!(unix) {
-        File::open(folder(path))?.sync_all()?;
+/// The folder of a file, which makes the file's name durable. It is opened before the file gets
+/// that: who couldn't open it afterwards would have a file and an error.
+pub(crate) struct Folder(Option<File>);
+
+impl Folder {
+    /// That of the file at `path`.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        // Other systems don't open folders.
+        let opened = cfg!(unix).then(|| File::open(folder(path)));
+        opened.transpose().map(Self)
     }
-    Ok(())
+
+    /// Makes the names of the files in it durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), File::sync_all)
+    }
 }
 
 /// The folder that `path` is in.
@@ -54,45 +64,81 @@ fn folder(path: &Path) -> &Path {
     named.unwrap_or(Path::new("."))
 }
 
-/// The draft could be made, so this is what the file system can't do.
-fn explained(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied => {
-            let text = "the file system can name no file without maybe replacing another one";
-            io::Error::new(error.kind(), format!("{text}: {error}"))
-        }
-        _ => error,
+/// The error of giving a draft its name, told in a way that helps if the file system can't do that.
+fn explained(error: io::Error, path: &Path) -> io::Error {
+    if !is_incapacity(error.kind()) || knows_links(path) {
+        return error;
     }
+    let text = "this file system supports neither renaming without replacing nor hard links; make \
+                the file elsewhere and copy it";
+    io::Error::new(error.kind(), format!("{text} ({error})"))
 }
 
-/// What is in a file.
-pub(crate) struct Contents {
-    pub(crate) text: Zeroizing<String>,
+/// Whether there can be hard links beside `path`: what is tried if renaming without replacing is
+/// not supported, so that the error is about them.
+fn knows_links(path: &Path) -> bool {
+    let Ok(draft) = draft(path) else {
+        return true;
+    };
+    let mut link = OsString::from(draft.path());
+    link.push(".link");
+    let linked = fs::hard_link(draft.path(), &link).and_then(|()| fs::remove_file(&link));
+    linked.map_or_else(|error| !is_incapacity(error.kind()), |()| true)
+}
+
+/// What a file system says that can't do something. That one may not comes as the same kind.
+const fn is_incapacity(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// A file of text that is open, and who else gets at it: whatever stands at its path meanwhile.
+pub(crate) struct Private {
+    file: File,
     /// Its permissions, which systems other than Unix don't have: 0 there.
     pub(crate) mode: u32,
+    /// The number of its owner, if that is another user than this process's and root.
+    pub(crate) foreign_owner: Option<u32>,
 }
 
-/// Reads a file of text, of 64 KiB at most.
-pub(crate) fn read(path: &Path) -> io::Result<Contents> {
-    let file = File::open(path)?;
-    let mode = mode(&file)?;
-    // With room for all, reading leaves no copies behind in outgrown buffers.
-    let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES as usize + 1));
-    file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        let too_long = "it is too long";
-        return Err(io::Error::new(io::ErrorKind::InvalidData, too_long));
+impl Private {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let (mode, foreign_owner) = access(&file)?;
+        Ok(Self {
+            file,
+            mode,
+            foreign_owner,
+        })
     }
-    Ok(Contents { text, mode })
+
+    /// Reads it, if it is UTF-8 of 64 KiB at most.
+    pub(crate) fn text(self) -> io::Result<Zeroizing<String>> {
+        // With room for all, reading leaves no copies behind in outgrown buffers.
+        let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES as usize + 1));
+        self.file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_BYTES {
+            let too_long = "it is too long";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, too_long));
+        }
+        Ok(text)
+    }
 }
 
-/// The permissions of the file that is open, whatever stands at its path meanwhile.
 #[cfg(unix)]
-fn mode(file: &File) -> io::Result<u32> {
-    Ok(std::os::unix::fs::MetadataExt::mode(&file.metadata()?) & 0o777)
+fn access(file: &File) -> io::Result<(u32, Option<u32>)> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    const ROOT: u32 = 0;
+    let metadata = file.metadata()?;
+    let ours = [ROOT, rustix::process::geteuid().as_raw()];
+    let owner = Some(metadata.uid()).filter(|owner| !ours.contains(owner));
+    Ok((metadata.mode() & 0o777, owner))
 }
 
 #[cfg(not(unix))]
-fn mode(_file: &File) -> io::Result<u32> {
-    Ok(0)
+fn access(_file: &File) -> io::Result<(u32, Option<u32>)> {
+    Ok((0, None))
 }

@@ -48,6 +48,9 @@ const CPU_WORN: Duration = Duration::from_secs(150);
 /// The longest that a single call can have, so that the kernel never ends it.
 const MAX_CPU: Duration = CPU_BACKSTOP.saturating_sub(CPU_WORN);
 
+/// The longest that a call can take: added to a moment, more might be none any more.
+const MAX_WALL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Runs Python code in locked-down processes.
 ///
 /// Cheap to clone; all clones are one runtime. Starting it starts a thread, which starts the workers
@@ -82,8 +85,8 @@ fn bounds(settings: &Settings) -> Bounds {
         long,
         long_per_user: (long / 4).max(1),
         per_user: short / 2,
-        paused: short * 2,
-        away: short * 4,
+        paused: short.saturating_mul(2),
+        away: short.saturating_mul(4),
         waiting: settings.waiting,
         waiting_per_user: (settings.waiting / 8).max(1),
     }
@@ -203,6 +206,7 @@ impl PythonRuntime {
         let mut limits = wanted.clone();
         limits.memory = limits.memory.min(self.0.memory);
         limits.cpu_time = limits.cpu_time.min(MAX_CPU);
+        limits.wall_time = limits.wall_time.min(MAX_WALL);
         limits
     }
 }

@@ -29,8 +29,9 @@ pub enum Error {
     /// No connection to the server: nothing was sent.
     #[error("the server can't be reached: {0}")]
     Unreachable(#[source] Cause),
-    /// The server's certificate is of another name, of an authority that isn't trusted, or out of
-    /// date: nothing was sent.
+    /// The server's certificate is not valid: another name's, out of date, of an authority that isn't
+    /// trusted, revoked, wrongly signed, or whatever else the system finds. Nothing was sent. With a
+    /// proxy that is itself reached over TLS it may be the proxy's certificate.
     #[error("the server's certificate is not trusted: {0}")]
     UntrustedCertificate(#[source] Cause),
     /// The connection broke after something had been sent: the server may have done what it was
@@ -82,17 +83,17 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(_) => "refused",
-            Self::Function(_) => "function_error",
+            Self::Function(error) => error.code(),
             Self::Unreachable(_) => "unreachable",
             Self::UntrustedCertificate(_) => "untrusted_certificate",
             Self::Interrupted(_) => "interrupted",
             Self::TimedOut => "timed_out",
             Self::AnswerTooLarge { .. } => "answer_too_large",
             Self::UnexpectedAnswer(_) => "unexpected_answer",
-            Self::ServerKeyChanged(_) => "server_key_changed",
+            Self::ServerKeyChanged(error) => error.code(),
             Self::Challenge(error) => error.code(),
             Self::InvalidServerKey(_) => "invalid_server_key",
-            Self::Pin(_) => "pin",
+            Self::Pin(error) => error.code(),
             Self::InvalidRequest(_) => "invalid_request",
             Self::InvalidSettings(error) => error.code(),
             Self::LoggedOut => "logged_out",
@@ -208,6 +209,12 @@ pub struct FunctionError {
 }
 
 impl FunctionError {
+    /// The stable name of the error. What the function calls it, if anything, is in the answer.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "function_error"
+    }
+
     /// The whole answer, an object with the key `error`.
     #[must_use]
     pub fn answer(&self) -> &Value {
@@ -239,6 +246,12 @@ pub struct ServerKeyChanged {
 }
 
 impl ServerKeyChanged {
+    /// The stable name of the error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "server_key_changed"
+    }
+
     /// The fingerprint of the key that the client trusts.
     #[must_use]
     pub fn pinned(&self) -> KeyFingerprint {
@@ -277,6 +290,12 @@ impl StdError for ServerKeyChanged {}
 pub struct PinError(#[source] Cause);
 
 impl PinError {
+    /// The stable name of the error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "pin"
+    }
+
     /// For stores of pins: what went wrong there.
     pub fn new(cause: impl StdError + Send + Sync + 'static) -> Self {
         Self(Arc::new(cause))

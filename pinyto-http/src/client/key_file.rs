@@ -21,7 +21,7 @@ use pkcs8::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use crate::private_file;
+use crate::private_file::{self, Private};
 
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
@@ -133,7 +133,7 @@ impl KeyFile {
     ///
     /// # Errors
     ///
-    /// That it can't be read.
+    /// That it can't be read, or is open to others as in [`KeyFile::read`].
     pub fn is_encrypted(&self) -> Result<bool, KeyFileError> {
         Ok(is_encrypted(&self.text()?))
     }
@@ -142,8 +142,9 @@ impl KeyFile {
     ///
     /// # Errors
     ///
-    /// [`KeyFileError::TooOpen`] if others may read or write the file; that it can't be read, is no
-    /// key, or that there has to be (another, no) passphrase.
+    /// [`KeyFileError::TooOpen`] if others may read or write the file, [`KeyFileError::ForeignOwner`]
+    /// if it belongs to one of them (root is none); that it can't be read, is no key, or that there has
+    /// to be (another, no) passphrase.
     pub fn read(&self, passphrase: Option<&SecretString>) -> Result<DeviceKey, KeyFileError> {
         let pem = self.text()?;
         let path = || self.path.clone();
@@ -171,14 +172,20 @@ impl KeyFile {
     }
 
     fn text(&self) -> Result<Zeroizing<String>, KeyFileError> {
-        let contents = private_file::read(&self.path).map_err(|source| self.unread(source))?;
-        if contents.mode & 0o077 != 0 {
+        let file = Private::open(&self.path).map_err(|source| self.unread(source))?;
+        let path = || self.path.clone();
+        // Before it is read: what is in it doesn't make it any safer.
+        if let Some(owner) = file.foreign_owner {
+            let path = path();
+            return Err(KeyFileError::ForeignOwner { path, owner });
+        }
+        if file.mode & 0o077 != 0 {
             return Err(KeyFileError::TooOpen {
-                path: self.path.clone(),
-                mode: contents.mode,
+                path: path(),
+                mode: file.mode,
             });
         }
-        Ok(contents.text)
+        file.text().map_err(|source| self.unread(source))
     }
 
     fn unread(&self, source: io::Error) -> KeyFileError {
@@ -232,6 +239,17 @@ pub enum KeyFileError {
         /// Its permissions.
         mode: u32,
     },
+    /// It belongs to another user of this machine, who knows the key then.
+    #[error(
+        "the key file {path} belongs to another user of this machine (number {owner}), who may know the key. Make a \
+         new key, or if you are sure that it is yours alone, take the file over: chown"
+    )]
+    ForeignOwner {
+        /// Which file.
+        path: PathBuf,
+        /// The number of its owner.
+        owner: u32,
+    },
     /// It is encrypted, and there was no passphrase.
     #[error("the key file {path} is encrypted, which takes its passphrase")]
     PassphraseNeeded {
@@ -281,6 +299,7 @@ impl KeyFileError {
             Self::Write { .. } => "key_file_unwritable",
             Self::Exists { .. } => "key_file_exists",
             Self::TooOpen { .. } => "key_file_too_open",
+            Self::ForeignOwner { .. } => "key_file_of_another_user",
             Self::PassphraseNeeded { .. } => "passphrase_needed",
             Self::NotEncrypted { .. } => "key_file_not_encrypted",
             Self::WrongPassphrase { .. } => "wrong_passphrase",

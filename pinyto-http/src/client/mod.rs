@@ -221,11 +221,6 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The examples of the guide.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/client.md")]
-struct Guide;
-
 /// RSA takes milliseconds, and files are read by waiting.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,

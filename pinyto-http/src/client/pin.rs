@@ -12,7 +12,7 @@ use super::{
     error::{PinError, Sentence},
     key_file::KeyFile,
 };
-use crate::private_file;
+use crate::private_file::{self, Private};
 
 /// Where the public key of *one* server is remembered.
 ///
@@ -86,7 +86,7 @@ impl PinStore for PublicKey {
 }
 
 /// A file that the server's public key is kept in, as PEM. It has the mode 0600, and is not
-/// believed if others may write it.
+/// believed if others may write it: by its mode, or because it is theirs (root is no other).
 ///
 /// To trust another key, after the operator has confirmed it, remove the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,18 +120,25 @@ impl PinFile {
             path: self.path.clone(),
             source,
         };
-        let contents = match private_file::read(&self.path) {
-            Ok(contents) => contents,
+        let file = match Private::open(&self.path) {
+            Ok(file) => file,
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(failed(source)),
         };
-        if contents.mode & 0o022 != 0 {
-            return Err(Unusable::Writable {
+        // Its owner can write it whatever its mode, also by changing that.
+        if let Some(owner) = file.foreign_owner {
+            return Err(Unusable::Foreign {
                 path: self.path.clone(),
-                mode: contents.mode,
+                owner,
             });
         }
-        match PublicKey::from_pem(&contents.text) {
+        if file.mode & 0o022 != 0 {
+            return Err(Unusable::Writable {
+                path: self.path.clone(),
+                mode: file.mode,
+            });
+        }
+        match PublicKey::from_pem(&file.text().map_err(failed)?) {
             Ok(key) => Ok(Some(key)),
             Err(reason) => Err(failed(io::Error::new(io::ErrorKind::InvalidData, reason))),
         }
@@ -173,4 +180,9 @@ enum Unusable {
          another server's key"
     )]
     Writable { path: PathBuf, mode: u32 },
+    #[error(
+        "{path} belongs to another user of this machine (number {owner}), so it may be another \
+         server's key"
+    )]
+    Foreign { path: PathBuf, owner: u32 },
 }

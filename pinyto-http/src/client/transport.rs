@@ -1,6 +1,6 @@
 //! One call over HTTP: sent, answered within limits, repeated where that is safe.
 
-use std::{borrow::Cow, error::Error as StdError, io, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -214,16 +214,68 @@ fn untrusted(error: &reqwest::Error) -> Option<Untrusted> {
 }
 
 /// What is wrong with a certificate, which is an error here and in rustls only a part of one.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[derive(Debug)]
 struct Untrusted(CertificateError);
+
+impl fmt::Display for Untrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use CertificateError as Wrong;
+        f.write_str(match &self.0 {
+            Wrong::UnknownIssuer => "it is signed by an authority that isn't trusted",
+            Wrong::Expired | Wrong::ExpiredContext { .. } => {
+                "it has expired, or the clock of this machine is wrong"
+            }
+            Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
+                "it is not valid yet, or the clock of this machine is wrong"
+            }
+            Wrong::NotValidForName => "it is for another name",
+            Wrong::NotValidForNameContext {
+                expected,
+                presented,
+            } => return write_names(f, &expected.to_str(), presented),
+            Wrong::Revoked => "it has been revoked",
+            Wrong::UnknownRevocationStatus
+            | Wrong::ExpiredRevocationList
+            | Wrong::ExpiredRevocationListContext { .. } => {
+                "it can't be told whether it has been revoked"
+            }
+            Wrong::BadSignature => "it is not signed by the authority that it names",
+            Wrong::BadEncoding => "it is damaged",
+            Wrong::InvalidPurpose | Wrong::InvalidPurposeContext { .. } => "it is not for servers",
+            other => return write!(f, "it was refused ({other})"),
+        })
+    }
+}
+
+impl StdError for Untrusted {}
+
+/// How many names of a certificate are told.
+const TOLD_NAMES: usize = 4;
+
+/// For which names a certificate is. They come as `DnsName("example.org")`.
+fn write_names(f: &mut fmt::Formatter<'_>, expected: &str, presented: &[String]) -> fmt::Result {
+    write!(f, "it is not for {expected} but for ")?;
+    if presented.is_empty() {
+        return f.write_str("no name at all");
+    }
+    for (n, name) in presented.iter().take(TOLD_NAMES).enumerate() {
+        let inner = name.split_once('(').map_or(&**name, |(_, inner)| inner);
+        let inner = inner.trim_end_matches(')').trim_matches('"');
+        let comma = if n == 0 { "" } else { ", " };
+        write!(f, "{comma}{inner}")?;
+    }
+    match presented.len().saturating_sub(TOLD_NAMES) {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
+    }
+}
 
 /// An error of the HTTP client, whose own text doesn't say what led to it.
 #[derive(Debug)]
 struct Chain(reqwest::Error);
 
-impl std::fmt::Display for Chain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut source = self.0.source();
         while let Some(cause) = source {

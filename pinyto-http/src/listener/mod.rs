@@ -29,6 +29,31 @@
 //! - The request has the client's [`ClientAddress`](crate::client_address::ClientAddress) among its
 //!   extensions.
 //! - An [`Observer`], if there is one, is told of it all.
+//!
+//! # Whose pages may call
+//!
+//! That is set in two places, since what is served may be anything: the routes follow
+//! [`HttpSettings::allowed_origins`](crate::HttpSettings::allowed_origins), the 500 and 503 above
+//! [`Listener::with_allowed_origins`]. Tell both the same.
+//!
+//! ```no_run
+//! use pinyto_core::Cloud;
+//! use pinyto_http::{AllowedOrigins, Api, HttpSettings, Origin, listener::Listener, service};
+//!
+//! # async fn run(cloud: Cloud) -> Result<(), Box<dyn std::error::Error>> {
+//! let origins = AllowedOrigins::Only(vec![Origin::parse("https://app.example")?]);
+//! let mut settings = HttpSettings::default();
+//! settings.allowed_origins = origins.clone();
+//! let api = Api::new(cloud).settings(settings);
+//!
+//! let listener = Listener::bind(([127, 0, 0, 1], 8080).into()).await?;
+//! let listener = listener.with_allowed_origins(origins);
+//! # let shutdown = std::future::pending();
+//! let ended = listener.serve(service(api), shutdown).await;
+//! # drop(ended);
+//! # Ok(())
+//! # }
+//! ```
 
 mod connection;
 mod layers;
@@ -282,6 +307,7 @@ impl fmt::Debug for Listener {
             .field("limits", &self.limits)
             .field("tls", &self.tls)
             .field("trust_proxy", &self.trust_proxy)
+            .field("origins", &self.origins)
             .finish_non_exhaustive()
     }
 }

@@ -51,6 +51,7 @@ async fn what_a_function_answers_has_the_callers_type_or_is_its_error() {
         panic!("{error:?}")
     };
     assert_eq!(own.answer(), &json!({"error": "secret"}));
+    assert_eq!((own.code(), error.code()), ("function_error", own.code()));
     assert!(!format!("{error:?} {error}").contains("secret"));
 
     let raised: Result<Value, Error> = session.call_function(&this, "raise", &()).await;

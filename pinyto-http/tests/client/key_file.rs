@@ -4,6 +4,9 @@ use pinyto_core::testing::keys;
 use pinyto_http::client::{KeyFile, KeyFileError};
 use secrecy::SecretString;
 
+#[cfg(target_os = "linux")]
+use crate::support::change_owner;
+
 fn text(file: &KeyFile) -> String {
     std::fs::read_to_string(file.path()).unwrap()
 }
@@ -89,6 +92,136 @@ fn nobody_else_may_read_a_key() {
     let permissions = std::fs::Permissions::from_mode(0o400);
     std::fs::set_permissions(file.path(), permissions).unwrap();
     file.read(None).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_open_to_others_is_called_so_whatever_is_in_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::new(folder.path().join("key.pem"));
+    for contents in [&b"x".repeat(100_000), &vec![0xff, 0xfe]] {
+        std::fs::write(file.path(), contents).unwrap();
+        for (mode, code) in [(0o644, "key_file_too_open"), (0o600, "key_file_unreadable")] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file.path(), permissions).unwrap();
+            assert_eq!(file.read(None).unwrap_err().code(), code);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_key_of_another_user_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::new(folder.path().join("key.pem"));
+    file.save(&keys::device(0), None).unwrap();
+    if !change_owner(file.path(), 4321) {
+        return;
+    }
+    let error = file.read(None).unwrap_err();
+    assert!(matches!(
+        error,
+        KeyFileError::ForeignOwner { owner: 4321, .. }
+    ));
+    assert_eq!(error.code(), "key_file_of_another_user");
+    assert!(error.to_string().contains("number 4321"), "{error}");
+    change_owner(file.path(), 0);
+    file.read(None).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_can_not_be_read_is_noticed_before_there_is_a_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    let folder = tempfile::tempdir().unwrap();
+    let set = |mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.path(), permissions).unwrap();
+    };
+    let file = KeyFile::new(folder.path().join("key.pem"));
+    // Files can be made in it, but it can't be opened to make that durable.
+    set(0o300);
+    let error = std::thread::scope(|scope| {
+        let as_a_user = scope.spawn(|| {
+            // Which this thread alone gives up, if it is root's.
+            let mut sets = capabilities(None).unwrap();
+            let passes = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+            sets.effective.remove(passes);
+            set_capabilities(None, sets).unwrap();
+            file.save(&keys::device(0), None).unwrap_err()
+        });
+        as_a_user.join().unwrap()
+    });
+    assert!(matches!(error, KeyFileError::Write { .. }), "{error}");
+    set(0o700);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    file.save(&keys::device(0), None).unwrap();
+}
+
+/// What saving comes to where these system calls fail so.
+#[cfg(target_os = "linux")]
+fn save_where(calls: &[(libc::c_long, i32)]) -> (Result<(), KeyFileError>, usize) {
+    use std::collections::BTreeMap;
+
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+
+    let filters = calls.iter().map(|(call, error)| -> BpfProgram {
+        let fails = SeccompAction::Errno(u32::try_from(*error).unwrap());
+        let architecture = std::env::consts::ARCH.try_into().unwrap();
+        let rules = BTreeMap::from([(*call, vec![])]);
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, fails, architecture);
+        filter.unwrap().try_into().unwrap()
+    });
+    let filters: Vec<BpfProgram> = filters.collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::new(folder.path().join("key.pem"));
+    // The filters hold for the thread alone.
+    let saved = std::thread::scope(|scope| {
+        let elsewhere = scope.spawn(|| {
+            for filter in &filters {
+                apply_filter(filter).unwrap();
+            }
+            file.save(&keys::device(0), None)
+        });
+        elsewhere.join().unwrap()
+    });
+    (saved, std::fs::read_dir(folder.path()).unwrap().count())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_that_can_not_name_a_file_safely_is_called_so_and_no_other() {
+    use libc::{EINVAL, EPERM, SYS_linkat, SYS_renameat2};
+
+    let sentence = "supports neither renaming without replacing nor hard links; make the file \
+                    elsewhere and copy it";
+    let mut unlinked = vec![(SYS_linkat, EPERM)];
+    #[cfg(target_arch = "x86_64")]
+    unlinked.push((libc::SYS_link, EPERM));
+    let neither = [&unlinked[..], &[(SYS_renameat2, EINVAL)]].concat();
+    let (saved, left) = save_where(&neither);
+    let error = saved.unwrap_err();
+    assert!(error.to_string().contains(sentence), "{error}");
+    assert_eq!(left, 0);
+
+    // Either will do.
+    for able in [&unlinked[..], &[(SYS_renameat2, EINVAL)]] {
+        let (saved, left) = save_where(able);
+        saved.unwrap();
+        assert_eq!(left, 1);
+    }
+
+    // Somebody doesn't allow it, though the file system could.
+    let (saved, left) = save_where(&[(SYS_renameat2, EPERM)]);
+    let error = saved.unwrap_err();
+    assert!(matches!(error, KeyFileError::Write { .. }), "{error}");
+    assert!(!error.to_string().contains("hard links"), "{error}");
+    assert_eq!(left, 0);
 }
 
 #[cfg(target_os = "linux")]

@@ -11,6 +11,8 @@ use pinyto_core::{
 };
 use pinyto_http::client::{Error, KeyFile, Login, PinFile, PinStore as _};
 
+#[cfg(target_os = "linux")]
+use crate::support::change_owner;
 use crate::support::{Scripted, Server, answer, name, quick};
 
 /// Another server's key.
@@ -49,6 +51,7 @@ async fn the_first_key_is_pinned_and_another_one_refused() {
         let Error::ServerKeyChanged(changed) = &error else {
             panic!("{error:?}")
         };
+        assert_eq!(changed.code(), error.code());
         assert_eq!(changed.pinned(), pinned.fingerprint());
         assert_eq!(changed.offered(), other_key().public_key().fingerprint());
         let said = error.to_string();
@@ -124,8 +127,8 @@ fn the_first_pin_stays_and_what_is_no_pin_is_not_taken_for_none() {
 
     for contents in ["", "no key", &"x".repeat(100_000)] {
         std::fs::write(file.path(), contents).unwrap();
-        file.load().unwrap_err();
-        file.keep(&other).unwrap_err();
+        assert_eq!(file.load().unwrap_err().code(), "pin");
+        assert_eq!(file.keep(&other).unwrap_err().code(), "pin");
     }
     let built_in: &PublicKey = &other;
     assert_eq!(built_in.keep(&keys::synthetic(2)).unwrap(), other);
@@ -174,4 +177,49 @@ fn a_pin_that_others_can_write_is_not_believed() {
         set(open);
         assert!(file.load().unwrap_err().to_string().contains("mode"));
     }
+    // Whatever is in it.
+    std::fs::write(file.path(), "x".repeat(100_000)).unwrap();
+    assert!(file.load().unwrap_err().to_string().contains("mode"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pin_of_another_user_is_not_believed() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rustix::{process::Uid, thread::set_thread_res_uid};
+
+    let folder = tempfile::tempdir().unwrap();
+    let open = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open(folder.path(), 0o755);
+    let file = PinFile::new(folder.path().join("server.pem"));
+    let key = keys::synthetic(0);
+    file.keep(&key).unwrap();
+    open(file.path(), 0o644);
+    if !change_owner(file.path(), 4321) {
+        return;
+    }
+    let file = &file;
+    let loaded_by = |user| {
+        std::thread::scope(|scope| {
+            let as_user = scope.spawn(move || {
+                let uid = Uid::from_raw(user);
+                // Of this thread alone.
+                set_thread_res_uid(uid, uid, uid).unwrap();
+                file.load().map_err(|error| error.to_string())
+            });
+            as_user.join().unwrap()
+        })
+    };
+    for other in [0, 1234] {
+        let told = loaded_by(other).unwrap_err();
+        assert!(told.contains("belongs to another user"), "{told}");
+        assert!(told.contains("number 4321"), "{told}");
+    }
+    assert_eq!(loaded_by(4321).unwrap(), Some(key.clone()));
+    // Who is root need not change a pin to be believed.
+    change_owner(file.path(), 0);
+    assert_eq!(loaded_by(1234).unwrap(), Some(key));
 }

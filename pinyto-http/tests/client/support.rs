@@ -236,3 +236,14 @@ async fn read_request(stream: &mut TcpStream) -> String {
         }
     }
 }
+
+/// Gives a file to somebody else, which takes root: whether that was done.
+#[cfg(target_os = "linux")]
+pub(crate) fn change_owner(path: &std::path::Path, owner: u32) -> bool {
+    let changed = std::os::unix::fs::chown(path, Some(owner), None);
+    if let Err(error) = &changed {
+        assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+        eprintln!("SKIPPED: only root can give files to others");
+    }
+    changed.is_ok()
+}

@@ -1,7 +1,16 @@
 //! The client over TLS, against the listener, with certificates made for the test.
 
-use std::{future::pending, sync::Arc};
+use std::{
+    future::pending,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use http::StatusCode;
 use pinyto_core::{
     Cloud,
     memory::MemoryStore,
@@ -10,13 +19,17 @@ use pinyto_core::{
 use pinyto_http::{
     Api,
     client::{Client, ClientBuilder, Error, Login, PinFile},
-    listener::{Listener, Tls, TlsFiles},
+    listener::{Listener, Observer, Tls, TlsFiles},
     service,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::{JoinHandle, spawn_blocking},
+};
 
-use crate::support::{Server, cloud, name, quick};
+use crate::support::{cloud, name, quick};
 
 /// Whom no system trusts.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -50,7 +63,32 @@ impl Authority {
 struct Secure {
     cloud: Cloud,
     port: u16,
+    requests: Arc<Requests>,
     task: JoinHandle<()>,
+}
+
+/// How many requests a server got.
+#[derive(Default)]
+struct Requests(AtomicUsize);
+
+impl Requests {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn one_more(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Observer for Requests {
+    fn answered(&self, _: StatusCode, _: Duration) {
+        self.one_more();
+    }
+
+    fn abandoned(&self) {
+        self.one_more();
+    }
 }
 
 impl Drop for Secure {
@@ -66,11 +104,18 @@ impl Secure {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let served = service(Api::new(cloud.clone()));
-        let serving = listener.with_tls(tls).serve(served, pending());
+        let requests = Arc::new(Requests::default());
+        let listener = listener.with_tls(tls).observed_by(requests.clone());
+        let serving = listener.serve(served, pending());
         let task = tokio::spawn(async move {
             let _ = serving.await;
         });
-        Self { cloud, port, task }
+        Self {
+            cloud,
+            port,
+            requests,
+            task,
+        }
     }
 
     fn at(&self, host: &str) -> ClientBuilder {
@@ -81,8 +126,10 @@ impl Secure {
 
 const NOW: [i32; 2] = [2020, 3000];
 
-/// Why no user of this client gets in. No way to log in tells or sends anything.
-async fn refusal(client: Client) -> String {
+/// Why no user of this client gets into that server. No way to log in tells anything of her, nor sends
+/// a request.
+async fn refusal(server: &Secure, client: Client) -> String {
+    let before = server.requests.count();
     let mut told = None;
     for login in [
         Login::key(name("ada"), keys::device(0)),
@@ -97,6 +144,7 @@ async fn refusal(client: Client) -> String {
         }
         told = Some(error.to_string());
     }
+    assert_eq!(server.requests.count(), before);
     told.unwrap()
 }
 
@@ -121,6 +169,7 @@ async fn a_server_of_an_authority_of_ones_own_is_trusted() {
         assert_eq!(session.list_keys().await.unwrap().len(), 1);
         let pinned = client.pinned_key().await.unwrap();
         assert_eq!(&pinned, server.cloud.server_public_key());
+        assert!(server.requests.count() > 0);
     }
 }
 
@@ -129,9 +178,15 @@ async fn an_authority_that_is_not_trusted_is_refused() {
     let (authority, other) = (Authority::new(), Authority::new());
     let server = authority.server("localhost", NOW).await;
     let without = server.at("localhost").build().unwrap();
-    assert!(refusal(without).await.contains("UnknownIssuer"));
+    let sentence =
+        "the server's certificate is not trusted: it is signed by an authority that isn't trusted";
+    assert_eq!(refusal(&server, without).await, sentence);
     let others = server.at("localhost").root_certificates_pem(other.0.pem());
-    refusal(others.build().unwrap()).await;
+    // It has the same name.
+    let told = refusal(&server, others.build().unwrap()).await;
+    let sentence =
+        "the server's certificate is not trusted: it is not signed by the authority that it names";
+    assert_eq!(told, sentence);
     // Several, of which one is right.
     let both = format!("{}{}", other.0.pem(), authority.0.pem());
     let client = server.at("localhost").root_certificates_pem(both).build();
@@ -145,11 +200,11 @@ async fn a_certificate_of_another_name_is_refused() {
     for host in ["localhost", "127.0.0.1"] {
         let client = server.at(host).root_certificates_pem(authority.0.pem());
         // What allows plain HTTP allows nothing else.
-        let told = refusal(client.allow_plain_http().build().unwrap()).await;
-        assert!(
-            told.contains(host) && told.contains("other.example"),
-            "{told}"
+        let client = client.allow_plain_http().build().unwrap();
+        let sentence = format!(
+            "the server's certificate is not trusted: it is not for {host} but for other.example"
         );
+        assert_eq!(refusal(&server, client).await, sentence);
     }
 }
 
@@ -157,25 +212,70 @@ async fn a_certificate_of_another_name_is_refused() {
 async fn a_certificate_out_of_date_is_refused() {
     let authority = Authority::new();
     for (years, reason) in [
-        ([2019, 2020], "certificate expired"),
-        ([2999, 3000], "certificate not valid yet"),
+        ([2019, 2020], "it has expired"),
+        ([2999, 3000], "it is not valid yet"),
     ] {
         let server = authority.server("localhost", years).await;
         let client = server
             .at("localhost")
             .root_certificates_pem(authority.0.pem());
-        let told = refusal(client.build().unwrap()).await;
-        assert!(told.contains(reason), "{told}");
+        let told = refusal(&server, client.build().unwrap()).await;
+        let sentence = format!(
+            "the server's certificate is not trusted: {reason}, or the clock of this machine is wrong"
+        );
+        assert_eq!(told, sentence);
     }
 }
 
 #[tokio::test]
 async fn a_server_without_tls_is_not_taken_for_one_with_it() {
-    let server = Server::start().await;
-    let url = server.url().replace("http:", "https:");
-    let client = quick(&url, server.cloud.server_public_key().clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heard);
+    let task = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut begin = vec![0; 2];
+            stream.read_exact(&mut begin).await.unwrap();
+            log.lock().unwrap().push(begin);
+            // As a server does that wonders what kind of HTTP this is.
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let client = quick(&url, keys::server().public_key().clone());
     let password = Login::password(name("ada"), "correct horse".into());
     let error = client.build().unwrap().log_in(password).await.unwrap_err();
     assert_eq!(error.code(), "unreachable");
-    assert_eq!(server.asked("/public_key"), 0);
+    task.abort();
+    let heard = heard.lock().unwrap();
+    assert!(!heard.is_empty());
+    // Each time a TLS handshake (RFC 8446, 5.1) and nothing in the clear.
+    assert!(heard.iter().all(|begin| *begin == [22, 3]), "{heard:?}");
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_proxy_counts_as_well() {
+    // The proxy is named by the environment, so the client is in a process of its own.
+    const INSIDE: &str = "PINYTO_TEST_BEHIND_PROXY";
+    if std::env::var_os(INSIDE).is_some() {
+        let key = keys::server().public_key().clone();
+        let client = quick("https://pinyto.invalid", key).build().unwrap();
+        let error = client.healthy().await.unwrap_err();
+        assert_eq!(error.code(), "untrusted_certificate", "{error}");
+        return;
+    }
+    let proxy = Authority::new().server("localhost", NOW).await;
+    let mut inside = Command::new(std::env::current_exe().unwrap());
+    inside.args(["--exact", "tls::the_certificate_of_a_proxy_counts_as_well"]);
+    for other in ["https_proxy", "NO_PROXY", "no_proxy"] {
+        inside.env_remove(other);
+    }
+    inside.env("HTTPS_PROXY", format!("https://localhost:{}", proxy.port));
+    inside.env(INSIDE, "1");
+    let output = spawn_blocking(move || inside.output()).await.unwrap();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("1 passed"), "{said}");
+    assert_eq!(proxy.requests.count(), 0);
 }

@@ -14,7 +14,7 @@ use pinyto_core::{
     ticket::InvalidAudience,
     user::InvalidUserName,
 };
-use pinyto_http::{ApiError, ERRORS, InvalidOrigin, InvalidPathPrefix};
+use pinyto_http::{ApiError, ERRORS, Origin, PathPrefix};
 use warp::Reply;
 
 fn all_of_the_core() -> Vec<(Error, u16)> {
@@ -139,9 +139,14 @@ fn a_name_in_a_sentence_stays_within_the_json() {
 #[test]
 fn no_two_errors_have_the_same_name() {
     let mut names: Vec<&str> = ERRORS.iter().map(|kind| kind.code).collect();
-    names.extend([InvalidOrigin.code(), InvalidPathPrefix.code()]);
+    let (origin, prefix) = (Origin::parse(""), PathPrefix::parse("a b"));
+    names.extend([origin.unwrap_err().code(), prefix.unwrap_err().code()]);
     #[cfg(feature = "gpgauth")]
-    names.push(pinyto_http::routes::gpgauth::InvalidCookieName.code());
+    names.push(
+        pinyto_http::routes::gpgauth::CookieName::parse("")
+            .unwrap_err()
+            .code(),
+    );
     let different: BTreeSet<&str> = names.iter().copied().collect();
     assert_eq!(different.len(), names.len());
 }

@@ -1,6 +1,6 @@
 //! What surrounds every request.
 
-use pinyto_http::{AllowedOrigins, Origin};
+use pinyto_http::{AllowedOrigins, Origin, listener::Listener};
 
 use crate::helper::{TestServer, get, http1, http2, limits, text};
 
@@ -136,4 +136,12 @@ async fn only_a_trusted_proxy_decides_the_clients_address() {
         let answer = client.send_request(get("/address")).await.unwrap();
         assert_eq!(text(answer).await.1, "127.0.0.1", "without the header");
     }
+}
+
+#[tokio::test]
+async fn whose_pages_may_call_is_seen_in_debug() {
+    let only = AllowedOrigins::Only(vec![Origin::parse("https://app.example").unwrap()]);
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let shown = format!("{:?}", listener.with_allowed_origins(only));
+    assert!(shown.contains("https://app.example"), "{shown}");
 }

@@ -3,8 +3,11 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pinyto_core::{Cloud, testing::keys};
+use pinyto_store::sqlite::SqliteStore;
 use tokio::net::TcpStream;
 
 use crate::helper::{PATIENCE, get, http1, text};
@@ -32,7 +35,10 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    fn start_in(directory: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut process = server(directory.path(), arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -189,4 +195,52 @@ fn it_warns_loudly_when_it_is_exposed_without_tls() {
     for line in log.lines() {
         serde_json::from_str::<serde_json::Value>(line).expect(line);
     }
+}
+
+#[tokio::test]
+async fn it_warns_of_who_has_a_reserved_name_already() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}?mode=rwc", directory.path().join("db").display());
+    let store = Arc::new(SqliteStore::open(&database).await.unwrap());
+    let cloud = Cloud::builder(store.clone(), keys::server());
+    let cloud = cloud.build().unwrap();
+    for user in ["hello", "ada"] {
+        let key = keys::device(0).public_key().clone();
+        cloud.register(user.parse().unwrap(), key).await.unwrap();
+    }
+    drop(cloud);
+    store.close().await;
+    let database = format!("--database={database}");
+    let reserved = "--reserved-names=shop,Hello";
+    let arguments = ["--listen=127.0.0.1:0", "--code=off", &database, reserved];
+    let server = Running::start_in(directory, &arguments);
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+    let warnings = log.lines().filter(|line| line.contains("reserved name"));
+    let warnings: Vec<&str> = warnings.collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains("WARN"), "{log}");
+    assert!(warnings[0].contains("user=hello"), "{log}");
+}
+
+#[cfg(unix)]
+#[test]
+fn it_warns_of_a_key_that_belongs_to_another_user() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("server-key.pem");
+    std::fs::write(&key, keys::server_pem()).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    if chown(&key, Some(4321), None).is_err() {
+        eprintln!("SKIPPED: only root can give files to others");
+        return;
+    }
+    let server = Running::start_in(directory, &["--listen=127.0.0.1:0", "--code=off"]);
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("belongs to another user"), "{log}");
+    assert!(log.contains("owner=4321"), "{log}");
 }

@@ -21,6 +21,7 @@ crate::tests! {
     so_many_services_may_be_called_and_no_more,
     large_arguments_are_refused,
     a_service_that_never_answers_ends_at_the_wall_clock_limit,
+    the_largest_limits_that_can_be_written_serve_as_well,
     looking_for_the_interpreters_insides_finds_nothing,
     leaving_the_interpreter_is_no_way_out,
     code_that_cannot_be_run_is_told_when_it_is_checked,
@@ -270,6 +271,32 @@ async fn a_service_that_never_answers_ends_at_the_wall_clock_limit() {
     assert_eq!(limit(&execution), "wall_time");
     assert!(began.elapsed() < Duration::from_secs(3));
     assert_eq!(runtime.metrics().killed_wall_time, 1);
+}
+
+async fn the_largest_limits_that_can_be_written_serve_as_well() {
+    let builder = small().at_once(usize::MAX).waiting(usize::MAX);
+    let builder = builder.idle_workers(8, Duration::MAX);
+    let runtime = builder.start().await.unwrap();
+    // One that computes for long enough to be looked at, one that asks a service.
+    for (code, answer) in [
+        (
+            "n = 0\nfor i in range(100000):\n    n += 1\nreturn n",
+            "100000",
+        ),
+        ("return db.count({'wait': 50})", "42"),
+    ] {
+        let mut call = call(1, code);
+        call.limits.cpu_time = Duration::MAX;
+        call.limits.wall_time = Duration::MAX;
+        call.limits.memory = usize::MAX;
+        call.limits.recursion = usize::MAX;
+        call.limits.answer = usize::MAX;
+        call.limits.output = usize::MAX;
+        call.limits.service_calls = usize::MAX;
+        call.limits.service_bytes = usize::MAX;
+        let execution = runtime.run(&call, &Scripted).await;
+        assert_eq!(execution.outcome.unwrap(), answer);
+    }
 }
 
 async fn looking_for_the_interpreters_insides_finds_nothing() {

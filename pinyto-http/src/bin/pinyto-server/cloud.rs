@@ -1,6 +1,7 @@
 //! From settings to a cloud: server key, database, key stock, housekeeping.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     path::Path,
     pin::pin,
@@ -9,8 +10,13 @@ use std::{
 };
 
 use pinyto_core::{
-    Cloud, challenge::ServerKey, crypto::default_backend, keyserver::KeyStockRefill,
+    Cloud,
+    challenge::ServerKey,
+    crypto::default_backend,
+    keyserver::KeyStockRefill,
     run::RunRetention,
+    store::{Store, StoreError},
+    user::UserName,
 };
 use pinyto_sandbox::PythonRuntime;
 use tokio::{
@@ -126,6 +132,22 @@ impl RunningCloud {
         })
     }
 
+    /// Warns of users who have a name that is reserved now: they keep it.
+    pub(crate) async fn warn_of_reserved_names(&self, reserved: &[UserName]) {
+        match who_has(&*self.database.store(), reserved).await {
+            Ok(users) => {
+                for user in users {
+                    tracing::warn!(
+                        %user,
+                        "a reserved name belongs to a user who can log in; she keeps it, and her \
+                         assemblies are reached under it"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "can't tell whether reserved names are taken"),
+        }
+    }
+
     /// What the metrics tell about what runs code.
     pub(crate) fn code_source(&self) -> Option<CodeSource> {
         let runtime = self.runtime.clone()?;
@@ -173,6 +195,31 @@ pub(crate) fn rules(settings: &Settings) -> pinyto_core::Settings {
     rules.scheduler.concurrent = settings.job_concurrency;
     rules.scheduler.lease = settings.job_lease;
     rules
+}
+
+/// The users with reserved names who can log in. Names are looked for as they are written, in lower
+/// and upper case and with a capital; no index knows all other ways to write them.
+async fn who_has(store: &dyn Store, reserved: &[UserName]) -> Result<Vec<UserName>, StoreError> {
+    let mut users = Vec::new();
+    for name in reserved {
+        let lower = name.as_str().to_ascii_lowercase();
+        let mut capital = lower.clone();
+        if let Some(first) = capital.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        let upper = lower.to_ascii_uppercase();
+        let names: BTreeSet<String> =
+            BTreeSet::from([name.as_str().to_owned(), lower, capital, upper]);
+        for name in names.iter().filter_map(|name| UserName::parse(name).ok()) {
+            let Some(user) = store.users().find(&name).await? else {
+                continue;
+            };
+            if !store.keys().list(user.id).await?.is_empty() {
+                users.push(user.name);
+            }
+        }
+    }
+    Ok(users)
 }
 
 async fn new_server_key(path: &Path) -> Result<ServerKey, String> {
@@ -244,10 +291,16 @@ fn make_server_key(path: &Path) -> Result<ServerKey, String> {
     let failed =
         |error: &dyn Error| format!("The server key {} can't be made: {error}.", path.display());
     let key = ServerKey::generate(default_backend()).map_err(|error| failed(&error))?;
+    keep_server_key(path, key)
+}
+
+/// The key that is in the file from now on: this one, or another server's that was faster.
+fn keep_server_key(path: &Path, key: ServerKey) -> Result<ServerKey, String> {
+    let failed =
+        |error: &dyn Error| format!("The server key {} can't be made: {error}.", path.display());
     let pem = key.to_pkcs8_pem().map_err(|error| failed(&error))?;
     match key_file::create(path, &pem) {
         Ok(()) => Ok(key),
-        // Another server was faster: its key is the key.
         Err(KeyFileError::Exists { .. }) => read_server_key(path)?
             .ok_or_else(|| format!("The server key {} came and went.", path.display())),
         Err(error) => Err(of_key_file(WHAT, &error)),
@@ -265,7 +318,7 @@ fn lower_priority() {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
-    use pinyto_core::Settings as Rules;
+    use pinyto_core::{Settings as Rules, memory::MemoryStore, testing::keys};
 
     use super::*;
     use crate::config::{Invocation, load};
@@ -353,17 +406,60 @@ mod tests {
     fn servers_that_start_at_once_have_one_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server-key.pem");
-        let start = std::sync::Barrier::new(4);
-        let make = || {
+        // Making a key takes so differently long that they would come one after the other.
+        let made = (0..4).map(|n| ServerKey::from_pem(default_backend(), keys::device_pem(n)));
+        let made: Vec<ServerKey> = made.map(Result::unwrap).collect();
+        let start = std::sync::Barrier::new(made.len());
+        let keep = |key| {
             start.wait();
-            make_server_key(&path).unwrap().public_key().clone()
+            keep_server_key(&path, key).unwrap().public_key().clone()
         };
-        let keys: Vec<_> = std::thread::scope(|scope| {
-            let started: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+        let kept: Vec<_> = std::thread::scope(|scope| {
+            let keep = &keep;
+            let started: Vec<_> = made
+                .into_iter()
+                .map(|key| scope.spawn(move || keep(key)))
+                .collect();
             let ended = started.into_iter();
             ended.map(|thread| thread.join().unwrap()).collect()
         });
-        let kept = read_server_key(&path).unwrap().unwrap();
-        assert!(keys.iter().all(|key| key == kept.public_key()));
+        let there = read_server_key(&path).unwrap().unwrap();
+        assert!(kept.iter().all(|key| key == there.public_key()));
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "a draft is left"
+        );
+    }
+
+    #[test]
+    fn a_new_server_key_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server-key.pem");
+        let made = make_server_key(&path).unwrap();
+        let there = read_server_key(&path).unwrap().unwrap();
+        assert_eq!(made.public_key(), there.public_key());
+    }
+
+    #[tokio::test]
+    async fn who_has_a_reserved_name_is_found_if_she_can_log_in() {
+        let store = Arc::new(MemoryStore::new());
+        let cloud = Cloud::builder(store.clone(), keys::server());
+        let cloud = cloud.build().unwrap();
+        let name = |name: &str| -> UserName { name.parse().unwrap() };
+        for taken in ["hello", "Shop", "other"] {
+            let key = keys::device(0).public_key().clone();
+            cloud.register(name(taken), key).await.unwrap();
+        }
+        // The author of a program's own assemblies.
+        let at = cloud.clock().now();
+        store
+            .users()
+            .ensure_keyless(&name("app"), at)
+            .await
+            .unwrap();
+        let reserved = ["app", "free", "HELLO", "shop"].map(name);
+        let found = who_has(&*store, &reserved).await.unwrap();
+        assert_eq!(found, ["hello", "Shop"].map(name));
     }
 }

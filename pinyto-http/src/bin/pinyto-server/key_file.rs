@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::private_file;
+use crate::private_file::{self, Folder, Private};
 
 /// Why the key file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub(crate) enum KeyFileError {
 
 /// Reads the key file; `None` if there is none yet.
 ///
-/// Warns in the log when others than the owner may read it.
+/// Warns in the log when others than the owner may read it, or when that is another user.
 ///
 /// # Errors
 ///
@@ -48,23 +48,32 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyFileErro
         path: path.to_owned(),
         source,
     };
-    let contents = match private_file::read(path) {
-        Ok(contents) => contents,
+    let file = match Private::open(path) {
+        Ok(file) => file,
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(error(source)),
     };
-    if contents.text.is_empty() {
+    let (mode, foreign_owner) = (file.mode, file.foreign_owner);
+    let text = file.text().map_err(error)?;
+    if text.is_empty() {
         let empty = io::Error::new(io::ErrorKind::InvalidData, "it is empty");
         return Err(error(empty));
     }
-    if contents.mode & 0o077 != 0 {
+    if mode & 0o077 != 0 {
         tracing::warn!(
             path = %path.display(),
-            mode = format_args!("{:o}", contents.mode),
+            mode = format_args!("{mode:o}"),
             "the server's private key is open to other users of this machine; chmod 600 it"
         );
     }
-    Ok(Some(contents.text))
+    if let Some(owner) = foreign_owner {
+        tracing::warn!(
+            path = %path.display(),
+            owner,
+            "the server's private key belongs to another user of this machine; chown it"
+        );
+    }
+    Ok(Some(text))
 }
 
 /// Writes a new key file that only its owner may read (mode 0600).
@@ -93,7 +102,10 @@ pub(crate) fn create(path: &Path, pem: &str) -> Result<(), KeyFileError> {
 ///
 /// [`KeyFileError::Write`] when the folder is missing or can't be written to.
 pub(crate) fn check_creatable(path: &Path) -> Result<(), KeyFileError> {
-    let tried = private_file::draft(path).and_then(tempfile::NamedTempFile::close);
+    let tried = private_file::draft(path).and_then(|draft| {
+        Folder::of(path)?;
+        draft.close()
+    });
     tried.map_err(|source| KeyFileError::Write {
         path: path.to_owned(),
         source,

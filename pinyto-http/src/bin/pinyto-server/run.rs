@@ -28,6 +28,9 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     let stop = signals::watch(tls.clone())?;
     warn(settings);
     let running = RunningCloud::open(settings).await?;
+    running
+        .warn_of_reserved_names(&settings.reserved_names)
+        .await;
     let metrics = Metrics::new(&running.cloud, running.code_source());
     let Routes {
         public: public_routes,

@@ -22,6 +22,7 @@ pub struct CookieName(String);
 /// A text is no name of a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cookie's name has 1 to 64 letters, digits, - and _, and is not {CSRF_COOKIE}")]
+#[non_exhaustive]
 pub struct InvalidCookieName;
 
 impl InvalidCookieName {

@@ -32,7 +32,7 @@ pub(crate) use moving::{IMPORTED_LINE, Moving, Place};
 use read::cookie_name;
 use read::{
     address, database, days, hosts, kibibytes, mebibytes, networks, number, path, precise_seconds,
-    seconds, switch, user_names, wrong,
+    reserved_names, seconds, switch, wrong,
 };
 pub(crate) use sources::Origin;
 use sources::{Given, Task, Values};
@@ -341,7 +341,7 @@ impl Settings {
             shutdown_timeout: values.required("shutdown-timeout", seconds(0))?,
             session_idle: values.required("session-idle-days", days)?,
             reserved_names: values
-                .optional("reserved-names", user_names)?
+                .optional("reserved-names", reserved_names)?
                 .unwrap_or_default(),
             ticket_lifetime: values
                 .required("ticket-seconds", number(1, 3600))

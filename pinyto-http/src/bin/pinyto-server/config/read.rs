@@ -157,13 +157,17 @@ pub(super) fn hosts(text: &str) -> Result<Vec<HostPattern>, String> {
     )
 }
 
-/// User names, separated by commas.
-pub(super) fn user_names(text: &str) -> Result<Vec<UserName>, String> {
-    list(
-        text,
-        "user names such as hello or shop, separated by commas",
-        |part| UserName::parse(part).ok(),
-    )
+/// User names that are to be reserved, separated by commas.
+pub(super) fn reserved_names(text: &str) -> Result<Vec<UserName>, String> {
+    let wanted = "user names such as hello or shop, separated by commas";
+    let strange = |part: &&str| !part.is_empty() && UserName::parse(part).is_err();
+    match text.split(',').map(str::trim).find(strange) {
+        Some(name) => Err(format!(
+            "{wanted}. {name:?} can't be one, so nobody can register it and it needs no reserving: \
+             leave it out"
+        )),
+        None => list(text, wanted, |part| UserName::parse(part).ok()),
+    }
 }
 
 /// Networks or single addresses, separated by commas.

@@ -351,6 +351,17 @@ fn every_wrong_value_is_refused_with_its_name() {
 }
 
 #[test]
+fn a_name_that_nobody_can_have_needs_no_reserving() {
+    let told = |value: &str| refusal(&[&format!("--reserved-names={value}")], &[]);
+    assert_eq!(
+        told("hello, my-app"),
+        "--reserved-names must be user names such as hello or shop, separated by commas. \"my-app\" \
+         can't be one, so nobody can register it and it needs no reserving: leave it out."
+    );
+    assert!(!told("hello,").contains("reserving"));
+}
+
+#[test]
 fn a_wrong_value_in_the_file_names_key_and_file() {
     for (line, wanted) in [
         (

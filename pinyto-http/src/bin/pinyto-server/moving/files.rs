@@ -9,7 +9,10 @@ use tempfile::TempPath;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
 
 use super::shown;
-use crate::{config::Place, private_file};
+use crate::{
+    config::Place,
+    private_file::{self, Folder},
+};
 
 /// How many bytes are written or read at once.
 const BUFFER: usize = 256 * 1024;
@@ -24,6 +27,7 @@ pub(super) struct Target {
 /// A file that is removed unless it is complete.
 struct Partial {
     draft: TempPath,
+    folder: Folder,
     wanted: PathBuf,
 }
 
@@ -73,13 +77,21 @@ impl Target {
 impl Partial {
     fn create(wanted: &Path) -> io::Result<(fs::File, Self)> {
         let (file, draft) = private_file::draft(wanted)?.into_parts();
+        let folder = Folder::of(wanted)?;
         let wanted = wanted.to_owned();
-        Ok((file, Self { draft, wanted }))
+        Ok((
+            file,
+            Self {
+                draft,
+                folder,
+                wanted,
+            },
+        ))
     }
 
     fn complete(self) -> io::Result<()> {
         self.draft.persist(&self.wanted)?;
-        private_file::sync_folder(&self.wanted)
+        self.folder.sync()
     }
 }
 
