@@ -595,3 +595,24 @@ async fn nobody_is_made_with_a_name_that_the_program_reserves() {
     let imported = import(&to, &lines, named).await.unwrap();
     assert_eq!(imported.new.documents, DOCUMENTS);
 }
+
+#[tokio::test]
+async fn nothing_becomes_a_keyless_authors() {
+    let lines = export(&filled().await, "ann").await;
+    let to = other().await;
+    let app = given::name("app");
+    let author = to.users().ensure_keyless(&app, now()).await.unwrap();
+    given::assembly(&*to, &author, "Words").await;
+    let named = ImportSettings::new(&Settings::default()).user(app);
+    let unmet = needs(&lines, &named).unmet(&*to, &named).await;
+    let unmet = unmet.unwrap().unwrap();
+    assert!(unmet.contains("app is an account without keys"), "{unmet}");
+    let refused = import(&to, &lines, named).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("app is an account without keys"),
+        "{refused}"
+    );
+    let assemblies = to.assemblies().list_of_author(author.id).await.unwrap();
+    assert_eq!(assemblies.len(), 1);
+    assert_eq!(given::document_count(&*to, &author).await, 0);
+}
