@@ -68,7 +68,7 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the store failed; [`Error::UserNameTaken`] if somebody can log in as
+    /// [`Error::Store`] if the store failed; [`Error::AuthorHasKeys`] if somebody can log in as
     /// their author, which the reserved name excludes.
     pub async fn install_bundled_assemblies(&self) -> Result<(), Error> {
         let author = UserName::bundled_author();

@@ -37,7 +37,7 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::UserNameTaken`] if somebody can log in as the author, [`Error::ReservedUserName`] if
+    /// [`Error::AuthorHasKeys`] if somebody can log in as the author, [`Error::ReservedUserName`] if
     /// the name is part of a fixed route; [`Error::LimitReached`]; [`Error::InvalidAssembly`] if there
     /// is a runtime that can't run the code. Then nothing is published.
     pub async fn publish_assembly(
@@ -85,7 +85,9 @@ impl Cloud {
         if self.store().keys().list(author.id).await?.is_empty() {
             Ok(author)
         } else {
-            Err(Error::UserNameTaken)
+            Err(Error::AuthorHasKeys {
+                author: author.name,
+            })
         }
     }
 }

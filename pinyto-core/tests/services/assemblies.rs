@@ -260,7 +260,7 @@ async fn a_program_overwrites_nothing_of_a_users_and_publishes_no_code_that_cant
     saved.unwrap();
     let other = given::source_with("Notes", "other", &[("get", "return 2")]);
     for (author, expected) in [
-        ("hugo", "user_name_taken"),
+        ("hugo", "author_has_keys"),
         ("keyserver", "reserved_user_name"),
         ("Pinyto", "reserved_user_name"),
     ] {
