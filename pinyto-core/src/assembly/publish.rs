@@ -23,13 +23,10 @@ impl Cloud {
     /// # use pinyto_core::{Cloud, Error, assembly::*, user::UserName};
     /// # async fn at_the_start(cloud: &Cloud) -> Result<(), Error> {
     /// let hello = Function::new(FunctionName::parse("hello")?, "return {\"hello\": request.user}");
-    /// let source = AssemblySource::new(
-    ///     AssemblyName::parse("Greetings")?,
-    ///     "Says hello.".to_owned(),
-    ///     vec![hello],
-    ///     Vec::new(),
-    ///     DataAccess::OwnOnly,
-    /// )?;
+    /// let source = AssemblySource::builder(AssemblyName::parse("Greetings")?)
+    ///     .description("Says hello.")
+    ///     .functions([hello])
+    ///     .build()?;
     /// cloud.publish_assembly(&UserName::parse("app")?, &source).await?;
     /// # Ok(())
     /// # }

@@ -318,15 +318,13 @@ fn source() -> impl Strategy<Value = AssemblySource> {
         any::<bool>(),
     )
         .prop_map(|(name, description, functions, jobs, own)| {
-            let name = given::assembly_name(&name);
-            AssemblySource::new(
-                name,
-                description,
-                functions,
-                jobs,
-                DataAccess::from_only_own_data(own),
-            )
-            .unwrap()
+            AssemblySource::builder(given::assembly_name(&name))
+                .description(description)
+                .functions(functions)
+                .jobs(jobs)
+                .access(DataAccess::from_only_own_data(own))
+                .build()
+                .unwrap()
         })
 }
 

@@ -6,7 +6,7 @@ use pinyto_core::{
     Settings,
     clock::Timestamp,
     document::{Document, Scope},
-    key::{Key, KeyLabel, NewKey},
+    key::{Key, KeyLabel, KeyState, NewKey},
     memory::MemoryStore,
     portable::{
         Counts, ImportError, ImportSettings, Imported, Needs, Preview, UserExport, UserImport,
@@ -98,11 +98,12 @@ async fn filled() -> Arc<dyn Store> {
     let hash = given::hash_of(4);
     store
         .keys()
-        .set_active(of_ann, &hash, false, given::at(0))
+        .set_state(of_ann, &hash, KeyState::Inactive, given::at(0))
         .await
         .unwrap();
     let notes = given::source_with("Notes", "ü", &[("get", "return 1")]);
-    let notes = notes.with_indexes(vec![given::path("data.n")]).unwrap();
+    let notes = notes.into_builder().indexes([given::path("data.n")]);
+    let notes = notes.build().unwrap();
     let notes = given::saved(&*store, &ann, &notes).await;
     let shared = given::assembly(&*store, &bob, "Shared").await;
     given::installed(&*store, &ann, &notes).await;
