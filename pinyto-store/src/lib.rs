@@ -119,11 +119,10 @@ mod turns;
 pub use migrations::DatabaseState;
 
 /// What is shared goes between threads, and so do futures: this compiles only if they do.
-#[cfg(test)]
+#[cfg(all(test, any(feature = "sqlite", feature = "postgres")))]
 mod thread_tests {
     const fn shared<T: Send + Sync + 'static>() {}
 
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     fn sent<T>(_: impl Future<Output = T> + Send) {}
 
     #[cfg(feature = "sqlite")]

@@ -142,7 +142,8 @@ impl AssemblySource {
         AssemblySourceBuilder(self)
     }
 
-    /// The bytes of names, description, code and indexes: what counts for [`AuthorLimits::bytes`].
+    /// The bytes of names, description, code and indexes: what counts for
+    /// [`AuthorLimits::bytes`](super::AuthorLimits::bytes).
     #[must_use]
     pub fn size(&self) -> u64 {
         let functions = self
