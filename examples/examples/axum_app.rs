@@ -2,11 +2,23 @@
 //! of database connections. One route knows who asks by the session that Pinyto gave her, and counts
 //! her visits in a table of the application.
 //!
-//!     export DATABASE_URL=postgres://localhost/app
+//!     export DATABASE_URL=postgres://localhost/app    # as the owner of that database
 //!     cargo run --release --ignore-rust-version -p pinyto-examples --example axum_app
 //!     curl http://127.0.0.1:8080/ http://127.0.0.1:8080/hello http://127.0.0.1:8080/pinyto/public_key
+//!
+//! It makes its key once, `server-key.pem` in the working directory, and Ctrl-C ends it in order.
 
-use std::{env, error::Error, io, net::SocketAddr, sync::Arc};
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{ErrorKind, Write as _},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
@@ -18,9 +30,9 @@ use axum::{
 };
 use pinyto_core::{Cloud, challenge::ServerKey, crypto::default_backend};
 use pinyto_http::{Answer, Api, InvalidPathPrefix, PathPrefix, client_address::ClientAddress};
-use pinyto_store::postgres::{PostgresOptions, PostgresStore};
+use pinyto_store::postgres::{OpenError, PostgresOptions, PostgresStore};
 use sqlx::PgPool;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, signal, sync::oneshot};
 
 #[derive(Clone)]
 struct App {
@@ -28,25 +40,43 @@ struct App {
     pool: PgPool,
 }
 
+type Failure = Box<dyn Error + Send + Sync>;
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let pool = PgPool::connect(&env::var("DATABASE_URL")?).await?;
     let listener = TcpListener::bind(("127.0.0.1", 8080)).await?;
-    let app = App {
-        pinyto: Api::new(cloud(&pool).await?),
-        pool,
-    };
+    let store = store(&pool).await?;
+    let key = server_key(Path::new("server-key.pem"))?;
+    let cloud = Cloud::builder(store.clone(), key).build()?;
+    let pinyto = Api::new(cloud);
+    let app = App { pinyto, pool };
     app.prepare().await?;
-    serve(listener, app.router()?).await?;
+    serve(listener, app, async { drop(signal::ctrl_c().await) }).await?;
+    store.close().await;
     Ok(())
 }
 
-/// Pinyto's tables are in a schema of their own, with migrations of their own. A real application
-/// keeps its key.
-async fn cloud(pool: &PgPool) -> Result<Cloud, Box<dyn Error>> {
-    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone())).await?;
-    let key = ServerKey::generate(default_backend())?;
-    Ok(Cloud::builder(Arc::new(store), key).build()?)
+/// Pinyto's tables are in a schema of their own, with migrations of their own.
+async fn store(pool: &PgPool) -> Result<Arc<PostgresStore>, OpenError> {
+    let sharing = PostgresOptions::sharing(pool.clone());
+    PostgresStore::open(sharing).await.map(Arc::new)
+}
+
+/// Clients pin its public half, so it is made only if there is none.
+fn server_key(file: &Path) -> Result<ServerKey, Failure> {
+    match fs::read_to_string(file) {
+        Ok(pem) => Ok(ServerKey::from_pem(default_backend(), &pem)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let key = ServerKey::generate(default_backend())?;
+            let (pem, mut new) = (key.to_pkcs8_pem()?, fs::OpenOptions::new());
+            let mut file = new.write(true).create_new(true).mode(0o600).open(file)?;
+            file.write_all(pem.as_bytes())?;
+            file.sync_all()?;
+            Ok(key)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl App {
@@ -107,9 +137,25 @@ async fn tell_address(
     next.run(request).await
 }
 
-async fn serve(listener: TcpListener, app: Router) -> io::Result<()> {
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).await
+/// Until `stop` is ready; then requests end first, and what they have begun last.
+async fn serve(
+    listener: TcpListener,
+    app: App,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Failure> {
+    let cloud = app.pinyto.cloud().clone();
+    let (ending, ended) = oneshot::channel::<()>();
+    // Writes the history of calls and deletes what has expired.
+    let background = tokio::spawn(cloud.background().run(async { drop(ended.await) }));
+    let routes = app.router()?;
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(stop)
+        .await?;
+    drop(ending);
+    background.await?;
+    cloud.close(Duration::from_secs(5)).await;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -117,8 +163,25 @@ mod both_served;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use pinyto_core::testing::keys;
+
     use super::*;
     use crate::both_served::{both_know, get, logged_in};
+
+    #[test]
+    fn the_key_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server-key.pem");
+        let made = server_key(&file).unwrap();
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let read = server_key(&file).unwrap();
+        assert_eq!(read.public_key(), made.public_key());
+        fs::write(&file, "no key").unwrap();
+        assert!(server_key(&file).is_err());
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn both_are_served_from_one_pool_and_know_the_same_sessions() {
@@ -127,14 +190,19 @@ mod tests {
         };
         database.execute("DROP TABLE IF EXISTS visits").await;
         let pool = PgPool::connect(database.url()).await.unwrap();
-        let cloud = cloud(&pool).await.unwrap();
+        let store = store(&pool).await.unwrap();
+        let cloud = Cloud::builder(store.clone(), keys::server())
+            .build()
+            .unwrap();
         let (key_hash, token) = logged_in(&cloud).await;
         let pinyto = Api::new(cloud);
         let app = App { pinyto, pool };
         app.prepare().await.unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(serve(listener, app.clone().router().unwrap()));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = serve(listener, app.clone(), async { drop(stopped.await) });
+        let serving = tokio::spawn(serving);
         let asking = tokio::task::spawn_blocking(move || {
             both_know(&server, &key_hash, &token);
             assert_eq!(get(&format!("{server}/"), "").0, 200);
@@ -142,7 +210,9 @@ mod tests {
             assert!(told.ends_with("This is your visit 2.\n"), "{told}");
         });
         asking.await.unwrap();
-        serving.abort();
+        drop(stop);
+        serving.await.unwrap().unwrap();
+        store.close().await;
         let visits = sqlx::query_scalar("SELECT count FROM visits");
         let visits: i64 = visits.fetch_one(&app.pool).await.unwrap();
         assert_eq!(visits, 2);

@@ -9,7 +9,7 @@
 //!
 //! The calls print `{"name":"ada"}`, `{"token":"..."}` and `{"name":"ada"}`.
 
-use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, future::pending, io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -36,7 +36,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cloud = cloud()?;
     // Making a key pair takes a second or more, so some are made in advance.
     let _refill = cloud.key_stock().start_refill(|| {})?;
-    tokio::spawn(sweep(cloud.clone()));
+    // Expired sessions are dead without that, but they pile up.
+    tokio::spawn(cloud.background().run(pending()));
     let listener = TcpListener::bind(("127.0.0.1", 8080)).await?;
     serve(listener, app(cloud)).await?;
     Ok(())
@@ -46,16 +47,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn cloud() -> Result<Cloud, Box<dyn Error>> {
     let key = ServerKey::generate(default_backend())?;
     Ok(Cloud::builder(Arc::new(MemoryStore::new()), key).build()?)
-}
-
-/// Expired sessions are dead without that, but they pile up.
-async fn sweep(cloud: Cloud) {
-    loop {
-        if let Err(error) = cloud.sweep_sessions().await {
-            eprintln!("can't sweep sessions: {error}");
-        }
-        tokio::time::sleep(Duration::from_secs(3600)).await;
-    }
 }
 
 /// `Api` is here for what it knows of HTTP: the header `Authorization`, and errors as answers.

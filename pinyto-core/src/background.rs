@@ -76,14 +76,21 @@ impl Cloud {
         }
     }
 
-    /// Deletes what has expired, again and again.
-    async fn keep_swept(&self) {
+    /// Deletes sessions and what else has expired, again and again.
+    async fn keep_sessions_swept(&self) {
         loop {
             match self.sweep_sessions().await {
                 Ok(0) => {}
                 Ok(ended) => tracing::info!(ended, "expired sessions deleted"),
                 Err(error) => tracing::warn!(%error, "expired sessions can't be deleted now"),
             }
+            sleep(SWEEP_PERIOD).await;
+        }
+    }
+
+    /// Deletes old runs, again and again.
+    async fn keep_runs_swept(&self) {
+        loop {
             match self.sweep_runs().await {
                 Ok(0) => {}
                 Ok(deleted) => tracing::info!(deleted, "old runs deleted"),
@@ -100,7 +107,7 @@ impl Background {
     /// ([`Cloud::sweep_sessions`], [`Cloud::sweep_runs`]), until `shutdown` is ready. Then jobs
     /// come to their end first, and what has gathered by then is written.
     ///
-    /// Each of the three survives a panic of its own, as of a store's: it is logged as an error, and
+    /// Each of these, of the two sweeps too, survives a panic of its own, as of a store's: it is logged as an error, and
     /// after a pause of a second, or of up to a minute if that panics again and again, it goes on.
     /// The others and the jobs that run go on meanwhile.
     ///
@@ -122,7 +129,8 @@ impl Background {
         let until_shutdown = async move {
             tokio::select! {
                 () = jobs => {}
-                () = restarted("sweeping", || cloud.keep_swept()) => {}
+                () = restarted("sweeping sessions", || cloud.keep_sessions_swept()) => {}
+                () = restarted("sweeping runs", || cloud.keep_runs_swept()) => {}
             }
             drop(ended);
         };

@@ -1,4 +1,11 @@
 //! Time as the library sees it: handed in, never asked of the operating system by a rule.
+//!
+//! Every moment that is stored, shown or compared with one is a [`Timestamp`] of the cloud's
+//! [`Clock`]. How long something takes is measured otherwise: deadlines, pauses and periods
+//! (the hourly sweep, the writing of runs, limits of calls, listeners and clients) are in tokio's
+//! monotonic time, which a test pauses with `tokio::time::pause`, and what a store has worked for a
+//! query is in the operating system's. Commands of `pinyto-server` that have no cloud ask
+//! [`SystemClock`].
 
 use std::{
     fmt,

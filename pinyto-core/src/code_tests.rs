@@ -62,6 +62,12 @@ fn errors() -> Vec<(Error, &'static str)> {
             "query_given_up",
         ),
         (Error::UserNameTaken, "user_name_taken"),
+        (
+            Error::AuthorHasKeys {
+                author: given::name("app"),
+            },
+            "author_has_keys",
+        ),
         (Error::KeyAlreadyRegistered, "key_already_registered"),
         (Error::AmbiguousKeyHash, "ambiguous_key_hash"),
         (Error::LastActiveKey, "last_active_key"),
@@ -169,10 +175,11 @@ const fn kind(error: &Error) -> u8 {
         Error::InvalidHashCost => 42, Error::Crypto(_) => 43, Error::OpenPgp(_) => 44,
         Error::Randomness(_) => 45, Error::ShuttingDown => 46, Error::InvalidAudience(_) => 47,
         Error::InvalidTicketLifetime => 48, Error::QueryGivenUp(_) => 49, Error::UnknownDocument => 50,
+        Error::AuthorHasKeys { .. } => 51,
     }
 }
 
-const KINDS: usize = 51;
+const KINDS: usize = 52;
 
 #[test]
 fn each_error_keeps_its_name() {

@@ -231,6 +231,7 @@ enum Pattern {
 #[error(
     "A host is a name like example.org, *.example.org for all names below it, or an IP address. Names beyond ASCII are written with xn--."
 )]
+#[non_exhaustive]
 pub struct InvalidHostPattern;
 
 impl InvalidHostPattern {

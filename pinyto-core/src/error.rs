@@ -16,7 +16,7 @@ use crate::{
     runtime::CodeError,
     store::StoreError,
     ticket::InvalidAudience,
-    user::InvalidUserName,
+    user::{InvalidUserName, UserName},
 };
 
 /// Why a service refused or failed. The text tells the author of a client what to do; nothing in
@@ -91,6 +91,16 @@ pub enum Error {
     /// Somebody has that user name.
     #[error("That user name is taken. Choose another one.")]
     UserNameTaken,
+    /// Somebody can log in as the author by whom the program publishes assemblies of its own
+    /// ([`Cloud::publish_assembly`](crate::Cloud::publish_assembly),
+    /// [`Cloud::install_bundled_assemblies`](crate::Cloud::install_bundled_assemblies)).
+    #[error(
+        "Somebody can log in as {author}, so the program's own assemblies can't be published by that name. Rename that account in the database, or let the program publish by another name."
+    )]
+    AuthorHasKeys {
+        /// The name of the account.
+        author: UserName,
+    },
     /// The user has that key.
     #[error("This account has that key already.")]
     KeyAlreadyRegistered,
@@ -308,6 +318,7 @@ impl Error {
             Self::TooManyValues => "too_many_values",
             Self::QueryGivenUp(given_up) => given_up.code(),
             Self::UserNameTaken => "user_name_taken",
+            Self::AuthorHasKeys { .. } => "author_has_keys",
             Self::KeyAlreadyRegistered => "key_already_registered",
             Self::AmbiguousKeyHash => "ambiguous_key_hash",
             Self::LastActiveKey => "last_active_key",

@@ -4,36 +4,40 @@
 //! web apps log in with a password at the keyserver, which does a device's part. Assemblies are
 //! bundles of server-side code that users install. What a user consumes is metered.
 //!
-//! This crate has the types, the rules and the traits; it knows no SQL and no HTTP. `pinyto-store`
-//! has stores on SQLite and on PostgreSQL, `pinyto-http` mounts everything on warp and has the
-//! reference server.
+//! This crate has the types, the rules and the traits; it knows no SQL and no HTTP. Take it
+//!
+//! - alone for the device's half of the challenge in a client, for a service that takes Pinyto's
+//!   users by [tickets](ticket), or to write a store or a runtime of your own;
+//! - with `pinyto-store`, which keeps everything in SQLite or PostgreSQL, where your program itself
+//!   calls [`Cloud`], or something else than HTTP is in front;
+//! - with `pinyto-http`, which mounts everything on warp, axum or another tower server, and with
+//!   `pinyto-sandbox`, if assemblies are to run: that is a server.
 //!
 //! ```
 //! use std::sync::Arc;
-//! use pinyto_core::{Cloud, challenge::RequestToken, memory::MemoryStore, user::UserName};
-//! # use pinyto_core::{challenge::{DeviceKey, ServerKey}, crypto::default_backend};
-//! # fn kept(name: &str) -> String {
-//! #     std::fs::read_to_string(format!("src/testing/keys/{name}.pem")).expect("a key")
-//! # }
 //!
-//! # tokio::runtime::Runtime::new()?.block_on(async {
-//! // The server's side.
-//! let server_key = ServerKey::from_pem(default_backend(), &kept("server"))?;
-//! let cloud = Cloud::builder(Arc::new(MemoryStore::new()), server_key).build()?;
+//! use pinyto_core::challenge::{DeviceKey, RequestToken, ServerKey};
+//! use pinyto_core::{Cloud, crypto::default_backend, memory::MemoryStore, user::UserName};
 //!
-//! // A device's side: it knows its own key and the server's public one.
-//! let device = DeviceKey::from_pem(default_backend(), &kept("device0"))?;
-//! let server = cloud.server_public_key().clone();
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // The server's side. Keep the key: clients pin its public half.
+//!     let server_key = ServerKey::generate(default_backend())?;
+//!     let cloud = Cloud::builder(Arc::new(MemoryStore::new()), server_key).build()?;
 //!
-//! let ada = UserName::parse("ada")?;
-//! cloud.register(ada.clone(), device.public_key().clone()).await?;
-//! let challenge = cloud.authenticate(&ada, &device.key_hash()).await?;
-//! let token: RequestToken = device.answer(&challenge, &server)?;
+//!     // A device's side: it knows its own key and the server's public one.
+//!     let device = DeviceKey::generate(default_backend())?;
+//!     let server = cloud.server_public_key().clone();
 //!
-//! let session = cloud.session(&token).await?;
-//! assert_eq!(cloud.list_keys(&session).await?.len(), 1);
-//! # Ok::<_, Box<dyn std::error::Error>>(()) }).map_err(|error| error.to_string())?;
-//! # Ok::<_, Box<dyn std::error::Error>>(())
+//!     let ada = UserName::parse("ada")?;
+//!     cloud.register(ada.clone(), device.public_key().clone()).await?;
+//!     let challenge = cloud.authenticate(&ada, &device.key_hash()).await?;
+//!     let token: RequestToken = device.answer(&challenge, &server)?;
+//!
+//!     let session = cloud.session(&token).await?;
+//!     assert_eq!(cloud.list_keys(&session).await?.len(), 1);
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # Map
@@ -45,6 +49,7 @@
 //! | [`store`] | what a store is, and how to write one |
 //! | [`memory`] | a store in memory |
 //! | [`challenge`] | both halves of the challenge: data in, decision out |
+//! | `gpgauth` | feature `gpgauth`: logging in with an OpenPGP key |
 //! | [`ticket`] | how another service learns whose session it is: tickets, and what verifies them |
 //! | [`crypto`] | the RSA traits and their backends |
 //! | [`job`], [`run`] | jobs and the scheduler; what became of calls and jobs |
@@ -64,6 +69,13 @@
 //! [`Cloud::background`], and if it has a keyserver [`keyserver::KeyStock::start_refill`]. It ends
 //! in this order: no more requests, the background, the runtime of code, [`Cloud::close`], the
 //! store.
+//!
+//! # Threads and state
+//!
+//! All futures are `Send`, and everything that is shared is `Send + Sync`. A [`Cloud`] is a handle:
+//! clones of it are the same cloud. There is no global state, so several clouds in one process have
+//! nothing to do with each other. Time and randomness are handed in; [`clock`] and [`randomness`]
+//! tell what is not drawn from them.
 //!
 //! # What may change
 //!
@@ -123,6 +135,8 @@ pub mod store;
 mod tasks;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod thread_tests;
 pub mod throttle;
 pub mod ticket;
 pub mod usage;

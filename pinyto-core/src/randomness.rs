@@ -1,4 +1,11 @@
 //! Randomness as the library sees it: handed in, so that tests can repeat themselves.
+//!
+//! Tokens, identifiers, salts, nonces and whatever else this crate makes up is drawn from the
+//! cloud's [`Randomness`]. Some things are not, because their libraries draw on the operating
+//! system themselves and know best how: RSA backends (key generation, padding, blinding), and
+//! OpenPGP messages and keys (feature `gpgauth`). Nor is what belongs to no cloud: keys that a
+//! client or a server's command makes and keeps in a file, TLS, and the hash maps of the standard
+//! library.
 
 use rand::{TryRng, rngs::SysRng};
 

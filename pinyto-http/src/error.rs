@@ -81,6 +81,7 @@ pub const ERRORS: &[ErrorKind] = errors! {
     "method_not_allowed" 405 "The route is called with another method; the header Allow names it."
     "body_too_slow" 408 "Sending the body took too long."
     "user_name_taken" 409 "Somebody has that user name."
+    "author_has_keys" 409 "Somebody can log in as the author of a program's own assemblies. Only routes that a server has added tell it."
     "key_already_registered" 409 "The account has that key already."
     "ambiguous_key_hash" 409 "Several keys of the user begin with that hash. Send more digits."
     "last_active_key" 409 "The last active key can be neither deactivated nor deleted."

@@ -23,6 +23,21 @@
 //! }
 //! ```
 //!
+//! # Map
+//!
+//! | item | what it is |
+//! |---|---|
+//! | [`PythonRuntime`] | runs code; cheap clones of one handle, closed by [`PythonRuntime::close`] |
+//! | [`PythonRuntimeBuilder`], [`SandboxError`] | how many workers and within which limits, and why they don't start |
+//! | [`run_worker_if_asked`] | the first line of `main`: the program as a worker of itself |
+//! | [`Allocator`] | what keeps a call to its limit on memory |
+//! | [`Metrics`] | what a runtime does and has done, in numbers |
+//! | [`HttpEgress`], [`HttpEgressBuilder`], [`EgressSettings`], [`EgressUnavailable`] | what fetches for code from the public internet only: for `CloudBuilder::egress` |
+//! | [`Resolver`] | how that finds the addresses of hosts, if not as the system does |
+//!
+//! All futures are `Send`, and all of these `Send + Sync`. The allocator is the process's, as any
+//! is; beside it there is no global state, and several runtimes in one process are independent.
+//!
 //! # What holds code
 //!
 //! 1. The interpreter itself has no files, sockets or processes to offer.
@@ -40,19 +55,19 @@
 //! On Linux, x86-64 and AArch64. Elsewhere [`PythonRuntimeBuilder::start`] gives
 //! [`SandboxError::Unsupported`].
 //!
-//! # The map
-//!
-//! `engine`: the interpreter, within the worker. `worker`, `lockdown`: the process around it.
-//! `frame`, `conversation`: what worker and server say to each other. `process`, `pool`: workers
-//! seen from the server. `turns`: whose code runs next. `call`: one call. `runtime`: all of it
-//! together.
-//!
 //! There are no features to choose from: `__testing` is for this crate's own tests and fuzz targets, and no part of its
 //! interface.
 //!
 //! # Rust version
 //!
 //! 1.96 or newer, which the Python interpreter declares. To ask for a newer one takes a minor version, not a patch.
+//!
+//! # Inside
+//!
+//! `engine`: the interpreter, within the worker. `worker`, `lockdown`: the process around it.
+//! `frame`, `conversation`: what worker and server say to each other. `process`, `pool`: workers
+//! seen from the server. `turns`: whose code runs next. `call`: one call. `runtime`: all of it
+//! together.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -112,3 +127,31 @@ pub use settings::PythonRuntimeBuilder;
 /// Without it the limit of a call isn't kept, only [`PythonRuntimeBuilder::memory_ceiling`]: the
 /// kernel refuses memory beyond that, the worker ends, and that is reported as the limit.
 pub use monty_alloc::LimitedAllocator as Allocator;
+
+/// What is shared goes between threads, and so do futures: this compiles only if they do.
+#[cfg(test)]
+mod thread_tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const fn shared<T: Send + Sync + 'static>() {}
+
+    const _: () = {
+        shared::<PythonRuntime>();
+        shared::<PythonRuntimeBuilder>();
+        shared::<SandboxError>();
+        shared::<Metrics>();
+        shared::<HttpEgress>();
+        shared::<HttpEgressBuilder>();
+        shared::<EgressSettings>();
+        shared::<EgressUnavailable>();
+    };
+
+    fn sent<T>(_: impl Future<Output = T> + Send) {}
+
+    const _: fn(PythonRuntimeBuilder, &PythonRuntime) = |builder, runtime| {
+        sent(builder.start());
+        sent(runtime.close(Duration::ZERO));
+    };
+}

@@ -34,6 +34,21 @@
 //! database with a driver (in SQLite all tables begin with `pinyto_`, in PostgreSQL they are in a
 //! schema `pinyto`; so yours can be in the same database, with migrations of their own).
 //!
+//! # Map
+//!
+//! | item | what it is |
+//! |---|---|
+//! | [`sqlite`]: `SqliteStore`, `SqliteOptions` | for one server, in one file: the store, and how it is opened |
+//! | `postgres`: `PostgresStore`, `PostgresOptions` | feature `postgres`: for several servers on one database; can share an application's pool of connections |
+//! | `OpenError` of either | why a database can't be opened |
+//! | [`DatabaseState`] | what opening it would come upon: the `inspect` of either |
+//! | [`backup`] | everything in a file, for either database: the `backup` and `restore` of either |
+//!
+//! All futures are `Send`, and the stores `Send + Sync`. Stores share nothing, but for two things of
+//! the process that show nowhere: the descriptors by which SQLite stores see commits (one for
+//! each file, kept as long as the file is there, because POSIX drops all locks that a process has on
+//! a file when it closes any descriptor of it), and a counter that tells databases in memory apart.
+//!
 //! # What it promises
 //!
 //! - **Acknowledged is durable.** A call that changes something returns after the commit, which
@@ -48,23 +63,6 @@
 //!   anything. PostgreSQL: it is asked each time.
 //! - **Nobody waits forever.** A call that doesn't get its turn fails as busy or unavailable. A
 //!   full disk or a lock held by somebody else does the latter; the store works again as soon as they let it.
-//!
-//! # How it goes about it
-//!
-//! `query/` is what both databases have in common: which SQL a query becomes, which way to the
-//! documents it takes, when the evaluator is asked; `row/` is what rows mean. `postgres/` has a page
-//! of its own. In `sqlite/`:
-//!
-//! | file | |
-//! |---|---|
-//! | `writer.rs` | one task writes, many changes per transaction: durability costs one `fsync` per group |
-//! | `lookup.rs` | concurrent look-ups of sessions and keys, which each request needs, share one query and remember what it found |
-//! | `changes.rs` | whether anybody has committed, told from the WAL index without asking SQLite |
-//! | `pool.rs` | the connections that read |
-//! | `../turns.rs` | whose query is next |
-//! | `migration.rs` | opening a database, bringing its tables up to date |
-//! | `document/` | documents: `change.rs` changes them together with usage and indexes, `plan.rs` makes statements of ways, `search.rs` goes them within limits, `index.rs` keeps the indexes |
-//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
 //!
 //! # Features
 //!
@@ -81,6 +79,23 @@
 //! # Rust version
 //!
 //! 1.95 or newer. To ask for a newer one takes a minor version, not a patch.
+//!
+//! # Inside
+//!
+//! `query/` is what both databases have in common: which SQL a query becomes, which way to the
+//! documents it takes, when the evaluator is asked; `row/` is what rows mean. `postgres/` has a page
+//! of its own. In `sqlite/`:
+//!
+//! | file | |
+//! |---|---|
+//! | `writer.rs` | one task writes, many changes per transaction: durability costs one `fsync` per group |
+//! | `lookup.rs` | concurrent look-ups of sessions and keys, which each request needs, share one query and remember what it found |
+//! | `changes.rs` | whether anybody has committed, told from the WAL index without asking SQLite |
+//! | `pool.rs` | the connections that read |
+//! | `../turns.rs` | whose query is next |
+//! | `migration.rs` | opening a database, bringing its tables up to date |
+//! | `document/` | documents: `change.rs` changes them together with usage and indexes, `plan.rs` makes statements of ways, `search.rs` goes them within limits, `index.rs` keeps the indexes |
+//! | `user.rs`, `key.rs`, `session.rs`, `keyserver.rs`, `assembly/`, `run.rs`, `job/` | the statements, each beside the function that runs it |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -102,3 +117,29 @@ mod turns;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use migrations::DatabaseState;
+
+/// What is shared goes between threads, and so do futures: this compiles only if they do.
+#[cfg(all(test, any(feature = "sqlite", feature = "postgres")))]
+mod thread_tests {
+    const fn shared<T: Send + Sync + 'static>() {}
+
+    fn sent<T>(_: impl Future<Output = T> + Send) {}
+
+    #[cfg(feature = "sqlite")]
+    const _: fn(&crate::sqlite::SqliteStore) = |store| {
+        shared::<crate::sqlite::SqliteStore>();
+        shared::<crate::sqlite::SqliteOptions>();
+        shared::<crate::sqlite::OpenError>();
+        sent(crate::sqlite::SqliteStore::open(""));
+        sent(store.close());
+    };
+
+    #[cfg(feature = "postgres")]
+    const _: fn(&crate::postgres::PostgresStore) = |store| {
+        shared::<crate::postgres::PostgresStore>();
+        shared::<crate::postgres::PostgresOptions>();
+        shared::<crate::postgres::OpenError>();
+        sent(crate::postgres::PostgresStore::open(""));
+        sent(store.close());
+    };
+}

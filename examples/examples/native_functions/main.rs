@@ -144,9 +144,10 @@ async fn save(
     function: &str,
     code: &str,
 ) -> Result<(), Box<dyn Error>> {
-    let functions = vec![Function::new(FunctionName::parse(function)?, code)];
-    let (name, access) = (AssemblyName::parse(assembly)?, DataAccess::All);
-    let source = AssemblySource::new(name, String::new(), functions, Vec::new(), access)?;
+    let source = AssemblySource::builder(AssemblyName::parse(assembly)?)
+        .functions([Function::new(FunctionName::parse(function)?, code)])
+        .access(DataAccess::All)
+        .build()?;
     Ok(cloud.save_assembly(author, None, &source).await?)
 }
 

@@ -192,9 +192,11 @@ impl NativeFunctions {
             natives.insert(function, *native);
         }
         self.functions.insert(assembly.clone(), natives);
-        let (name, description) = (assembly.name.clone(), description.to_owned());
-        let source = AssemblySource::new(name, description, parts, Vec::new(), DataAccess::All);
-        Ok(source?)
+        let source = AssemblySource::builder(assembly.name.clone())
+            .description(description)
+            .functions(parts)
+            .access(DataAccess::All);
+        Ok(source.build()?)
     }
 
     async fn run_native(

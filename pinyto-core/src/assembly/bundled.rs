@@ -1,6 +1,6 @@
 use super::{
     AssemblyName, AssemblySource, AuthorLimits, DataAccess, Function, FunctionName,
-    InvalidAssembly, InvalidAssemblyName,
+    InvalidAssemblyName,
 };
 use crate::{cloud::Cloud, error::Error, user::UserName};
 
@@ -50,16 +50,12 @@ fn assemble(
     let functions = functions
         .iter()
         .map(|&(name, code)| Ok(Function::new(FunctionName::parse(name)?, code)))
-        .collect::<Result<_, InvalidAssemblyName>>()?;
-    let name = AssemblyName::parse(name)?;
-    let source: Result<_, InvalidAssembly> = AssemblySource::new(
-        name,
-        description.to_owned(),
-        functions,
-        Vec::new(),
-        DataAccess::from_only_own_data(only_own_data),
-    );
-    Ok(source?)
+        .collect::<Result<Vec<_>, InvalidAssemblyName>>()?;
+    let source = AssemblySource::builder(AssemblyName::parse(name)?)
+        .description(description)
+        .functions(functions)
+        .access(DataAccess::from_only_own_data(only_own_data));
+    Ok(source.build()?)
 }
 
 impl Cloud {
@@ -68,7 +64,7 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the store failed; [`Error::UserNameTaken`] if somebody can log in as
+    /// [`Error::Store`] if the store failed; [`Error::AuthorHasKeys`] if somebody can log in as
     /// their author, which the reserved name excludes.
     pub async fn install_bundled_assemblies(&self) -> Result<(), Error> {
         let author = UserName::bundled_author();

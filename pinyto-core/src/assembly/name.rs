@@ -14,6 +14,7 @@ const MAX_LENGTH: usize = 42;
 #[error(
     "Names of assemblies, functions and jobs have 1 to {MAX_LENGTH} characters, each an ASCII letter, a digit or _."
 )]
+#[non_exhaustive]
 pub struct InvalidAssemblyName;
 
 impl InvalidAssemblyName {

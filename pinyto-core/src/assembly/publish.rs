@@ -23,13 +23,10 @@ impl Cloud {
     /// # use pinyto_core::{Cloud, Error, assembly::*, user::UserName};
     /// # async fn at_the_start(cloud: &Cloud) -> Result<(), Error> {
     /// let hello = Function::new(FunctionName::parse("hello")?, "return {\"hello\": request.user}");
-    /// let source = AssemblySource::new(
-    ///     AssemblyName::parse("Greetings")?,
-    ///     "Says hello.".to_owned(),
-    ///     vec![hello],
-    ///     Vec::new(),
-    ///     DataAccess::OwnOnly,
-    /// )?;
+    /// let source = AssemblySource::builder(AssemblyName::parse("Greetings")?)
+    ///     .description("Says hello.")
+    ///     .functions([hello])
+    ///     .build()?;
     /// cloud.publish_assembly(&UserName::parse("app")?, &source).await?;
     /// # Ok(())
     /// # }
@@ -37,7 +34,7 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// [`Error::UserNameTaken`] if somebody can log in as the author, [`Error::ReservedUserName`] if
+    /// [`Error::AuthorHasKeys`] if somebody can log in as the author, [`Error::ReservedUserName`] if
     /// the name is part of a fixed route; [`Error::LimitReached`]; [`Error::InvalidAssembly`] if there
     /// is a runtime that can't run the code. Then nothing is published.
     pub async fn publish_assembly(
@@ -85,7 +82,9 @@ impl Cloud {
         if self.store().keys().list(author.id).await?.is_empty() {
             Ok(author)
         } else {
-            Err(Error::UserNameTaken)
+            Err(Error::AuthorHasKeys {
+                author: author.name,
+            })
         }
     }
 }

@@ -75,6 +75,7 @@ impl fmt::Debug for SessionToken {
 /// A text is no session token. It doesn't say which text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a session token is 1 to 64 printable ASCII characters")]
+#[non_exhaustive]
 pub struct InvalidSessionToken;
 
 impl InvalidSessionToken {

@@ -76,8 +76,15 @@ impl DocumentAccess {
     ) -> Result<T, Error> {
         let limits = self.limits();
         let booking = self.ledger.begin(limits.time);
-        match search(limits).await? {
-            Searched::Found(found, scan) => {
+        match search(limits).await {
+            Err(error) => {
+                if let StoreError::Busy { .. } = error {
+                    // It was not begun.
+                    booking.settle(Duration::ZERO);
+                }
+                Err(error.into())
+            }
+            Ok(Searched::Found(found, scan)) => {
                 booking.settle(scan.work);
                 if scan.examined > Scan::MANY {
                     let (examined, hint) = (scan.examined, index_hint(&scan));
@@ -86,7 +93,7 @@ impl DocumentAccess {
                 }
                 Ok(found)
             }
-            Searched::TooMuch(limit, scan) => {
+            Ok(Searched::TooMuch(limit, scan)) => {
                 booking.settle(scan.work);
                 let examined = match scan.examined {
                     0 => String::new(),
@@ -245,4 +252,33 @@ impl DocumentAccess {
 fn index_hint(scan: &Scan) -> String {
     let path = scan.missing_index.as_ref();
     path.map_or_else(String::new, QueryGivenUp::index_hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::{challenge::ServerKey, id::UserId, memory::MemoryStore, testing::rsa::Toy};
+
+    #[tokio::test]
+    async fn a_query_that_was_not_begun_costs_nothing_and_one_that_failed_what_it_took() {
+        let key = ServerKey::generate(Toy::new()).unwrap();
+        let cloud = Cloud::builder(Arc::new(MemoryStore::new()), key).build();
+        let documents = DocumentAccess::new(cloud.unwrap(), Scope::all_of(UserId::new(1)));
+        let fails = async |error: fn() -> StoreError| {
+            let failed = documents.searched(async |_| {
+                sleep(Duration::from_millis(2)).await;
+                Err::<Searched<()>, _>(error())
+            });
+            failed.await.unwrap_err()
+        };
+        assert_eq!(fails(StoreError::busy).await.code(), "busy");
+        assert_eq!(documents.ledger().work(), Duration::ZERO);
+        let failed = fails(|| StoreError::unavailable("the disk is full")).await;
+        assert_eq!(failed.code(), "database_unavailable");
+        assert!(documents.ledger().work() >= Duration::from_millis(2));
+    }
 }

@@ -19,6 +19,7 @@ pub struct DocumentId([u8; 12]);
 /// Why a text is no document identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("A document's _id has 24 hexadecimal digits.")]
+#[non_exhaustive]
 pub struct InvalidDocumentId;
 
 impl InvalidDocumentId {

@@ -82,7 +82,7 @@ impl Ledger {
 }
 
 /// Books the work it is told of; if it isn't, all the time that passes until it is dropped: nobody
-/// learns what was done for a query that fails or is no longer waited for.
+/// learns what was done for a query that fails once it has begun, or is no longer waited for.
 pub(super) struct Booking<'a> {
     ledger: &'a Ledger,
     begun: Instant,

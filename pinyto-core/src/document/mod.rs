@@ -6,7 +6,7 @@
 //! use pinyto_core::{Cloud, Page, document::{NewDocument, Search}, query::Query};
 //! # use std::sync::Arc;
 //! # use pinyto_core::{
-//! #     assembly::{AssemblyName, AssemblyRef, AssemblySource, DataAccess},
+//! #     assembly::{AssemblyName, AssemblyRef, AssemblySource},
 //! #     challenge::{DeviceKey, ServerKey},
 //! #     crypto::default_backend,
 //! #     memory::MemoryStore,
@@ -26,7 +26,7 @@
 //! # let challenge = cloud.authenticate(&ada, &device.key_hash()).await?;
 //! # let session = cloud.session(&device.answer(&challenge, cloud.server_public_key())?).await?;
 //! # let name = AssemblyName::parse("Notes")?;
-//! # let source = AssemblySource::new(name, String::new(), Vec::new(), Vec::new(), DataAccess::All)?;
+//! # let source = AssemblySource::builder(name).build()?;
 //! # cloud.save_assembly(&session, None, &source).await?;
 //! # let notes = AssemblyRef::parse("ada/Notes").ok_or("no name")?;
 //! # cloud.install_assembly(&session, &notes).await?;
@@ -45,8 +45,22 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Whether that or an assembly's code asks makes no difference: limits, quotas and what it costs are
-//! decided in one place. What queries mean is told by [`query`](crate::query).
+//! What queries mean is told by [`query`](crate::query).
+//!
+//! # Sessions
+//!
+//! These methods take a session for granted: they don't ask whether it still lives. So ask for it
+//! per request ([`Cloud::session`](crate::Cloud::session)), and don't keep it.
+//!
+//! # Limits
+//!
+//! Whether the program or an assembly's code asks, limits, quotas and what it costs are decided in
+//! one place and the same, but for two things:
+//!
+//! - What the program stores, saves and removes takes none of the user's CPU time, and she needs
+//!   none left; what code changes does. Reading takes of it for both.
+//! - [`QueryLimits::all_together`] holds for each operation of the program by itself, but for all
+//!   that one call of a function or run of a job asks for together.
 
 use std::fmt;
 

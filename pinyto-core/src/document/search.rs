@@ -75,8 +75,8 @@ pub struct QueryLimits {
     pub examined: u64,
     /// How long the store may work on it. Default: 2 s.
     pub time: Duration,
-    /// How long the store may work for all queries and changes of one call or job together; more
-    /// ends it. Default: 5 s.
+    /// How long the store may work for all queries and changes of one call or job together, or for
+    /// one operation of the program around the cloud; more ends it. Default: 5 s.
     pub all_together: Duration,
 }
 

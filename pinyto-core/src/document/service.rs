@@ -29,7 +29,8 @@ pub struct Statistics {
 
 impl Cloud {
     /// Stores a document for the user in the name of an assembly she has installed. One of type
-    /// `job` that names a job of hers queues it.
+    /// `job` that names a job of hers queues it. [Doesn't ask](super#sessions) whether the session
+    /// lives.
     ///
     /// # Errors
     ///
@@ -51,7 +52,8 @@ impl Cloud {
         documents.insert(assembly, fields, job, None).await
     }
 
-    /// The document of the user with that identifier, whichever assembly stored it.
+    /// The document of the user with that identifier, whichever assembly stored it. [Doesn't
+    /// ask](super#sessions) whether the session lives.
     ///
     /// # Errors
     ///
@@ -71,7 +73,7 @@ impl Cloud {
     /// All of them together have at most
     /// [`CodeLimits::service_bytes`](crate::runtime::CodeLimits::service_bytes) bytes as JSON, and
     /// in memory many times that. Who only passes them on asks for their text:
-    /// [`Cloud::search_documents_as_json`].
+    /// [`Cloud::search_documents_as_json`]. [Doesn't ask](super#sessions) whether the session lives.
     ///
     /// # Errors
     ///
@@ -86,7 +88,8 @@ impl Cloud {
         self.charged(session).await?.search(search).await
     }
 
-    /// [`Cloud::search_documents`] as the text of a JSON array of [`Document::to_json`].
+    /// [`Cloud::search_documents`] as the text of a JSON array of [`Document::to_json`]. [Doesn't
+    /// ask](super#sessions) whether the session lives.
     ///
     /// # Errors
     ///
@@ -99,7 +102,8 @@ impl Cloud {
         self.charged(session).await?.search_text(search).await
     }
 
-    /// How many documents of the user a query asks for.
+    /// How many documents of the user a query asks for. [Doesn't ask](super#sessions) whether the
+    /// session lives.
     ///
     /// # Errors
     ///
@@ -109,7 +113,8 @@ impl Cloud {
     }
 
     /// The [different values](Path::distinct_values) at a path of the user's documents that a
-    /// query asks for, in the [order of values](crate::query::compare).
+    /// query asks for, in the [order of values](crate::query::compare). [Doesn't ask](super#sessions)
+    /// whether the session lives.
     ///
     /// # Errors
     ///
@@ -126,28 +131,34 @@ impl Cloud {
     /// Gives a document of the user the fields and the time that `document` has. The assembly that
     /// stored it stays, and it queues no job.
     ///
+    /// It replaces whatever is stored by then: what others have saved since `document` was read is
+    /// lost, so the last writer wins. [Doesn't ask](super#sessions) whether the session lives.
+    ///
     /// # Errors
     ///
-    /// [`Error::UnknownDocument`], [`Error::DocumentTooDeep`] (of all its fields together),
-    /// [`Error::StorageFull`] if it grows. A refused save changes nothing.
+    /// [`Error::UnknownDocument`], [`Error::DocumentTooDeep`] (if a field has more than
+    /// [`NewDocument::MAX_DEPTH`] levels), [`Error::StorageFull`] if it grows. A refused save changes
+    /// nothing.
     pub async fn save_document(&self, session: &Session, document: Document) -> Result<(), Error> {
-        let fields = Value::Object(document.fields);
-        if is_too_deep(&fields) {
-            take_apart(fields);
+        let Document {
+            id,
+            time,
+            mut fields,
+            ..
+        } = document;
+        if fields.values().any(is_too_deep) {
+            take_apart(Value::Object(fields));
             return Err(Error::DocumentTooDeep);
         }
-        let Value::Object(mut fields) = fields else {
-            return Err(Error::UnknownDocument);
-        };
         for given in ["_id", "time", "assembly"] {
             fields.remove(given);
         }
         let documents = DocumentAccess::new(self.clone(), Scope::all_of(session.user.id));
-        let time = Some(document.time);
-        documents.save(document.id, fields, time).await
+        documents.save(id, fields, Some(time)).await
     }
 
-    /// Removes a document of the user; says whether there was one.
+    /// Removes a document of the user; says whether there was one. [Doesn't ask](super#sessions)
+    /// whether the session lives.
     ///
     /// # Errors
     ///

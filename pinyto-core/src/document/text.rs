@@ -32,6 +32,7 @@ pub fn document_text(
 /// The fields of a stored document are no JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an object")]
+#[non_exhaustive]
 pub struct NoObject;
 
 impl NoObject {

@@ -29,6 +29,7 @@ pub struct Nonce {
 /// A text is no nonce. It doesn't say which text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a nonce is gpgauthv1.3.0|36|<uuid>|gpgauthv1.3.0")]
+#[non_exhaustive]
 pub struct InvalidNonce;
 
 impl InvalidNonce {

@@ -69,6 +69,7 @@ pub struct JobRef {
 #[error(
     "The data of a document of type job names a job by the texts assembly_user, assembly_name and job_name."
 )]
+#[non_exhaustive]
 pub struct InvalidJobDocument;
 
 impl InvalidJobDocument {

@@ -190,6 +190,7 @@ impl From<KeyFingerprint> for KeyHash {
 #[error(
     "A key_hash is the first 10 (up to all 64) hexadecimal digits of SHA-256 over the decimal digits of N followed by those of e."
 )]
+#[non_exhaustive]
 pub struct InvalidKeyHash;
 
 impl InvalidKeyHash {

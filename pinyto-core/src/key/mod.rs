@@ -47,6 +47,32 @@ impl NewKey {
     }
 }
 
+/// Whether one can log in with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// One can.
+    Active,
+    /// One can't, until it is activated.
+    Inactive,
+}
+
+impl KeyState {
+    /// What [`Key::active`] says.
+    #[must_use]
+    pub const fn from_active(active: bool) -> Self {
+        match active {
+            true => Self::Active,
+            false => Self::Inactive,
+        }
+    }
+
+    /// Whether one can log in with the key.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Active)
+    }
+}
+
 /// A registered key.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -119,6 +145,7 @@ pub struct KeyLabel(String);
 /// Why a text is no key label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("A key's label has 1 to {max} characters, none of them a control character.", max = KeyLabel::MAX_LENGTH)]
+#[non_exhaustive]
 pub struct InvalidKeyLabel;
 
 impl InvalidKeyLabel {

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use super::{Key, KeyFingerprint, KeyHash, NewKey};
+use super::{Key, KeyFingerprint, KeyHash, KeyState, NewKey};
 use crate::{
     clock::Timestamp,
     id::{KeyId, UserId},
@@ -135,11 +135,11 @@ pub trait KeyRepository: Send + Sync {
     /// # Errors
     ///
     /// [`StoreError`] if the store failed; then nothing was changed.
-    async fn set_active(
+    async fn set_state(
         &self,
         actor: Actor,
         hash: &KeyHash,
-        active: bool,
+        state: KeyState,
         at: Timestamp,
     ) -> Result<KeyChange, StoreError>;
 

@@ -1,6 +1,6 @@
 #[cfg(not(feature = "gpgauth"))]
 use super::KeyLabel;
-use super::{AddKeyOutcome, Key, KeyChange, KeyHash, NewKey};
+use super::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyState, NewKey};
 use crate::{
     audit::Event,
     cloud::Cloud,
@@ -107,7 +107,8 @@ impl Cloud {
     ///
     /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::UnprovenKey`].
     pub async fn activate_key(&self, session: &Session, key_hash: &KeyHash) -> Result<(), Error> {
-        self.set_key_active(session, key_hash, true).await
+        self.set_key_state(session, key_hash, KeyState::Active)
+            .await
     }
 
     /// Deactivates one of the user's keys. Its session ends at once.
@@ -116,24 +117,24 @@ impl Cloud {
     ///
     /// [`Error::UnknownKey`], [`Error::AmbiguousKeyHash`], [`Error::LastActiveKey`].
     pub async fn deactivate_key(&self, session: &Session, key_hash: &KeyHash) -> Result<(), Error> {
-        self.set_key_active(session, key_hash, false).await
+        self.set_key_state(session, key_hash, KeyState::Inactive)
+            .await
     }
 
-    async fn set_key_active(
+    async fn set_key_state(
         &self,
         session: &Session,
         key_hash: &KeyHash,
-        active: bool,
+        state: KeyState,
     ) -> Result<(), Error> {
         let change = self
             .store()
             .keys()
-            .set_active(session.into(), key_hash, active, self.now())
+            .set_state(session.into(), key_hash, state, self.now())
             .await?;
-        let event = if active {
-            Event::KeyActivated
-        } else {
-            Event::KeyDeactivated
+        let event = match state {
+            KeyState::Active => Event::KeyActivated,
+            KeyState::Inactive => Event::KeyDeactivated,
         };
         self.key_changed(session, change, event)
     }

@@ -5,7 +5,7 @@ use crate::{
     clock::Timestamp,
     id::{KeyId, UserId},
     key::{
-        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey,
+        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, KeyState, NewKey,
         ProveKeyOutcome,
     },
     session::Actor,
@@ -179,13 +179,14 @@ impl KeyRepository for MemoryStore {
         Ok(ProveKeyOutcome::Proved)
     }
 
-    async fn set_active(
+    async fn set_state(
         &self,
         actor: Actor,
         hash: &KeyHash,
-        active: bool,
+        state: KeyState,
         at: Timestamp,
     ) -> Result<KeyChange, StoreError> {
+        let active = state.is_active();
         let mut state = self.lock();
         let key = match state.select(actor, hash, active, at) {
             Ok(key) => key,

@@ -332,18 +332,17 @@ fn source(line: AssemblyLine) -> Result<AssemblySource, String> {
     });
     let jobs = jobs.collect::<Result<Vec<_>, String>>()?;
     let indexes = line.indexes.iter().map(|path| Path::parse(path));
-    let indexes = indexes.collect::<Result<_, _>>();
+    let indexes = indexes.collect::<Result<Vec<_>, _>>();
     let indexes = indexes.map_err(|error| error.to_string())?;
-    AssemblySource::new(
-        name(AssemblyName::parse(&line.name))?,
-        line.description,
-        functions,
-        jobs,
-        DataAccess::from_only_own_data(line.only_own_data),
-    )
-    .and_then(|source| source.with_indexes(indexes))
-    .and_then(|source| source.with_http_hosts(line.http_hosts))
-    .map_err(|error| error.to_string().trim_end_matches('.').to_owned())
+    AssemblySource::builder(name(AssemblyName::parse(&line.name))?)
+        .description(line.description)
+        .functions(functions)
+        .jobs(jobs)
+        .access(DataAccess::from_only_own_data(line.only_own_data))
+        .indexes(indexes)
+        .http_hosts(line.http_hosts)
+        .build()
+        .map_err(|error| error.to_string().trim_end_matches('.').to_owned())
 }
 
 /// A document as [`Document::to_json`] writes it.

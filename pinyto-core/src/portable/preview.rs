@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     ImportError,
-    import::{ImportSettings, taken},
+    import::{ImportSettings, keyless, taken},
     lines::{Item, Lines},
 };
 use crate::{
@@ -110,9 +110,15 @@ impl Needs {
         if user.is_reserved() {
             return Ok(Some(format!("Nobody can have the name {user}.")));
         }
-        let is_here = store.users().find(user).await?.is_some();
+        let found = store.users().find(user).await?;
+        let is_here = found.is_some();
         if is_here && settings.user.is_none() {
             return Ok(Some(format!("The file can't be taken: {}.", taken(user))));
+        }
+        if let Some(found) = found
+            && store.keys().list(found.id).await?.is_empty()
+        {
+            return Ok(Some(format!("The file can't be taken: {}.", keyless(user))));
         }
         if !is_here && settings.reserve(user) {
             return Ok(Some(format!("Nobody can have the name {user}.")));

@@ -19,6 +19,7 @@ pub enum Direction {
 /// Why a text is no direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("The direction of a sorting is asc or desc.")]
+#[non_exhaustive]
 pub struct InvalidDirection;
 
 impl InvalidDirection {

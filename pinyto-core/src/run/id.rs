@@ -10,6 +10,7 @@ pub struct RunId(DocumentId);
 /// Why a text is no identifier of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("A run's id has 24 hexadecimal digits.")]
+#[non_exhaustive]
 pub struct InvalidRunId;
 
 impl InvalidRunId {

@@ -325,14 +325,12 @@ pub fn source_with(name: &str, description: &str, functions: &[(&str, &str)]) ->
     let functions = functions.map(|(name, code)| Function::new(function_name(name), *code));
     let daily = Schedule::from_minutes(24 * 60).expect("a day is not too long");
     let job = Job::new(job_name("tidy"), "pass").every(daily);
-    AssemblySource::new(
-        assembly_name(name),
-        description.to_owned(),
-        functions.collect(),
-        vec![job],
-        DataAccess::OwnOnly,
-    )
-    .expect("an assembly")
+    AssemblySource::builder(assembly_name(name))
+        .description(description)
+        .functions(functions)
+        .jobs([job])
+        .build()
+        .expect("an assembly")
 }
 
 /// An assembly without functions, with these jobs (name, code, minutes).
@@ -342,14 +340,11 @@ pub fn source_with_jobs(name: &str, jobs: &[(&str, &str, u64)]) -> AssemblySourc
         let schedule = Schedule::from_minutes(*minutes).expect("not too long");
         Job::new(job_name(name), *code).every(schedule)
     });
-    AssemblySource::new(
-        assembly_name(name),
-        String::new(),
-        Vec::new(),
-        jobs.collect(),
-        DataAccess::All,
-    )
-    .expect("an assembly")
+    AssemblySource::builder(assembly_name(name))
+        .jobs(jobs)
+        .access(DataAccess::All)
+        .build()
+        .expect("an assembly")
 }
 
 /// A user who has registered with [`keys::synthetic`]`(n)`.

@@ -15,6 +15,7 @@ pub struct Audience(String);
     "An audience is an absolute URI or a name of 1 to {max} characters, each one that URIs have: ASCII, no space.",
     max = Audience::MAX_LENGTH
 )]
+#[non_exhaustive]
 pub struct InvalidAudience;
 
 impl InvalidAudience {

@@ -18,6 +18,7 @@ pub struct UserName(String);
 /// Why a text is no user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("A user name has 1 to {max} characters, each an ASCII letter, a digit or _.", max = UserName::MAX_LENGTH)]
+#[non_exhaustive]
 pub struct InvalidUserName;
 
 impl InvalidUserName {

@@ -260,7 +260,7 @@ async fn a_program_overwrites_nothing_of_a_users_and_publishes_no_code_that_cant
     saved.unwrap();
     let other = given::source_with("Notes", "other", &[("get", "return 2")]);
     for (author, expected) in [
-        ("hugo", "user_name_taken"),
+        ("hugo", "author_has_keys"),
         ("keyserver", "reserved_user_name"),
         ("Pinyto", "reserved_user_name"),
     ] {
@@ -318,15 +318,13 @@ fn source() -> impl Strategy<Value = AssemblySource> {
         any::<bool>(),
     )
         .prop_map(|(name, description, functions, jobs, own)| {
-            let name = given::assembly_name(&name);
-            AssemblySource::new(
-                name,
-                description,
-                functions,
-                jobs,
-                DataAccess::from_only_own_data(own),
-            )
-            .unwrap()
+            AssemblySource::builder(given::assembly_name(&name))
+                .description(description)
+                .functions(functions)
+                .jobs(jobs)
+                .access(DataAccess::from_only_own_data(own))
+                .build()
+                .unwrap()
         })
 }
 

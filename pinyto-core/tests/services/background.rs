@@ -139,6 +139,31 @@ async fn each_part_survives_its_own_panics_and_then_does_what_it_is_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn old_runs_are_swept_also_if_sweeping_sessions_always_panics() {
+    let script = Scripted::new();
+    let (world, store) = World::faulty_scripted(&script, settings());
+    let hugo = world.hugo_with_jobs(&[("tidy", "tidy up", 0)]).await;
+    store
+        .panics
+        .lock()
+        .unwrap()
+        .insert("end_unused_since", usize::MAX);
+    let (stop, background) = spawned(&world.cloud);
+    let written = async || {
+        let runs = world.store().runs();
+        let runs = runs.list_of_user(hugo.user.id, None, Page::first(9)).await;
+        runs.unwrap().len()
+    };
+    until(async || written().await == 1).await;
+    let age = settings().run_retention.max_age;
+    world.clock.advance(age + Duration::from_secs(1));
+    sleep(Duration::from_secs(2 * 3600)).await;
+    assert_eq!(written().await, 0);
+    drop(stop);
+    background.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn jobs_that_run_go_on_when_the_scheduler_panics() {
     let script = Scripted::new();
     let (world, store) = World::faulty_scripted(&script, settings());

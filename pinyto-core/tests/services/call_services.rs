@@ -157,7 +157,8 @@ async fn the_hosts_that_an_assembly_names_are_handed_to_egress() {
     let fetch = json!([["HttpGet", {"url": "http://a.example/"}]]);
     asked.install(&source("Anywhere", &fetch)).await;
     let narrow = source("Narrow", &fetch);
-    let narrow = narrow.with_http_hosts(Some(vec![HostPattern::parse("b.example").unwrap()]));
+    let hosts = vec![HostPattern::parse("b.example").unwrap()];
+    let narrow = narrow.into_builder().http_hosts(hosts).build();
     asked.install(&narrow.unwrap()).await;
     for assembly in ["Anywhere", "Narrow"] {
         // Whatever goes wrong on the way is an empty text, of which the log tells more.
@@ -203,7 +204,8 @@ async fn an_assembly_queues_its_own_jobs_within_bounds() {
     ]);
     let ask = Function::new(given::function_name("ask"), questions.to_string());
     let name = given::assembly_name("Wide");
-    let wide = AssemblySource::new(name, String::new(), vec![ask], Vec::new(), DataAccess::All);
+    let wide = AssemblySource::builder(name).functions([ask]);
+    let wide = wide.access(DataAccess::All).build();
     asked.install(&wide.unwrap()).await;
     let told = asked.call("Wide").await.unwrap();
     assert!(told[0].as_str().is_some_and(|id| id.len() == 24), "{told}");

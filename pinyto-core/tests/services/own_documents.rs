@@ -246,12 +246,11 @@ async fn what_is_nested_too_deeply_is_not_saved() {
         deep.fields.insert("data".into(), nested(levels));
         deep
     };
-    // The document is a level of its own.
-    let deepest = with_levels(NewDocument::MAX_DEPTH - 1);
+    let deepest = with_levels(NewDocument::MAX_DEPTH);
     world.cloud.save_document(&hugo, deepest).await.unwrap();
     let too_deep = world
         .cloud
-        .save_document(&hugo, with_levels(NewDocument::MAX_DEPTH))
+        .save_document(&hugo, with_levels(NewDocument::MAX_DEPTH + 1))
         .await;
     assert_eq!(code(too_deep), "document_too_deep");
     let endless = world.cloud.save_document(&hugo, {
@@ -260,6 +259,20 @@ async fn what_is_nested_too_deeply_is_not_saved() {
         endless
     });
     assert_eq!(code(endless.await), "document_too_deep");
+}
+
+#[tokio::test]
+async fn what_could_be_stored_can_be_saved_back_unchanged() {
+    let world = World::toy();
+    let hugo = with_books(&world, "hugo", 0).await;
+    let wrap = |inner, _| json!({"a": [inner]});
+    let deepest = (0..NewDocument::MAX_DEPTH / 2).fold(json!(1), wrap);
+    let new = NewDocument::new(json!("book"), json!(["a"]), deepest).unwrap();
+    let (cloud, notes) = (&world.cloud, given::assembly_ref("hugo/Notes"));
+    let id = cloud.store_document(&hugo, notes, new).await.unwrap();
+    let stored = cloud.find_document(&hugo, id).await.unwrap().unwrap();
+    cloud.save_document(&hugo, stored.clone()).await.unwrap();
+    assert_eq!(cloud.find_document(&hugo, id).await.unwrap(), Some(stored));
 }
 
 #[tokio::test]

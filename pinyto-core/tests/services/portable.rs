@@ -6,7 +6,7 @@ use pinyto_core::{
     Settings,
     clock::Timestamp,
     document::{Document, Scope},
-    key::{Key, KeyLabel, NewKey},
+    key::{Key, KeyLabel, KeyState, NewKey},
     memory::MemoryStore,
     portable::{
         Counts, ImportError, ImportSettings, Imported, Needs, Preview, UserExport, UserImport,
@@ -98,11 +98,12 @@ async fn filled() -> Arc<dyn Store> {
     let hash = given::hash_of(4);
     store
         .keys()
-        .set_active(of_ann, &hash, false, given::at(0))
+        .set_state(of_ann, &hash, KeyState::Inactive, given::at(0))
         .await
         .unwrap();
     let notes = given::source_with("Notes", "ü", &[("get", "return 1")]);
-    let notes = notes.with_indexes(vec![given::path("data.n")]).unwrap();
+    let notes = notes.into_builder().indexes([given::path("data.n")]);
+    let notes = notes.build().unwrap();
     let notes = given::saved(&*store, &ann, &notes).await;
     let shared = given::assembly(&*store, &bob, "Shared").await;
     given::installed(&*store, &ann, &notes).await;
@@ -594,4 +595,25 @@ async fn nobody_is_made_with_a_name_that_the_program_reserves() {
     assert_eq!(unmet.unwrap(), None);
     let imported = import(&to, &lines, named).await.unwrap();
     assert_eq!(imported.new.documents, DOCUMENTS);
+}
+
+#[tokio::test]
+async fn nothing_becomes_a_keyless_authors() {
+    let lines = export(&filled().await, "ann").await;
+    let to = other().await;
+    let app = given::name("app");
+    let author = to.users().ensure_keyless(&app, now()).await.unwrap();
+    given::assembly(&*to, &author, "Words").await;
+    let named = ImportSettings::new(&Settings::default()).user(app);
+    let unmet = needs(&lines, &named).unmet(&*to, &named).await;
+    let unmet = unmet.unwrap().unwrap();
+    assert!(unmet.contains("app is an account without keys"), "{unmet}");
+    let refused = import(&to, &lines, named).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("app is an account without keys"),
+        "{refused}"
+    );
+    let assemblies = to.assemblies().list_of_author(author.id).await.unwrap();
+    assert_eq!(assemblies.len(), 1);
+    assert_eq!(given::document_count(&*to, &author).await, 0);
 }

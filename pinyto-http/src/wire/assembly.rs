@@ -182,31 +182,30 @@ impl AssemblyData {
             path.map_err(NoAssembly::Whole)
         };
         let indexes = self.indexes.iter().map(index);
-        let indexes = indexes.collect::<Result<_, NoAssembly>>()?;
+        let indexes = indexes.collect::<Result<Vec<_>, NoAssembly>>()?;
         let host = |text: &String| {
             let host = HostPattern::parse(text).map_err(InvalidAssembly::from);
             host.map_err(NoAssembly::Whole)
         };
         let http_hosts = match &self.http_hosts {
-            Some(hosts) => Some(hosts.iter().map(host).collect::<Result<_, NoAssembly>>()?),
+            Some(hosts) => Some(
+                hosts
+                    .iter()
+                    .map(host)
+                    .collect::<Result<Vec<_>, NoAssembly>>()?,
+            ),
             None => None,
         };
-        let source = AssemblySource::new(
-            AssemblyName::parse(&self.name).map_err(NoAssembly::Name)?,
-            self.description,
-            self.api_functions
-                .into_iter()
-                .map(function)
-                .collect::<Result<_, NoAssembly>>()?,
-            self.jobs
-                .into_iter()
-                .map(job)
-                .collect::<Result<_, NoAssembly>>()?,
-            DataAccess::from_only_own_data(self.only_own_data),
-        );
-        source
-            .and_then(|source| source.with_indexes(indexes))
-            .and_then(|source| source.with_http_hosts(http_hosts))
+        let functions = self.api_functions.into_iter().map(function);
+        let jobs = self.jobs.into_iter().map(job);
+        AssemblySource::builder(AssemblyName::parse(&self.name).map_err(NoAssembly::Name)?)
+            .description(self.description)
+            .functions(functions.collect::<Result<Vec<_>, NoAssembly>>()?)
+            .jobs(jobs.collect::<Result<Vec<_>, NoAssembly>>()?)
+            .access(DataAccess::from_only_own_data(self.only_own_data))
+            .indexes(indexes)
+            .http_hosts(http_hosts)
+            .build()
             .map_err(NoAssembly::Whole)
     }
 }

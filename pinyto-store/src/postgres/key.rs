@@ -3,7 +3,7 @@ use pinyto_core::{
     clock::Timestamp,
     id::{KeyId, UserId},
     key::{
-        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, NewKey,
+        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyRepository, KeyState, NewKey,
         ProveKeyOutcome,
     },
     session::Actor,
@@ -391,14 +391,14 @@ impl KeyRepository for PostgresStore {
         self.write(Prove { actor, key, at }).await
     }
 
-    async fn set_active(
+    async fn set_state(
         &self,
         actor: Actor,
         hash: &KeyHash,
-        active: bool,
+        state: KeyState,
         at: Timestamp,
     ) -> Result<KeyChange, StoreError> {
-        let hash = hash.clone();
+        let (hash, active) = (hash.clone(), state.is_active());
         self.write(SetActive {
             actor,
             hash,

@@ -134,10 +134,14 @@ impl TryFrom<AssemblyRow> for Assembly {
         let indexes = gathered::<IndexRow, _>("pinyto_assembly_indexes", &row.indexes)?;
         let hosts = hosts(row.http_hosts.as_deref())?;
         let access = DataAccess::from_only_own_data(row.only_own_data);
-        let source = AssemblySource::new(name, description, functions, jobs, access)
-            .and_then(|source| source.with_indexes(indexes))
-            .and_then(|source| source.with_http_hosts(hosts));
-        let source = source.map_err(corrupt("pinyto_assemblies"))?;
+        let source = AssemblySource::builder(name)
+            .description(description)
+            .functions(functions)
+            .jobs(jobs)
+            .access(access)
+            .indexes(indexes)
+            .http_hosts(hosts);
+        let source = source.build().map_err(corrupt("pinyto_assemblies"))?;
         Ok(Self::new(AssemblyId::new(row.id), author, source))
     }
 }

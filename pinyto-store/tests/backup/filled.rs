@@ -7,7 +7,7 @@ use pinyto_core::{
     document::{Document, QueuedJob},
     egress::HostPattern,
     job::{Claim, ClaimedJob, Completion, Hold, JobRef, LeaseId},
-    key::{KeyLabel, NewKey, OpenPgpKey, OpenPgpParts},
+    key::{KeyLabel, KeyState, NewKey, OpenPgpKey, OpenPgpParts},
     run::{CpuBooking, RunError, RunOutcome, RunRetention},
     store::Store,
     testing::{given, keys},
@@ -70,7 +70,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         .await
         .unwrap();
     let hash = given::hash_of(5);
-    keys.set_active(ann.id.into(), &hash, false, given::at(0))
+    keys.set_state(ann.id.into(), &hash, KeyState::Inactive, given::at(0))
         .await
         .unwrap();
     let fingerprint = keys::openpgp(1).fingerprint();
@@ -104,8 +104,8 @@ pub(crate) async fn fill(store: &dyn Store) {
     );
     let paths = ["data.group", "data.list", "data.n"].map(given::path);
     let hosts = vec![HostPattern::parse("*.example.org").unwrap()];
-    let notes = notes.with_indexes(paths.into()).unwrap();
-    let notes = notes.with_http_hosts(Some(hosts)).unwrap();
+    let notes = notes.into_builder().indexes(paths).http_hosts(hosts);
+    let notes = notes.build().unwrap();
     let notes = given::saved(store, &ann, &notes).await;
     let old = given::assembly_ref("gone/Old");
     for user in [&ann, &bob.user] {

@@ -43,8 +43,9 @@ pub fn book(n: u64, assembly: &AssemblyRef) -> Document {
 }
 
 pub async fn save(store: &dyn Store, author: &User, indexes: &[&str]) -> AssemblyRef {
-    let indexes = indexes.iter().map(|path| given::path(path)).collect();
-    let source = given::source("Books").with_indexes(indexes).unwrap();
+    let indexes = indexes.iter().map(|path| given::path(path));
+    let source = given::source("Books").into_builder().indexes(indexes);
+    let source = source.build().unwrap();
     let saved = store
         .assemblies()
         .save(

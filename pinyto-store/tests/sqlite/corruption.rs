@@ -3,6 +3,7 @@
 use pinyto_core::{
     document::{Replacement, Scope},
     job::{Claim, LeaseId},
+    key::KeyState,
     query::Query,
     store::{Store, StoreError},
     testing::given,
@@ -65,7 +66,7 @@ async fn broken(sql: &'static str) -> Vec<String> {
         store.keys().matching(&ann.name, &hash).await.map(drop),
         store
             .keys()
-            .set_active(ann.id.into(), &hash, true, given::at(0))
+            .set_state(ann.id.into(), &hash, KeyState::Active, given::at(0))
             .await
             .map(drop),
         store.keyserver().find(&ann.name).await.map(drop),

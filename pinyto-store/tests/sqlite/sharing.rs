@@ -11,7 +11,7 @@ use pinyto_core::{
     FailureQuota,
     document::InsertOutcome,
     job::{Claim, Completion, LeaseId},
-    key::KeyChange,
+    key::{KeyChange, KeyState},
     store::{Store, StoreError},
     testing::given,
     throttle::{Attempt, Subject},
@@ -51,14 +51,24 @@ async fn what_one_store_ends_no_other_finds_any_more() {
         assert_eq!(one.sessions().find(session.id).await.unwrap(), None);
         let off = other
             .keys()
-            .set_active(ann.id.into(), &given::hash_of(1), false, given::at(0))
+            .set_state(
+                ann.id.into(),
+                &given::hash_of(1),
+                KeyState::Inactive,
+                given::at(0),
+            )
             .await;
         assert!(matches!(off.unwrap(), KeyChange::Done(_)));
         assert_eq!(one.sessions().find(successor.id).await.unwrap(), None);
         assert!(!one.keys().list(ann.id).await.unwrap()[0].active);
         other
             .keys()
-            .set_active(ann.id.into(), &given::hash_of(1), true, given::at(0))
+            .set_state(
+                ann.id.into(),
+                &given::hash_of(1),
+                KeyState::Active,
+                given::at(0),
+            )
             .await
             .unwrap();
     }

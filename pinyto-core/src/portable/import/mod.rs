@@ -23,7 +23,7 @@ use crate::{
     store::{Store, StoreError},
     user::User,
 };
-pub(super) use owner::taken;
+pub(super) use owner::{keyless, taken};
 pub use settings::ImportSettings;
 
 /// The length of a line, in bytes, from which on it is taken alone: its values may need some
@@ -40,6 +40,7 @@ const LARGE: usize = 256 * 1024;
 /// that runs for the user: one who is there already has to be
 /// [named](ImportSettings::user), and nobody's are the reserved names; those that only
 /// [this program](crate::Settings::reserved_user_names) reserves are of nobody who isn't there.
+/// Nothing becomes an account's that has no keys: it is the author of a program's own assemblies.
 ///
 /// Has to be used within a tokio runtime.
 pub struct UserImport {

@@ -23,6 +23,10 @@ impl UserImport {
                 return Err(self.wrong(taken(&name)));
             }
             Some(user) => {
+                let keys = self.store.keys().list(user.id).await;
+                if keys.map_err(self.failed())?.is_empty() {
+                    return Err(self.wrong(keyless(&name)));
+                }
                 self.imported.keys_left_out = self.lines.counts.keys;
                 user
             }
@@ -74,5 +78,12 @@ impl UserImport {
 pub(in crate::portable) fn taken(user: &UserName) -> String {
     format!(
         "it names {user}, who is here already, and a file alone doesn't choose which account is changed, so she has to be named (--user {user})"
+    )
+}
+
+/// Why nothing becomes the user's: a file's assemblies would be taken for the program's own.
+pub(in crate::portable) fn keyless(user: &UserName) -> String {
+    format!(
+        "{user} is an account without keys, by which a program publishes assemblies of its own: nobody logs in as it"
     )
 }

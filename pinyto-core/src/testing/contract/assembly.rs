@@ -50,36 +50,28 @@ fn full_source(name: &str) -> AssemblySource {
         let schedule = Schedule::from_minutes(minutes).unwrap();
         Job::new(given::job_name(name), code).every(schedule)
     };
-    AssemblySource::new(
-        given::assembly_name(name),
-        "Größe 'и' \"𝄞\" \\ %_ \r\n\t\u{1}\u{2028}".to_owned(),
-        vec![
+    AssemblySource::builder(given::assembly_name(name))
+        .description("Größe 'и' \"𝄞\" \\ %_ \r\n\t\u{1}\u{2028}")
+        .functions([
             function("z_last_by_name", "return 'ä\u{1f600}'\r\n"),
             function("a", ""),
             function("A", "same letters, another name"),
             function("long", &"# π\n".repeat(AssemblySource::MAX_CODE / 5)),
-        ],
-        vec![
+        ])
+        .jobs([
             job("z_last_by_name", "pass", u64::from(Schedule::MAX_MINUTES)),
             job("a", "", 0),
-        ],
-        DataAccess::All,
-    )
-    .unwrap()
-    .with_indexes(vec![given::path("z.'ä \"\\.0"), given::path("type")])
-    .unwrap()
+        ])
+        .access(DataAccess::All)
+        .indexes([given::path("z.'ä \"\\.0"), given::path("type")])
+        .build()
+        .unwrap()
 }
 
 pub async fn a_saved_assembly_comes_back_exactly(store: Arc<dyn Store>) {
     let hugo = given::user(&*store, "hugo", 1).await;
-    let empty = AssemblySource::new(
-        given::assembly_name("Empty"),
-        String::new(),
-        Vec::new(),
-        Vec::new(),
-        DataAccess::OwnOnly,
-    )
-    .unwrap();
+    let empty = AssemblySource::builder(given::assembly_name("Empty")).build();
+    let empty = empty.unwrap();
     for source in [full_source("Full"), empty] {
         let name = source.name().as_str();
         let outcome = save(&*store, &hugo, name, &source, 10).await;

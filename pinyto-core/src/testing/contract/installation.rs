@@ -60,7 +60,8 @@ pub async fn a_function_is_found_by_those_who_have_installed_its_assembly(store:
         &[("one", "return 1"), ("two", "return 2")],
     );
     let hosts = vec![HostPattern::parse("*.example.org").unwrap()];
-    let source = source.with_http_hosts(Some(hosts.clone())).unwrap();
+    let source = source.into_builder().http_hosts(hosts.clone());
+    let source = source.build().unwrap();
     let notes = given::saved(&*store, &hugo, &source).await;
     let find = async |user: &User, function| {
         let function = given::function_name(function);

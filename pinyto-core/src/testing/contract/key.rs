@@ -3,7 +3,9 @@ use std::sync::Arc;
 use super::race;
 use crate::{
     id::KeyId,
-    key::{AddKeyOutcome, Key, KeyChange, KeyHash, KeyLabel, KeyMaterial, NewKey, PublicKey},
+    key::{
+        AddKeyOutcome, Key, KeyChange, KeyHash, KeyLabel, KeyMaterial, KeyState, NewKey, PublicKey,
+    },
     store::Store,
     testing::{given, keys},
     user::User,
@@ -19,7 +21,12 @@ pub(super) fn done(change: KeyChange) -> Key {
 pub(super) async fn deactivate(store: &dyn Store, user: &User, n: u64) -> KeyChange {
     let change = store
         .keys()
-        .set_active(user.id.into(), &given::hash_of(n), false, given::at(0))
+        .set_state(
+            user.id.into(),
+            &given::hash_of(n),
+            KeyState::Inactive,
+            given::at(0),
+        )
         .await;
     change.unwrap()
 }

@@ -7,7 +7,7 @@ use super::{
     race,
 };
 use crate::{
-    key::{AddKeyOutcome, KeyChange, KeyHash, NewKey},
+    key::{AddKeyOutcome, KeyChange, KeyHash, KeyState, NewKey},
     session::Actor,
     store::Store,
     testing::{given, keys},
@@ -20,7 +20,12 @@ pub async fn an_ambiguous_hash_changes_no_key(store: Arc<dyn Store>) {
     for active in [false, true] {
         let change = store
             .keys()
-            .set_active(hugo.id.into(), &short, active, given::at(0))
+            .set_state(
+                hugo.id.into(),
+                &short,
+                KeyState::from_active(active),
+                given::at(0),
+            )
             .await;
         assert_eq!(change.unwrap(), KeyChange::Ambiguous);
     }
@@ -43,7 +48,7 @@ pub async fn an_ambiguous_hash_changes_no_key(store: Arc<dyn Store>) {
     assert_eq!(deleted.material, one);
     let now_clear = store
         .keys()
-        .set_active(hugo.id.into(), &short, false, given::at(0))
+        .set_state(hugo.id.into(), &short, KeyState::Inactive, given::at(0))
         .await;
     done(now_clear.unwrap());
 }
@@ -76,11 +81,11 @@ pub async fn an_ended_session_changes_no_key(store: Arc<dyn Store>) {
         let keys = store.keys();
         let added = keys.add(actor, &new, 9, given::at(1)).await.unwrap();
         let set = keys
-            .set_active(actor, &hash, false, given::at(0))
+            .set_state(actor, &hash, KeyState::Inactive, given::at(0))
             .await
             .unwrap();
         let reset = keys
-            .set_active(actor, &hash, true, given::at(0))
+            .set_state(actor, &hash, KeyState::Active, given::at(0))
             .await
             .unwrap();
         let gone = keys
@@ -118,7 +123,12 @@ pub async fn deactivating_and_activating_tell_the_key_as_it_was(store: Arc<dyn S
     let set = async |active| {
         let change = store
             .keys()
-            .set_active(hugo.id.into(), &given::hash_of(2), active, given::at(0))
+            .set_state(
+                hugo.id.into(),
+                &given::hash_of(2),
+                KeyState::from_active(active),
+                given::at(0),
+            )
             .await;
         done(change.unwrap()).active
     };
@@ -160,7 +170,12 @@ pub async fn the_last_active_key_stays(store: Arc<dyn Store>) {
     assert_eq!(delete(&*store, &hugo, 1).await, refused);
     let active = store
         .keys()
-        .set_active(hugo.id.into(), &given::hash_of(1), true, given::at(0))
+        .set_state(
+            hugo.id.into(),
+            &given::hash_of(1),
+            KeyState::Active,
+            given::at(0),
+        )
         .await;
     done(active.unwrap());
     done(deactivate(&*store, &hugo, 4).await);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::race;
 use crate::{
     id::SessionId,
-    key::KeyChange,
+    key::{KeyChange, KeyState},
     keyserver::{Account, ChangePasswordOutcome},
     store::Store,
     testing::given,
@@ -170,12 +170,22 @@ pub async fn other_changes_of_keys_leave_the_account_alone(store: Arc<dyn Store>
     given::key(&*store, &account.user, 2).await;
     let other = given::account(&*store, "erna", 1).await;
     let (keys, user) = (store.keys(), account.user.id);
-    keys.set_active(user.into(), &given::hash_of(1), false, given::at(0))
-        .await
-        .unwrap();
-    keys.set_active(user.into(), &given::hash_of(1), true, given::at(0))
-        .await
-        .unwrap();
+    keys.set_state(
+        user.into(),
+        &given::hash_of(1),
+        KeyState::Inactive,
+        given::at(0),
+    )
+    .await
+    .unwrap();
+    keys.set_state(
+        user.into(),
+        &given::hash_of(1),
+        KeyState::Active,
+        given::at(0),
+    )
+    .await
+    .unwrap();
     keys.delete(user.into(), &given::hash_of(2), given::at(0))
         .await
         .unwrap();

@@ -6,8 +6,8 @@ use super::key::{done, ids};
 use crate::{
     id::KeyId,
     key::{
-        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyLabel, NewKey, OpenPgpKey,
-        OpenPgpParts, ProveKeyOutcome,
+        AddKeyOutcome, Key, KeyChange, KeyFingerprint, KeyHash, KeyLabel, KeyState, NewKey,
+        OpenPgpKey, OpenPgpParts, ProveKeyOutcome,
     },
     session::{Actor, NewSession, ReplaceOutcome},
     store::Store,
@@ -47,7 +47,9 @@ async fn set_active(
 ) -> KeyChange {
     let (user, at) = (user.id.into(), given::at(second));
     let hash = hash_of(key);
-    let changed = store.keys().set_active(user, &hash, active, at);
+    let changed = store
+        .keys()
+        .set_state(user, &hash, KeyState::from_active(active), at);
     changed.await.unwrap()
 }
 
@@ -346,7 +348,9 @@ pub async fn a_hash_selects_among_keys_of_all_kinds(store: Arc<dyn Store>) {
     for length in [10, 39, 40, 41, 63] {
         assert_eq!(matching(&digits[..length]).await.len(), 2, "{length}");
         let (actor, hash) = (hugo.id.into(), given::key_hash(&digits[..length]));
-        let changed = store.keys().set_active(actor, &hash, false, given::at(0));
+        let changed = store
+            .keys()
+            .set_state(actor, &hash, KeyState::Inactive, given::at(0));
         assert_eq!(changed.await.unwrap(), KeyChange::Ambiguous, "{length}");
     }
     assert_eq!(matching(&digits).await, [keys::synthetic(1).fingerprint()]);
@@ -406,7 +410,9 @@ pub async fn a_key_that_has_expired_is_no_other_active_key(store: Arc<dyn Store>
 
     let last_moment = given::at(200).saturating_sub(std::time::Duration::from_millis(1));
     let (of_hugo, hash) = (hugo.id.into(), hash_of(&rsa));
-    let off = store.keys().set_active(of_hugo, &hash, false, last_moment);
+    let off = store
+        .keys()
+        .set_state(of_hugo, &hash, KeyState::Inactive, last_moment);
     done(off.await.unwrap());
     done(set_active(&*store, &hugo, &rsa, true, 1000).await);
     done(delete(&*store, &hugo, &rsa, 199).await);

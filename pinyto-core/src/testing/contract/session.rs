@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::race;
 use crate::{
     id::{KeyId, SessionId},
+    key::KeyState,
     session::{NewSession, ReplaceOutcome, Session},
     store::Store,
     testing::given,
@@ -19,7 +20,12 @@ async fn hugo(store: &dyn Store) -> (User, KeyId) {
 async fn set_active(store: &dyn Store, user: &User, n: u64, active: bool) {
     let change = store
         .keys()
-        .set_active(user.id.into(), &given::hash_of(n), active, given::at(0))
+        .set_state(
+            user.id.into(),
+            &given::hash_of(n),
+            KeyState::from_active(active),
+            given::at(0),
+        )
         .await;
     let change = change.unwrap();
     assert!(

@@ -129,8 +129,15 @@ pub async fn of_claims_on_two_handles_each_entry_goes_to_one(
             }),
     )
     .await;
-    let entries = claimed.iter().flatten().map(|job| job.lease.entry);
-    let entries: Vec<_> = entries.collect();
+    let mut claimed: Vec<_> = claimed.into_iter().flatten().collect();
+    // A store may have skipped what others held just then.
+    for (lease, store) in (32..=u8::MAX).zip(by_turns(&one, &other)) {
+        match claim(&*store, lease, 0, 2).await {
+            nothing_due if nothing_due.is_empty() => break,
+            rest => claimed.extend(rest),
+        }
+    }
+    let entries: Vec<_> = claimed.iter().map(|job| job.lease.entry).collect();
     assert_eq!(entries.len(), 60);
     assert_eq!(entries.iter().collect::<HashSet<_>>().len(), 60);
 }

@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use pinyto_core::{
     Cloud, Page,
     assembly::{
-        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, CallRequest, DataAccess, Function,
+        AssemblyName, AssemblyRef, AssemblySource, AuthorLimits, CallRequest, Function,
         FunctionName, InstallOutcome, JobName,
     },
     challenge::SessionTokenHash,
@@ -186,10 +186,8 @@ impl Trial {
         if self.file.extension().is_some_and(|end| end == "py") {
             let main = FunctionName::parse("main").map_err(|error| error.to_string())?;
             let name = AssemblyName::parse("Trial").map_err(|error| error.to_string())?;
-            let (functions, description) = (vec![Function::new(main, text)], String::new());
-            let source =
-                AssemblySource::new(name, description, functions, vec![], DataAccess::OwnOnly);
-            return source.map_err(|error| error.to_string());
+            let source = AssemblySource::builder(name).functions([Function::new(main, text)]);
+            return source.build().map_err(|error| error.to_string());
         }
         let data = self.with_code(&text)?;
         pinyto_http::assembly_from_json(&data).map_err(|error| error.to_string())

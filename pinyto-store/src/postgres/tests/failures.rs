@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use pinyto_core::{
     document::{DocumentRepository, Scope},
-    key::{KeyChange, KeyRepository},
+    key::{KeyChange, KeyRepository, KeyState},
     session::{NewSession, ReplaceOutcome, SessionRepository},
     store::{Store, StoreError},
     testing::given,
@@ -36,7 +36,7 @@ async fn a_broken_connection_is_replaced_without_anybody_noticing() {
         // A transaction that can't even begin.
         let hash = given::hash_of(1);
         let changed = store
-            .set_active(ann.id.into(), &hash, true, given::at(0))
+            .set_state(ann.id.into(), &hash, KeyState::Active, given::at(0))
             .await;
         assert!(matches!(changed, Ok(KeyChange::Done(_))), "{changed:?}");
     }

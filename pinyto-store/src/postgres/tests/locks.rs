@@ -6,7 +6,7 @@ use pinyto_core::{
     assembly::{AssemblyRef, AssemblyRepository, AssemblySource},
     document::{DocumentRepository, NewEntry, QueuedJob, Replacement, Scope},
     job::{Claim, Completion, JobRef, JobRepository, LeaseId},
-    key::KeyRepository,
+    key::{KeyRepository, KeyState},
     keyserver::KeyserverRepository,
     run::{CpuBooking, RunBatch, RunRepository, RunRetention},
     session::{NewSession, ReplaceOutcome, SessionRepository},
@@ -28,7 +28,9 @@ fn source(version: usize) -> AssemblySource {
     ][version];
     let paths: &[&str] = [&["data.a"][..], &["data.b", "data.c"]][version];
     given::source_with_jobs("Notes", jobs)
-        .with_indexes(paths.iter().map(|path| given::path(path)).collect())
+        .into_builder()
+        .indexes(paths.iter().map(|path| given::path(path)))
+        .build()
         .unwrap()
 }
 
@@ -147,7 +149,12 @@ impl Task {
             13 => {
                 let active = self.dice.roll(2) == 0;
                 let changed = store
-                    .set_active(user.id.into(), &hash, active, given::at(0))
+                    .set_state(
+                        user.id.into(),
+                        &hash,
+                        KeyState::from_active(active),
+                        given::at(0),
+                    )
                     .await;
                 changed.unwrap();
                 let changed = store.set_password_login(user.id.into(), !active, at);

@@ -51,8 +51,9 @@ async fn settled(store: &PostgresStore) {
 
 /// Saves the author's assembly with these indexes; two repositories have a `save`.
 async fn save(store: &PostgresStore, author: &User, name: &str, paths: &[&str]) -> AssemblyId {
-    let paths = paths.iter().map(|path| given::path(path)).collect();
-    let source = given::source(name).with_indexes(paths).unwrap();
+    let paths = paths.iter().map(|path| given::path(path));
+    let source = given::source(name).into_builder().indexes(paths);
+    let source = source.build().unwrap();
     let (limits, at) = (given::NO_LIMITS, given::at(0));
     let saved =
         AssemblyRepository::save(store, author.id, Some(source.name()), &source, limits, at);

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use pinyto_core::{
     document::{DocumentRepository, InsertOutcome, Scope},
-    key::KeyRepository,
+    key::{KeyRepository, KeyState},
     session::SessionRepository,
     store::StoreError,
     testing::given,
@@ -149,7 +149,7 @@ async fn a_commit_that_nobody_knows_the_fate_of_is_never_told_as_done_and_not_re
     server.execute(DIES_IN_COMMIT).await;
     let hash = given::hash_of(2);
     let changed = store
-        .set_active(ann.id.into(), &hash, false, given::at(0))
+        .set_state(ann.id.into(), &hash, KeyState::Inactive, given::at(0))
         .await;
     assert!(is_unavailable(&changed), "{changed:?}");
     let commits = "SELECT last_value FROM public.commits";

@@ -7,7 +7,7 @@ use pinyto_core::{
     assembly::AssemblyRepository,
     document::{DocumentRepository, NewEntry, Scope},
     job::{Claim, JobRepository, LeaseId},
-    key::KeyRepository,
+    key::{KeyRepository, KeyState},
     keyserver::KeyserverRepository,
     run::{RunRepository, RunRetention},
     session::SessionRepository,
@@ -98,8 +98,13 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
             store.matching(&ann.name, &given::hash_of(1))
         );
         count!(
-            "keys.set_active",
-            store.set_active(ann.id.into(), &given::hash_of(1), true, given::at(0))
+            "keys.set_state",
+            store.set_state(
+                ann.id.into(),
+                &given::hash_of(1),
+                KeyState::Active,
+                given::at(0)
+            )
         );
         count!("keys.find_openpgp", store.find_openpgp(&fingerprint));
         let (token, end) = (given::login_token(round), given::at(9));
@@ -168,7 +173,7 @@ async fn calls_wait_for_the_server_as_seldom_as_they_can() {
         ("sessions.renew", 1),
         ("keys.list", 1),
         ("keys.matching", 1),
-        ("keys.set_active", 4),
+        ("keys.set_state", 4),
         ("keys.find_openpgp", 1),
         ("sessions.spend", 1),
         ("sessions.forget_spent", 1),

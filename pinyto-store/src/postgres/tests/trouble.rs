@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use pinyto_core::{
     assembly::AssemblyRef,
     document::{DocumentRepository, InsertOutcome, NewEntry, Scope},
-    key::{KeyChange, KeyRepository},
+    key::{KeyChange, KeyRepository, KeyState},
     session::{NewSession, ReplaceOutcome, SessionRepository},
     store::{Store, StoreError},
     testing::given,
@@ -86,7 +86,7 @@ async fn after_a_restart_no_call_fails_however_many_connections_were_lost() {
             store.insert(ann.id, &entries[1]),
             store.register(&new),
             store.replace(&session),
-            store.set_active(ann.id.into(), &hash, true, given::at(0)),
+            store.set_state(ann.id.into(), &hash, KeyState::Active, given::at(0)),
             store.list(ann.id),
             store.usage(ann.id),
         );

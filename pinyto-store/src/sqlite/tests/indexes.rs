@@ -61,8 +61,9 @@ async fn settled(store: &SqliteStore) {
 }
 
 async fn save(store: &SqliteStore, author: &User, name: &str, paths: &[&str]) {
-    let paths = paths.iter().map(|path| given::path(path)).collect();
-    let source = given::source(name).with_indexes(paths).unwrap();
+    let paths = paths.iter().map(|path| given::path(path));
+    let source = given::source(name).into_builder().indexes(paths);
+    let source = source.build().unwrap();
     // Two repositories have a `save`.
     let saved = AssemblyRepository::save(
         store,

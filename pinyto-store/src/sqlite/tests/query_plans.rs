@@ -31,7 +31,9 @@ async fn library() -> (Arc<SqliteStore>, tempfile::TempDir, User) {
     let ann = given::user(store.as_ref(), "ann", 1).await;
     let paths = ["data.isbn", "data.year", "data.tags"];
     let source = given::source("Books")
-        .with_indexes(paths.map(given::path).to_vec())
+        .into_builder()
+        .indexes(paths.map(given::path))
+        .build()
         .unwrap();
     let (assembly, at) = (given::assembly_ref("ann/Books"), given::at(0));
     let saved =
@@ -235,7 +237,8 @@ async fn all_ways_lead_to_the_same_documents_in_the_same_order() {
     let (store, _directory) = store(|options| options).await;
     let ann = given::user(store.as_ref(), "ann", 1).await;
     let paths = ["data", "data.a", "data.a.b", "data.b", "data.l", "tags"];
-    let source = given::source("Notes").with_indexes(paths.map(given::path).to_vec());
+    let source = given::source("Notes").into_builder();
+    let source = source.indexes(paths.map(given::path)).build();
     let (notes, at) = (given::assembly_ref("ann/Notes"), given::at(0));
     AssemblyRepository::save(
         store.as_ref(),

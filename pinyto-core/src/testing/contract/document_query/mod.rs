@@ -51,8 +51,9 @@ async fn indexed(
     name: &str,
     indexes: &[&str],
 ) -> AssemblyRef {
-    let indexes = indexes.iter().map(|path| given::path(path)).collect();
-    let source = given::source(name).with_indexes(indexes).unwrap();
+    let indexes = indexes.iter().map(|path| given::path(path));
+    let source = given::source(name).into_builder().indexes(indexes);
+    let source = source.build().unwrap();
     let replaces = AssemblyName::parse(replaces).ok();
     let saved = store
         .assemblies()
