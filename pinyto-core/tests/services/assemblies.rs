@@ -251,6 +251,22 @@ async fn a_program_publishes_what_is_there_as_it_has_it_and_as_nobodys_who_logs_
 }
 
 #[tokio::test]
+async fn bundled_assemblies_are_not_published_by_somebody_who_can_log_in() {
+    let world = World::toy();
+    // In a database that is older than the reservation of the name.
+    let pinyto = given::user(world.store(), "pinyto", 1).await;
+    let refused = world.cloud.install_bundled_assemblies().await.unwrap_err();
+    assert_eq!(refused.code(), "author_has_keys");
+    assert!(
+        refused.to_string().contains("log in as pinyto"),
+        "{refused}"
+    );
+    let assemblies = world.store().assemblies();
+    let published = assemblies.list_of_author(pinyto.id).await.unwrap();
+    assert_eq!(published, []);
+}
+
+#[tokio::test]
 async fn a_program_overwrites_nothing_of_a_users_and_publishes_no_code_that_cant_run() {
     let script = Scripted::new();
     let world = World::scripted(&script);
