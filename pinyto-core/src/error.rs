@@ -95,7 +95,7 @@ pub enum Error {
     /// ([`Cloud::publish_assembly`](crate::Cloud::publish_assembly),
     /// [`Cloud::install_bundled_assemblies`](crate::Cloud::install_bundled_assemblies)).
     #[error(
-        "Somebody can log in as {author}, so the program's own assemblies can't be published by that name. Rename that account in the database, or let the program publish by another name."
+        "Somebody can log in as {author}, so the program's own assemblies can't be published by that name. Let the program publish by another name."
     )]
     AuthorHasKeys {
         /// The name of the account.
