@@ -21,6 +21,10 @@ use crate::{
     store::StoreError,
 };
 
+/// What is booked at most for a query that was refused because there was too much to do: it has
+/// waited, but before that a store may have tried for a moment whether it is a short one.
+const TRIED: Duration = Duration::from_millis(50);
+
 /// The documents of a scope, for one call or operation. What is done with them stands in the
 /// ledger, to be booked.
 pub(super) struct DocumentAccess {
@@ -79,8 +83,7 @@ impl DocumentAccess {
         match search(limits).await {
             Err(error) => {
                 if let StoreError::Busy { .. } = error {
-                    // It was not begun.
-                    booking.settle(Duration::ZERO);
+                    booking.settle_at_most(TRIED);
                 }
                 Err(error.into())
             }
@@ -264,21 +267,21 @@ mod tests {
     use crate::{challenge::ServerKey, id::UserId, memory::MemoryStore, testing::rsa::Toy};
 
     #[tokio::test]
-    async fn a_query_that_was_not_begun_costs_nothing_and_one_that_failed_what_it_took() {
+    async fn a_query_that_was_refused_costs_a_moment_and_one_that_failed_what_it_took() {
         let key = ServerKey::generate(Toy::new()).unwrap();
         let cloud = Cloud::builder(Arc::new(MemoryStore::new()), key).build();
         let documents = DocumentAccess::new(cloud.unwrap(), Scope::all_of(UserId::new(1)));
         let fails = async |error: fn() -> StoreError| {
             let failed = documents.searched(async |_| {
-                sleep(Duration::from_millis(2)).await;
+                sleep(2 * TRIED).await;
                 Err::<Searched<()>, _>(error())
             });
             failed.await.unwrap_err()
         };
         assert_eq!(fails(StoreError::busy).await.code(), "busy");
-        assert_eq!(documents.ledger().work(), Duration::ZERO);
+        assert_eq!(documents.ledger().work(), TRIED);
         let failed = fails(|| StoreError::unavailable("the disk is full")).await;
         assert_eq!(failed.code(), "database_unavailable");
-        assert!(documents.ledger().work() >= Duration::from_millis(2));
+        assert!(documents.ledger().work() >= 3 * TRIED);
     }
 }

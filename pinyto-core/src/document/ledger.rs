@@ -94,6 +94,11 @@ impl Booking<'_> {
     pub(super) fn settle(mut self, work: Duration) {
         self.work = Some(work);
     }
+
+    /// Books the time that has passed, but no more than this.
+    pub(super) fn settle_at_most(mut self, work: Duration) {
+        self.at_most = self.at_most.min(work);
+    }
 }
 
 impl Drop for Booking<'_> {

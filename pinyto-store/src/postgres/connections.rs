@@ -5,7 +5,6 @@
 //! before are thrown away unused.
 
 use std::{
-    io,
     ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex, PoisonError,
@@ -194,24 +193,12 @@ impl Connections {
         }
         let share = Arc::clone(&self.share).acquire_owned().await;
         let share = share.map_err(|_| sqlx::Error::PoolClosed)?;
-        let connection = self.pool.acquire().await?;
-        let mut lent = Lent { connection, share };
-        if self.is_shared {
-            match settled(&mut lent).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    lent.abandon();
-                    return Err(Failure::ReadOnly);
-                }
-                Err(error) => {
-                    lent.abandon();
-                    // Only this connection is of no use, as one in the middle of a failed transaction.
-                    let error = io::Error::new(io::ErrorKind::ConnectionReset, error);
-                    return Err(sqlx::Error::Io(error).into());
-                }
-            }
-        }
-        Ok(lent)
+        let connection = if self.is_shared {
+            settled(&self.pool).await?
+        } else {
+            self.pool.acquire().await?
+        };
+        Ok(Lent { connection, share })
     }
 
     /// Looks again and again which server is the right one.
@@ -247,11 +234,7 @@ impl Connections {
 
     /// Whether a new connection can be made that can be written on.
     pub(super) async fn probe(&self) -> Result<(), Failure> {
-        if self.is_shared {
-            // It would come from the same pool.
-            return Ok(());
-        }
-        self.hosts.connect().await.map(drop)
+        self.hosts.connect_anew().await.map(drop)
     }
 
     /// Waits for what runs; later calls fail.

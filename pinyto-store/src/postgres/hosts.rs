@@ -10,15 +10,18 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    postgres::PgConnectOptions,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres,
+    pool::PoolConnection, postgres::PgConnectOptions,
 };
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
 };
 
-use super::{OpenError, error::Failure};
+use super::{
+    OpenError,
+    error::{Failure, Trouble},
+};
 
 /// The most servers of one URL.
 const MOST: usize = 16;
@@ -49,12 +52,61 @@ pub(super) async fn is_writable(db: &mut PgConnection) -> Result<bool, sqlx::Err
     ask(db, IS_WRITABLE).await
 }
 
-/// [`is_writable`] of a connection that somebody else had before, and that may be in the middle of
-/// a transaction of which the driver doesn't know (who stops waiting for its beginning leaves one
-/// behind). That is ended: what is done in it would not come about. In the same round trip; without
-/// `BEGIN` the server would complain that there is nothing to roll back.
-pub(super) async fn settled(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    ask(db, &format!("BEGIN; ROLLBACK; {IS_WRITABLE}")).await
+/// A connection of an application's pool on which can be written.
+///
+/// The application had it before, so it may be broken, or in the middle of a transaction of which
+/// the driver doesn't know (who stops waiting for its beginning leaves one behind): what is done in
+/// that would not come about, so it is ended. Connections that are of no use are closed.
+pub(super) async fn settled(pool: &PgPool) -> Result<PoolConnection<Postgres>, Failure> {
+    // All that there are may be of no use. A new one that isn't either says that none will be.
+    let mut old = pool.size();
+    loop {
+        let mut unsettled = Unsettled(Some(pool.acquire().await?));
+        let failure = match timeout(PATIENCE, unsettled.settle()).await {
+            Ok(Ok(true)) => return unsettled.take().ok_or(sqlx::Error::PoolClosed.into()),
+            Ok(Ok(false)) => Failure::ReadOnly,
+            Ok(Err(error)) => error.into(),
+            Err(_) => return Err(sqlx::Error::PoolTimedOut.into()),
+        };
+        let of_this_one = match &failure {
+            // What fails in a transaction that has failed.
+            Failure::Sql(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some("25P02") =>
+            {
+                true
+            }
+            failure => matches!(failure.trouble(), Trouble::Lost | Trouble::ReadOnly),
+        };
+        if old == 0 || !of_this_one {
+            return Err(failure);
+        }
+        old -= 1;
+    }
+}
+
+/// A connection that is closed unless it is taken.
+struct Unsettled(Option<PoolConnection<Postgres>>);
+
+impl Unsettled {
+    /// Ends what is left on it and looks whether it can be written, in one round trip. Without
+    /// `BEGIN` the server would complain that there is nothing to roll back.
+    async fn settle(&mut self) -> Result<bool, sqlx::Error> {
+        let db = self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)?;
+        ask(db, &format!("BEGIN; ROLLBACK; {IS_WRITABLE}")).await
+    }
+
+    fn take(&mut self) -> Option<PoolConnection<Postgres>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        // Given back, it would be asked whether it lives, and keep its place for as long as it doesn't say.
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
+        }
+    }
 }
 
 async fn ask(db: &mut PgConnection, sql: &str) -> Result<bool, sqlx::Error> {
@@ -111,13 +163,14 @@ impl Hosts {
 
     /// A connection to the first that can be written, beginning with the one that was good last.
     pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
-        if let Some(pool) = &self.shared {
-            let mut connection = pool.acquire().await?.detach();
-            return match settled(&mut connection).await? {
-                true => Ok(connection),
-                false => Err(Failure::ReadOnly),
-            };
+        match &self.shared {
+            Some(pool) => Ok(settled(pool).await?.detach()),
+            None => self.connect_anew().await,
         }
+    }
+
+    /// The same, whatever pool there is.
+    pub(super) async fn connect_anew(&self) -> Result<PgConnection, Failure> {
         let good = self.good.load(Ordering::Relaxed);
         let mut read_only = false;
         let mut failed = None;

@@ -72,7 +72,8 @@ pub(super) const GIVE_UP_WAITING: &str = "ROLLBACK TO SAVEPOINT in_line";
 pub(super) fn migrations_lock() -> String {
     // However long others take, and what is to be done.
     format!(
-        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+        SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
         SET LOCAL idle_in_transaction_session_timeout = 0;
         SELECT pg_advisory_xact_lock({LOCK_SPACE}, -2)"
     )

@@ -41,11 +41,11 @@ enum Place {
 /// one for what only reads.
 const FEWEST: u32 = 4;
 
-/// More couldn't be told from forever, and some of it couldn't be added to a moment.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// And as many for the application that shares them.
 const FEWEST_SHARED: u32 = 2 * FEWEST;
+
+/// More couldn't be told from forever, and some of it couldn't be added to a moment.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl<T: Into<String>> From<T> for PostgresOptions {
     fn from(url: T) -> Self {
@@ -80,7 +80,7 @@ impl PostgresOptions {
     ///
     /// What the application sets on its connections holds for the store, too, except for the search
     /// path (tables are in the schema `pinyto`), and in transactions of several statements isolation
-    /// and timeouts. So `synchronous_commit` decides whether what was acknowledged is durable, and
+    /// and timeouts (but not `transaction_timeout`). So `synchronous_commit` decides whether what was acknowledged is durable, and
     /// without a `statement_timeout` a single statement that was given up may come about later.
     /// Whom a connection belongs to (`SET ROLE`) has to be the same for all, because tables are made
     /// on one of them.

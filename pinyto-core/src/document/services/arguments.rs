@@ -102,7 +102,7 @@ impl Arguments {
 
     pub(super) fn document(&mut self) -> Result<Map<String, Value>, ServiceError> {
         match self.required("document")? {
-            document @ Value::Object(_) if is_too_deep(&document) => {
+            Value::Object(fields) if fields.values().any(is_too_deep) => {
                 Err(of_value(Error::DocumentTooDeep))
             }
             Value::Object(fields) => Ok(fields),

@@ -140,7 +140,7 @@ impl RunningCloud {
                     tracing::warn!(
                         %user,
                         "a reserved name belongs to a user who can log in; she keeps it, and her \
-                         assemblies are reached under it"
+                         assemblies are where pages of yours are to be"
                     );
                 }
             }

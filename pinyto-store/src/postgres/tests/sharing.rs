@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use pinyto_core::{
-    store::Store as _,
+    store::{Store as _, StoreError},
     testing::given,
     user::{RegisterOutcome, UserRepository},
 };
@@ -181,6 +182,70 @@ async fn broken_connections_are_replaced() {
         guard.set_reachable(false).await;
         guard.set_reachable(true).await;
     }
+    assert!(store.ping().await.is_ok());
+}
+
+#[tokio::test]
+async fn many_broken_connections_that_the_pool_does_not_test_are_no_trouble() {
+    let Some(guard) = pinyto_postgres_cluster::database_if_any().await else {
+        return;
+    };
+    let pool = PgPoolOptions::new()
+        .max_connections(20)
+        .test_before_acquire(false)
+        .connect(guard.url())
+        .await
+        .unwrap();
+    let options = PostgresOptions::sharing(pool.clone()).patience(Duration::from_secs(3));
+    let store = PostgresStore::open(options).await.unwrap();
+    for sql in ["SELECT 1", "BEGIN; SELECT 1 / 0"] {
+        let all = join_all((0..20).map(|_| pool.acquire())).await;
+        for connection in all {
+            let mut connection = connection.unwrap();
+            let _ = sqlx::raw_sql(sql).execute(&mut *connection).await;
+        }
+        if sql == "SELECT 1" {
+            guard.set_reachable(false).await;
+            guard.set_reachable(true).await;
+        }
+        assert!(store.ping().await.is_ok(), "after {sql}");
+    }
+}
+
+#[tokio::test]
+async fn why_it_is_not_ready_is_told() {
+    let Some((pool, guard)) = pool(8).await else {
+        return;
+    };
+    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
+    let store = store.await.unwrap();
+    let reason = async || match store.ping().await {
+        Err(StoreError::NotReady { reason }) => reason,
+        other => panic!("{other:?}"),
+    };
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        all.push(pool.acquire().await.unwrap());
+    }
+    assert_eq!(reason().await, "no connection to it is free");
+    drop(all);
+    assert!(store.ping().await.is_ok());
+
+    guard.set_reachable(false).await;
+    let away = reason().await;
+    assert_ne!(away, "no connection to it is free");
+    guard.set_reachable(true).await;
+    assert!(store.ping().await.is_ok());
+
+    let only_read = "DO $$ BEGIN EXECUTE format(
+        'ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$";
+    guard.execute(only_read).await;
+    // Of those there are.
+    left_behind(&pool, "SET default_transaction_read_only = on").await;
+    assert_eq!(reason().await, "it can only be read, not written");
+    let writable = "BEGIN READ WRITE; DO $$ BEGIN EXECUTE format(
+        'ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$; COMMIT";
+    guard.execute(writable).await;
     assert!(store.ping().await.is_ok());
 }
 
