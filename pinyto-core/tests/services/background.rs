@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pinyto_core::{Cloud, Page, assembly::CallRequest, store::Store, testing::given};
+use pinyto_core::{
+    Cloud, Page, assembly::CallRequest, session::Session, store::Store, testing::given,
+};
 use tokio::{
     sync::oneshot,
     task::JoinHandle,
@@ -34,6 +36,13 @@ async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(PATIENCE, waited).await.unwrap();
 }
 
+/// How many runs of hers are in the store.
+async fn written_runs(world: &World, user: &Session) -> usize {
+    let runs = world.store().runs();
+    let runs = runs.list_of_user(user.user.id, None, Page::first(9));
+    runs.await.unwrap().len()
+}
+
 #[tokio::test]
 async fn jobs_run_and_their_runs_are_written_before_it_ends() {
     let script = Scripted::new();
@@ -43,9 +52,7 @@ async fn jobs_run_and_their_runs_are_written_before_it_ends() {
     until(async || script.calls().len() == 1).await;
     drop(stop);
     background.await.unwrap();
-    let runs = world.store().runs();
-    let written = runs.list_of_user(hugo.user.id, None, Page::first(9)).await;
-    assert_eq!(written.unwrap().len(), 1);
+    assert_eq!(written_runs(&world, &hugo).await, 1);
 }
 
 #[tokio::test]
@@ -114,11 +121,7 @@ async fn each_part_survives_its_own_panics_and_then_does_what_it_is_for() {
     store.panics.lock().unwrap().extend(all.map(|one| (one, 2)));
     let begun = Instant::now();
     let (stop, background) = spawned(&world.cloud);
-    let written = async || {
-        let runs = world.store().runs();
-        let runs = runs.list_of_user(hugo.user.id, None, Page::first(9)).await;
-        runs.unwrap().len()
-    };
+    let written = async || written_runs(&world, &hugo).await;
     until(async || written().await == 1).await;
     // The scheduler has paused for 1 s and for 2 s, and so has what writes runs.
     assert!(begun.elapsed() >= Duration::from_secs(6));
@@ -149,11 +152,7 @@ async fn old_runs_are_swept_also_if_sweeping_sessions_always_panics() {
         .unwrap()
         .insert("end_unused_since", usize::MAX);
     let (stop, background) = spawned(&world.cloud);
-    let written = async || {
-        let runs = world.store().runs();
-        let runs = runs.list_of_user(hugo.user.id, None, Page::first(9)).await;
-        runs.unwrap().len()
-    };
+    let written = async || written_runs(&world, &hugo).await;
     until(async || written().await == 1).await;
     let age = settings().run_retention.max_age;
     world.clock.advance(age + Duration::from_secs(1));
@@ -179,8 +178,6 @@ async fn jobs_that_run_go_on_when_the_scheduler_panics() {
     until(async || script.running() == 0).await;
     drop(stop);
     background.await.unwrap();
-    let runs = world.store().runs();
-    let written = runs.list_of_user(hugo.user.id, None, Page::first(9)).await;
-    assert_eq!(written.unwrap().len(), 1);
+    assert_eq!(written_runs(&world, &hugo).await, 1);
     assert_eq!(script.calls().len(), 1);
 }

@@ -25,6 +25,13 @@ async fn pool(connections: u32) -> Option<(PgPool, Guard)> {
     Some((pool, database))
 }
 
+/// A store on a pool of eight connections.
+async fn shared() -> Option<(PostgresStore, PgPool, Guard)> {
+    let (pool, guard) = pool(8).await?;
+    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone())).await;
+    Some((store.unwrap(), pool, guard))
+}
+
 async fn registered(store: &PostgresStore, name: &str, number: u64) -> bool {
     let registered = store.register(&given::new_user(name, number)).await;
     matches!(registered.unwrap(), RegisterOutcome::Registered(_))
@@ -32,11 +39,9 @@ async fn registered(store: &PostgresStore, name: &str, number: u64) -> bool {
 
 #[tokio::test]
 async fn both_use_it_and_it_outlives_the_store() {
-    let Some((pool, _guard)) = pool(8).await else {
+    let Some((store, pool, _guard)) = shared().await else {
         return;
     };
-    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
-    let store = store.await.unwrap();
     // Of the same name as one of Pinyto's.
     let own_table =
         "DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app; CREATE TABLE app.users ()";
@@ -89,11 +94,9 @@ async fn the_store_leaves_the_application_its_half() {
 
 #[tokio::test]
 async fn what_the_application_does_to_its_connections_is_not_felt() {
-    let Some((pool, _guard)) = pool(8).await else {
+    let Some((store, pool, _guard)) = shared().await else {
         return;
     };
-    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
-    let store = store.await.unwrap();
     let mut all = Vec::new();
     for _ in 0..8 {
         all.push(pool.acquire().await.unwrap());
@@ -136,11 +139,9 @@ async fn left_behind(pool: &PgPool, sql: &'static str) {
 
 #[tokio::test]
 async fn transactions_that_the_application_leaves_behind_take_nothing_along() {
-    let Some((pool, guard)) = pool(8).await else {
+    let Some((store, pool, guard)) = shared().await else {
         return;
     };
-    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
-    let store = store.await.unwrap();
     let elsewhere = PostgresStore::open(guard.url()).await.unwrap();
     let hugo = given::user(&store, "hugo", 1).await;
     let key = store.keys().list(hugo.id).await.unwrap()[0].id;
@@ -172,11 +173,9 @@ async fn transactions_that_the_application_leaves_behind_take_nothing_along() {
 
 #[tokio::test]
 async fn broken_connections_are_replaced() {
-    let Some((pool, guard)) = pool(8).await else {
+    let Some((store, pool, guard)) = shared().await else {
         return;
     };
-    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
-    let store = store.await.unwrap();
     for number in 1..=3 {
         assert!(registered(&store, &format!("user{number}"), number).await);
         guard.set_reachable(false).await;
@@ -214,11 +213,9 @@ async fn many_broken_connections_that_the_pool_does_not_test_are_no_trouble() {
 
 #[tokio::test]
 async fn why_it_is_not_ready_is_told() {
-    let Some((pool, guard)) = pool(8).await else {
+    let Some((store, pool, guard)) = shared().await else {
         return;
     };
-    let store = PostgresStore::open(PostgresOptions::sharing(pool.clone()));
-    let store = store.await.unwrap();
     let reason = async || match store.ping().await {
         Err(StoreError::NotReady { reason }) => reason,
         other => panic!("{other:?}"),
