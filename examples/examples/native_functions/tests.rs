@@ -234,7 +234,7 @@ async fn nobody_may_be_able_to_log_in_as_the_author() {
         .await
         .unwrap();
     let refused = cloud(store, keys::server(), &WORDS).await.unwrap_err();
-    assert!(refused.to_string().contains("taken"), "{refused}");
+    assert!(refused.to_string().contains("log in as app"), "{refused}");
 }
 
 async fn a_user_is_booked_what_a_function_computes_and_not_what_it_waits() {
