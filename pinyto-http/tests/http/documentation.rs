@@ -135,6 +135,7 @@ fn every_code_is_documented_with_its_status_at_the_calls_that_give_it() {
     let elsewhere = [
         "unknown_route",
         "method_not_allowed",
+        "author_has_keys",
         "query_given_up",
         "unknown_document",
     ];
