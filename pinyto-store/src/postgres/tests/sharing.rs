@@ -173,7 +173,7 @@ async fn transactions_that_the_application_leaves_behind_take_nothing_along() {
 
 #[tokio::test]
 async fn broken_connections_are_replaced() {
-    let Some((store, pool, guard)) = shared().await else {
+    let Some((store, _pool, guard)) = shared().await else {
         return;
     };
     for number in 1..=3 {
