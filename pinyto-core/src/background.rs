@@ -108,8 +108,8 @@ impl Background {
     /// come to their end first, and what has gathered by then is written.
     ///
     /// Each of these, and each of the two sweeps for itself, survives a panic of its own, as of a
-    /// store's: it is logged as an error, and after a pause of a second, or of up to a minute if that panics again and again, it goes on.
-    /// The others and the jobs that run go on meanwhile.
+    /// store's: it is logged as an error, and after a pause of a second, or of up to a minute if
+    /// that panics again and again, it goes on. The others and the jobs that run go on meanwhile.
     ///
     /// Does not refill the keyserver's stock of keys, which takes a thread:
     /// [`KeyStock::start_refill`](crate::keyserver::KeyStock::start_refill).

@@ -199,9 +199,9 @@ impl DocumentAccess {
         match documents.insert(self.scope.user, &entry).await? {
             InsertOutcome::Inserted => {
                 match hold {
-                    Some(_) if queues_job => self.ledger.note_queued_job(),
-                    None if queues_job => self.cloud.wake_scheduler(),
-                    _ => {}
+                    _ if !queues_job => {}
+                    Some(_) => self.ledger.note_queued_job(),
+                    None => self.cloud.wake_scheduler(),
                 }
                 Ok(id)
             }

@@ -34,8 +34,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Connections {
     pool: PgPool,
-    /// Whether an application uses the pool, too.
-    is_shared: bool,
     /// How many are used here at once.
     share: Arc<Semaphore>,
     count: u32,
@@ -122,22 +120,15 @@ impl Connections {
         let count = pool.options().get_max_connections();
         Self {
             trust,
-            ..Self::of(pool, hosts, count, patience)
+            ..Self::over(pool, hosts, count, patience)
         }
     }
 
-    /// About `count` of the connections of an application's pool, which goes on when this is closed.
-    pub(super) fn sharing(pool: PgPool, hosts: Hosts, count: u32, patience: Duration) -> Self {
-        Self {
-            is_shared: true,
-            ..Self::of(pool, hosts, count, patience)
-        }
-    }
-
-    fn of(pool: PgPool, hosts: Hosts, count: u32, patience: Duration) -> Self {
+    /// About `count` of the connections of a pool: an application's, if [`Hosts::shared`] is that, which
+    /// goes on when this is closed.
+    pub(super) fn over(pool: PgPool, hosts: Hosts, count: u32, patience: Duration) -> Self {
         Self {
             pool,
-            is_shared: false,
             share: Arc::new(Semaphore::new(count as usize)),
             count,
             is_closed: AtomicBool::new(false),
@@ -193,10 +184,9 @@ impl Connections {
         }
         let share = Arc::clone(&self.share).acquire_owned().await;
         let share = share.map_err(|_| sqlx::Error::PoolClosed)?;
-        let connection = if self.is_shared {
-            settled(&self.pool).await?
-        } else {
-            self.pool.acquire().await?
+        let connection = match self.hosts.shared() {
+            Some(pool) => settled(pool).await?,
+            None => self.pool.acquire().await?,
         };
         Ok(Lent { connection, share })
     }
@@ -240,7 +230,7 @@ impl Connections {
     /// Waits for what runs; later calls fail.
     pub(super) async fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
-        if !self.is_shared {
+        if self.hosts.shared().is_none() {
             return self.pool.close().await;
         }
         // All of them are given back then.

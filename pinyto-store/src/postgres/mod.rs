@@ -107,7 +107,7 @@ impl PostgresStore {
         let (hosts, count) = (options.hosts()?, options.count()?);
         Self::migrate_with(&hosts).await?;
         let connections = match hosts.shared().cloned() {
-            Some(pool) => Connections::sharing(pool, hosts, count, options.patience),
+            Some(pool) => Connections::over(pool, hosts, count, options.patience),
             None => Connections::new(hosts, options.pool(), options.patience),
         };
         let database = Arc::new(Database::new(connections, count, options.patience));

@@ -80,9 +80,9 @@ impl PostgresOptions {
     ///
     /// What the application sets on its connections holds for the store, too, except for the search
     /// path (tables are in the schema `pinyto`), and in transactions of several statements isolation
-    /// and timeouts (but not `transaction_timeout`). So `synchronous_commit` decides whether what was acknowledged is durable, and
-    /// without a `statement_timeout` a single statement that was given up may come about later.
-    /// Whom a connection belongs to (`SET ROLE`) has to be the same for all, because tables are made
+    /// and timeouts (but not `transaction_timeout`). So `synchronous_commit` decides whether what was
+    /// acknowledged is durable, and without a `statement_timeout` a single statement that was given
+    /// up may come about later. Whom a connection belongs to (`SET ROLE`) has to be the same for all, because tables are made
     /// on one of them.
     ///
     /// ```no_run
